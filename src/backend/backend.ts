@@ -1,0 +1,51 @@
+/**
+ * What the runtime asks of a device.
+ *
+ * @module
+ */
+
+import type { DType, TensorData } from "../core/dtype.ts";
+import type { Graph, Program } from "../core/program.ts";
+import type { TensorType } from "../core/graph.ts";
+import type { DeviceLimits } from "../kernels/kernel.ts";
+
+/** A computation that a backend is ready to repeat. */
+export interface Executable {
+  /**
+   * Runs on the buffers of the program's inputs and returns those of its outputs. Buffers of donated inputs belong to the backend
+   * afterwards. Returns before the device is done; a later `read` waits.
+   */
+  run(inputs: readonly object[]): object[];
+}
+
+/** Counters that tests and reports look at. */
+export interface BackendStatistics {
+  pipelinesCreated: number;
+  buffersCreated: number;
+  bindGroupsCreated: number;
+  dispatches: number;
+  submissions: number;
+  readbacks: number;
+  /** Bytes of device memory now held, free buffers of the pool included. */
+  bytesHeld: number;
+}
+
+/** A device. Buffers are opaque to everybody else. */
+export interface Backend {
+  readonly name: "webgpu" | "reference";
+  /** For people: the adapter. */
+  readonly description: string;
+  readonly limits: DeviceLimits;
+  readonly statistics: BackendStatistics;
+  /** Whether the device stores float16; otherwise such tensors are kept as rounded float32. */
+  readonly float16: boolean;
+  /** A backend takes whichever form it runs: the graph itself, or the program that `lower` makes of it. */
+  prepare(graph: Graph, lower: () => Program): Executable;
+  upload(data: TensorData, type: TensorType): object;
+  /** Contents of several buffers with one wait, in order. */
+  read(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]>;
+  /** Gives a buffer back. */
+  free(buffer: object): void;
+  /** Frees everything; the backend is of no use afterwards. */
+  close(): void;
+}

@@ -1,0 +1,141 @@
+/**
+ * Runs programs on a WebGPU device.
+ *
+ * @module
+ */
+
+import type { Backend, BackendStatistics, Executable } from "../backend.ts";
+import type { DType, TensorData } from "../../core/dtype.ts";
+import type { TensorType } from "../../core/graph.ts";
+import type { Graph, Program } from "../../core/program.ts";
+import type { DeviceLimits } from "../../kernels/kernel.ts";
+import { BufferPool } from "./buffers.ts";
+import { fromDevice, toDevice } from "./convert.ts";
+import { WebGpuExecutable } from "./executable.ts";
+import { PipelineCache } from "./pipelines.ts";
+import { ScratchArena } from "./scratch.ts";
+
+/** Opens the first adapter with all of its limits, or `undefined` where there is none. */
+export async function openWebGpu(): Promise<Backend | undefined> {
+  const adapter = await globalThis.navigator?.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) return undefined;
+  const requiredLimits: Record<string, number> = {};
+  for (
+    const name of [
+      "maxStorageBufferBindingSize",
+      "maxBufferSize",
+      "maxStorageBuffersPerShaderStage",
+      "maxComputeInvocationsPerWorkgroup",
+      "maxComputeWorkgroupSizeX",
+      "maxComputeWorkgroupStorageSize",
+    ] as const
+  ) requiredLimits[name] = adapter.limits[name];
+  const requiredFeatures: GPUFeatureName[] = adapter.features.has("shader-f16") ? ["shader-f16"] : [];
+  return new WebGpuBackend(await adapter.requestDevice({ requiredLimits, requiredFeatures }), adapter.info);
+}
+
+class WebGpuBackend implements Backend {
+  readonly name = "webgpu";
+  readonly description: string;
+  readonly limits: DeviceLimits;
+  readonly float16: boolean;
+  readonly statistics: BackendStatistics = {
+    pipelinesCreated: 0,
+    buffersCreated: 0,
+    bindGroupsCreated: 0,
+    dispatches: 0,
+    submissions: 0,
+    readbacks: 0,
+    bytesHeld: 0,
+  };
+  readonly #device: GPUDevice;
+  readonly #pool: BufferPool;
+  readonly #pipelines: PipelineCache;
+  readonly #scratch: ScratchArena;
+  #failure: Error | undefined;
+
+  constructor(device: GPUDevice, info: GPUAdapterInfo) {
+    this.#device = device;
+    this.description = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||
+      "unnamed adapter";
+    this.float16 = device.features.has("shader-f16");
+    this.limits = {
+      maxBindingBytes: device.limits.maxStorageBufferBindingSize,
+      maxStorageBuffers: device.limits.maxStorageBuffersPerShaderStage,
+      maxWorkgroups: device.limits.maxComputeWorkgroupsPerDimension,
+    };
+    this.#pool = new BufferPool(device, this.statistics);
+    this.#pipelines = new PipelineCache(device, this.statistics);
+    this.#scratch = new ScratchArena(this.#pool);
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#failure ??= new Error(`The GPU rejected a command: ${(event as GPUUncapturedErrorEvent).error.message}`);
+    });
+    device.lost.then(({ reason, message }) => {
+      if (reason !== "destroyed") {
+        this.#failure ??= new Error(`The GPU was lost: ${message || reason}. Start again; checkpoints on disk are not affected`);
+      }
+    });
+  }
+
+  prepare(_graph: Graph, lower: () => Program): Executable {
+    return new WebGpuExecutable(this.#device, lower(), {
+      limits: this.limits,
+      pool: this.#pool,
+      pipelines: this.#pipelines,
+      scratch: this.#scratch,
+      statistics: this.statistics,
+      check: () => this.#check(),
+    });
+  }
+
+  upload(data: TensorData, type: TensorType): object {
+    const bytes = toDevice(data, type.dtype, this.float16);
+    const buffer = this.#pool.take(bytes.byteLength);
+    if (bytes.byteLength > 0) this.#device.queue.writeBuffer(buffer, 0, bytes);
+    return buffer;
+  }
+
+  async read(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]> {
+    const lengths = types.map(({ dtype, length }) => align(length * (dtype === "float16" && this.float16 ? 2 : 4)));
+    const staging = this.#pool.takeStaging(lengths.reduce((sum, bytes) => sum + bytes, 0));
+    const encoder = this.#device.createCommandEncoder();
+    let offset = 0;
+    buffers.forEach((buffer, index) => {
+      if (lengths[index] > 0) encoder.copyBufferToBuffer(buffer as GPUBuffer, 0, staging, offset, lengths[index]);
+      offset += lengths[index];
+    });
+    this.#device.queue.submit([encoder.finish()]);
+    this.statistics.submissions++;
+    this.statistics.readbacks++;
+    await staging.mapAsync(GPUMapMode.READ, 0, Math.max(4, offset)).catch((error) => {
+      throw this.#failure ?? error;
+    });
+    this.#check();
+    const mapped = staging.getMappedRange(0, Math.max(4, offset));
+    offset = 0;
+    const results = types.map(({ dtype, length }, index) => {
+      const result = fromDevice(mapped, offset, length, dtype, this.float16);
+      offset += lengths[index];
+      return result;
+    });
+    staging.unmap();
+    this.#pool.giveStaging(staging);
+    return results;
+  }
+
+  free(buffer: object): void {
+    this.#pool.give(buffer as GPUBuffer);
+  }
+
+  close(): void {
+    this.#pool.destroy();
+    this.#device.destroy();
+  }
+
+  #check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+}
+
+const align = (bytes: number) => Math.ceil(bytes / 4) * 4;

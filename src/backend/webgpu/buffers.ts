@@ -1,0 +1,76 @@
+/**
+ * Buffers by size, used again and again: the collector feels no GPU memory, so nothing is left to it.
+ *
+ * @module
+ */
+
+import type { BackendStatistics } from "../backend.ts";
+
+const granule = 256; // bytes
+
+/** Free buffers by length. */
+export class BufferPool {
+  readonly #free = new Map<number, GPUBuffer[]>();
+  readonly #staging: GPUBuffer[] = [];
+  readonly #all = new Set<GPUBuffer>();
+
+  constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
+
+  /** A storage buffer of at least `bytes`; its contents are those of its last use. */
+  take(bytes: number): GPUBuffer {
+    const size = Math.max(1, Math.ceil(bytes / granule)) * granule;
+    return this.#free.get(size)?.pop() ??
+      this.#create(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
+  }
+
+  give(buffer: GPUBuffer): void {
+    if (!this.#all.has(buffer)) return;
+    const list = this.#free.get(buffer.size);
+    if (list) list.push(buffer);
+    else this.#free.set(buffer.size, [buffer]);
+  }
+
+  /** A buffer to map for reading. */
+  takeStaging(bytes: number): GPUBuffer {
+    const index = this.#staging.findIndex((buffer) => buffer.size >= bytes);
+    if (index >= 0) return this.#staging.splice(index, 1)[0];
+    return this.#create(
+      Math.max(granule, 2 ** Math.ceil(Math.log2(Math.max(1, bytes)))),
+      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    );
+  }
+
+  giveStaging(buffer: GPUBuffer): void {
+    this.#staging.push(buffer);
+    if (this.#staging.length > 4) this.#drop(this.#staging.sort((a, b) => b.size - a.size).pop()!);
+  }
+
+  /** Destroys the free buffers; those in use stay. */
+  trim(): void {
+    for (const list of this.#free.values()) for (const buffer of list.splice(0)) this.#drop(buffer);
+    for (const buffer of this.#staging.splice(0)) this.#drop(buffer);
+  }
+
+  destroy(): void {
+    for (const buffer of [...this.#all]) this.#drop(buffer);
+  }
+
+  #create(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
+    if (size > this.device.limits.maxBufferSize) {
+      throw new RangeError(
+        `Cannot allocate ${size} bytes of GPU memory: this adapter's largest buffer is ${this.device.limits.maxBufferSize}`,
+      );
+    }
+    const buffer = this.device.createBuffer({ size, usage });
+    this.#all.add(buffer);
+    this.statistics.buffersCreated++;
+    this.statistics.bytesHeld += size;
+    return buffer;
+  }
+
+  #drop(buffer: GPUBuffer): void {
+    this.#all.delete(buffer);
+    this.statistics.bytesHeld -= buffer.size;
+    buffer.destroy();
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * The configuration of a run: its fields, their defaults, and one clear line for a field that cannot be used.
+ *
+ * @module
+ */
+
+import * as v from "valibot";
+import { didYouMean, UsageError } from "./errors.ts";
+import { readText } from "./files.ts";
+
+/** Quantizers that `quantize.quantizer` may name. */
+export const quantizers = ["hestia", "ternary"] as const;
+
+/** Shapes of a learning rate over the steps of a phase. */
+export const scheduleStyles = ["wsd", "cosine", "linear", "constant"] as const;
+
+/** Shapes of the temperature's way to its end. */
+export const annealStyles = ["cosine", "linear"] as const;
+
+/** Weights in one block of the packed format, which shares one scale: groups must be whole blocks. */
+const PACKED_BLOCK = 64;
+
+/** Ids of a byte-level tokenizer. */
+const BYTE_VOCABULARY = 256;
+
+/** Message of a field that "must be" something; the issue knows what was there. */
+const must = (wanted: string) => (issue: v.BaseIssue<unknown>): string => `must be ${wanted}, got ${JSON.stringify(issue.input)}`;
+
+const count = (minimum = 1) => {
+  const message = must(`an integer of at least ${minimum}`);
+  return v.pipe(v.number(message), v.safeInteger(message), v.minValue(minimum, message));
+};
+
+const between = (minimum: number, maximum: number) => {
+  const message = must(`a number from ${minimum} to ${maximum}`);
+  return v.pipe(v.number(message), v.minValue(minimum, message), v.maxValue(maximum, message));
+};
+
+const finite = () => v.pipe(v.number(must("a number")), v.finite(must("a number")));
+
+const positive = () =>
+  v.pipe(v.number(must("a number above 0")), v.finite(must("a number above 0")), v.gtValue(0, must("a number above 0")));
+
+const notNegative = () => v.pipe(finite(), v.minValue(0, must("a number of at least 0")));
+
+const text = () => v.pipe(v.string(must("text")), v.nonEmpty(must("text that is not empty")));
+
+const oneOf = <const T extends readonly string[]>(choices: T) => {
+  const message = must(`one of ${choices.map((choice) => `"${choice}"`).join(", ")}`);
+  return v.picklist(choices, (issue) => message(issue) + didYouMean(String(issue.input), choices));
+};
+
+const groupSize = () => {
+  const message = must(`0 (whole tensor), -1 (one per output channel) or a positive multiple of ${PACKED_BLOCK}`);
+  const fits = (size: number): boolean => size === 0 || size === -1 || (size > 0 && size % PACKED_BLOCK === 0);
+  return v.pipe(v.number(message), v.safeInteger(message), v.check(fits, message));
+};
+
+/** An object with these fields and no others. */
+const section = <T extends v.ObjectEntries>(entries: T) => {
+  const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
+  const fields = Object.keys(entries);
+  return v.pipe(
+    v.custom<Record<string, unknown>>(isObject, must("an object")),
+    v.strictObject(entries, ({ input }) => `is not a field${didYouMean(String(input), fields)}; there are ${fields.join(", ")}`),
+  );
+};
+
+/** Fields of a phase of training: how many steps, and the learning rate over them. */
+const phase = (defaults: { readonly steps: number; readonly learningRate: number; readonly warmupSteps: number }) => ({
+  steps: v.optional(count(), defaults.steps),
+  /** Peak learning rate. */
+  learningRate: v.optional(positive(), defaults.learningRate),
+  warmupSteps: v.optional(count(0), defaults.warmupSteps),
+  /** Share of the steps, the last ones, over which `wsd` decays. */
+  decayRatio: v.optional(between(0, 1), 0.1),
+  /** Learning rate at the end, as a share of the peak. */
+  minLearningRateRatio: v.optional(between(0, 1), 0.1),
+  style: v.optional(oneOf(scheduleStyles), "wsd"),
+});
+
+const runSchema = section({
+  /** Seed of weights, batches, probes and sampling. */
+  seed: v.optional(v.pipe(count(0), v.maxValue(0xffffffff, must("an integer of at most 4294967295"))), 0),
+  data: v.optional(
+    section({
+      /** "moby-dick", or the path of a text file. */
+      corpus: v.optional(text(), "moby-dick"),
+      /** Share of the text, its end, that is never trained on. */
+      heldOutFraction: v.optional(between(0.001, 0.9), 0.1),
+    }),
+    {},
+  ),
+  model: v.optional(
+    section({
+      hiddenSize: v.optional(count(), 128),
+      layers: v.optional(count(), 5),
+      heads: v.optional(count(), 4),
+      keyValueHeads: v.optional(count(), 2),
+      headDim: v.optional(count(2), 32),
+      intermediateSize: v.optional(count(), 384),
+      vocabularySize: v.optional(count(BYTE_VOCABULARY), BYTE_VOCABULARY),
+      normEpsilon: v.optional(positive(), 1e-5),
+      ropeTheta: v.optional(positive(), 10_000),
+      tieEmbeddings: v.optional(v.boolean(must("true or false")), true),
+    }),
+    {},
+  ),
+  /** Sequences in one step. */
+  batchSize: v.optional(count(), 4),
+  /** Tokens predicted in one sequence. */
+  sequenceLength: v.optional(count(), 128),
+  /** Full-precision training. */
+  pretrain: v.optional(section(phase({ steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
+  calibration: v.optional(
+    section({
+      /** Hessian-vector products in all. */
+      probes: v.optional(count(), 8),
+      /** Batches over which the probes are spread. */
+      batches: v.optional(count(), 4),
+      /** Steepness of the sensitivity score. */
+      kappa: v.optional(finite(), 1),
+      /** Strength of the temperature scale; negative values turn its order round. */
+      alpha: v.optional(finite(), 0.4),
+    }),
+    {},
+  ),
+  quantize: v.optional(
+    section({
+      ...phase({ steps: 400, learningRate: 1e-3, warmupSteps: 20 }),
+      quantizer: v.optional(oneOf(quantizers), "hestia"),
+      /** Weights that share a scale. */
+      groupSize: v.optional(groupSize(), 128),
+      /** Share of the steps over which the pressure rises to 1. */
+      compressRatio: v.optional(between(0, 1), 0.2),
+      /** Share of the steps, the last ones, over which the temperature falls. */
+      annealRatio: v.optional(between(0, 1), 0.8),
+      annealStyle: v.optional(oneOf(annealStyles), "cosine"),
+      /** Temperature where the annealing ends, before the hard steps. */
+      endTemperature: v.optional(notNegative(), 0),
+      /** Last steps, at temperature zero. */
+      hardSteps: v.optional(count(0), 40),
+    }),
+    {},
+  ),
+  /** AdamW, in both phases. */
+  optimizer: v.optional(
+    section({
+      beta1: v.optional(between(0, 0.9999), 0.9),
+      beta2: v.optional(between(0, 0.99999), 0.95),
+      epsilon: v.optional(positive(), 1e-8),
+      weightDecay: v.optional(notNegative(), 0.01),
+      /** Largest global norm of the gradient. */
+      clipNorm: v.optional(positive(), 1),
+    }),
+    {},
+  ),
+  /** Batches of held-out text behind each reported loss. */
+  evaluation: v.optional(section({ batches: v.optional(count(), 16) }), {}),
+  sample: v.optional(
+    section({
+      prompt: v.optional(text(), "Call me Ishmael."),
+      tokens: v.optional(count(), 200),
+      /** 0 takes the likeliest token each time. */
+      temperature: v.optional(notNegative(), 0.8),
+    }),
+    {},
+  ),
+});
+
+/** A configuration with every default filled in. */
+export type RunConfig = v.InferOutput<typeof runSchema>;
+
+/**
+ * Read a configuration file.
+ *
+ * @throws {UsageError} Where the file is missing or is not JSON, and as {@linkcode resolveConfig} does.
+ */
+export async function loadConfig(path: string): Promise<RunConfig> {
+  const content = await readText(path, "configuration");
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch (error) {
+    const reason = (error as Error).message.replace(/\s+/g, " "); // it quotes the text, line breaks included
+    throw new UsageError(`${path} is not JSON: ${reason}`);
+  }
+  return resolveConfig(value, path);
+}
+
+/**
+ * Check a configuration and fill in its defaults.
+ *
+ * @param value Fields that differ from the defaults, as parsed from JSON.
+ * @param source What the error message calls the configuration, usually its path.
+ * @throws {UsageError} Where a field is unknown, has a value that is not allowed, or does not fit another. One line names it.
+ */
+export function resolveConfig(value: unknown, source = "configuration"): RunConfig {
+  const result = v.safeParse(runSchema, value, { abortEarly: true });
+  if (!result.success) {
+    const [issue] = result.issues;
+    throw new UsageError(`${source}: ${v.getDotPath(issue) ?? "a configuration"} ${issue.message}`);
+  }
+  const conflict = conflicts(result.output).find(([holds]) => !holds);
+  if (conflict !== undefined) throw new UsageError(`${source}: ${conflict[1]}`);
+  return result.output;
+}
+
+/**
+ * A configuration with a seed and a limit from the command line. A phase longer than `maxSteps` is shortened to it, and its warm-up and
+ * hard steps with it, in proportion.
+ */
+export function overrideConfig(
+  config: RunConfig,
+  { seed = config.seed, maxSteps = Infinity }: { readonly seed?: number; readonly maxSteps?: number },
+): RunConfig {
+  const { pretrain, quantize } = config;
+  const shortened = (phase: { readonly steps: number }): number => Math.min(phase.steps, maxSteps);
+  const share = (steps: number, phase: { readonly steps: number }): number => Math.floor(steps * shortened(phase) / phase.steps);
+  return {
+    ...config,
+    seed,
+    pretrain: { ...pretrain, steps: shortened(pretrain), warmupSteps: share(pretrain.warmupSteps, pretrain) },
+    quantize: {
+      ...quantize,
+      steps: shortened(quantize),
+      warmupSteps: share(quantize.warmupSteps, quantize),
+      hardSteps: share(quantize.hardSteps, quantize),
+    },
+  };
+}
+
+/** Rules about several fields at once: whether each holds, and the sentence for when it does not. */
+function conflicts({ model, quantize, pretrain }: RunConfig): [holds: boolean, message: string][] {
+  const { heads, keyValueHeads, headDim } = model;
+  const block = Math.max(PACKED_BLOCK, quantize.groupSize);
+  const inputs = { hiddenSize: model.hiddenSize, "heads * headDim": heads * headDim, intermediateSize: model.intermediateSize };
+  const reason = quantize.groupSize > 0 ? "quantize.groupSize" : "a block of the packed format";
+  return [
+    [heads % keyValueHeads === 0, `model.heads must be a multiple of model.keyValueHeads, got ${heads} and ${keyValueHeads}`],
+    [headDim % 2 === 0, `model.headDim must be even (rotary embedding turns pairs), got ${headDim}`],
+    ...Object.entries(inputs).map(([name, length]): [boolean, string] => [
+      length % block === 0,
+      `model.${name} must be a multiple of ${block} (${reason}), got ${length}`,
+    ]),
+    ...Object.entries({ pretrain, quantize }).map(([name, { warmupSteps, steps }]): [boolean, string] => [
+      warmupSteps <= steps,
+      `${name}.warmupSteps must be at most ${name}.steps, got ${warmupSteps} and ${steps}`,
+    ]),
+    [
+      quantize.hardSteps < quantize.steps,
+      `quantize.hardSteps must be below quantize.steps, got ${quantize.hardSteps} and ${quantize.steps}`,
+    ],
+  ];
+}

@@ -1,0 +1,45 @@
+/**
+ * Files a command reads and folders it writes, with an error in one line where that cannot be done.
+ *
+ * @module
+ */
+
+import { UsageError } from "./errors.ts";
+
+/**
+ * Content of a text file.
+ *
+ * @param path The file.
+ * @param what What the file is for, as the message calls it: "configuration".
+ * @throws {UsageError} Where it cannot be read.
+ */
+export async function readText(path: string, what: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    throw new UsageError(`cannot read the ${what} ${path}: ${reasonOf(error)}`);
+  }
+}
+
+/**
+ * Make a folder, and those above it, unless it is there, and prove that files can be written to it: before any work is spent.
+ *
+ * @throws {UsageError} Where that cannot be done; nothing is left behind in the folder.
+ */
+export async function makeWritableFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+    await Deno.remove(await Deno.makeTempFile({ dir: path, prefix: ".probe-" }));
+  } catch (error) {
+    throw new UsageError(`cannot write to the folder ${path}: ${reasonOf(error)}`);
+  }
+}
+
+/** The reason of a failed file operation in a few words. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such file or folder";
+  if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
+  if (error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists) return "a file is in the way";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,88 @@
+/**
+ * The frame around every command: arguments, Ctrl-C, exit codes, and the closing line of JSON.
+ *
+ * @module
+ */
+
+import { type Command, HelpRequested, type Option, parse, type Positional, type Values } from "./args.ts";
+import { exitCodes, UsageError } from "./errors.ts";
+
+/** What a command is given besides its options. */
+export interface Context {
+  /** Aborted by the first Ctrl-C: end the step at hand, close the files, return. The second Ctrl-C ends the process. */
+  readonly signal: AbortSignal;
+  /** Print lines for people: on stdout, or on stderr where `--json` keeps stdout for the JSON object. */
+  print(text: string): void;
+}
+
+/** What a command leaves behind. */
+export interface Outcome {
+  /** Printed as one line of JSON, the last of stdout, when `--json` was typed. */
+  readonly summary?: unknown;
+  /** 0 if absent. */
+  readonly exitCode?: number;
+}
+
+/** Option that every command has. */
+const json = { type: "boolean", description: "Print one JSON object as the last line of stdout" } as const satisfies Option;
+
+type Named<T> = Readonly<Record<string, T>>;
+
+/**
+ * Run a command with `Deno.args` and end the process with its exit code: 0 success, 1 unexpected failure (the stack is shown), 2 bad
+ * input (one line is shown), 130 Ctrl-C. `--json` and `--help` are added to its options.
+ */
+export async function main<const O extends Named<Option>, const P extends Named<Positional> = Record<never, Positional>>(
+  command: Command<O, P>,
+  run: (options: Values<O, P> & { readonly json: boolean }, context: Context) => Promise<Outcome | void>,
+): Promise<never> {
+  const interruption = listenForInterrupt();
+  try {
+    const options = parse<O & { readonly json: typeof json }, P>(
+      { ...command, options: { ...command.options, json } },
+      Deno.args,
+    );
+    const print = options.json ? console.error : console.log;
+    const outcome = await run(options as Values<O, P> & { readonly json: boolean }, { signal: interruption, print });
+    if (options.json && outcome?.summary !== undefined) console.log(JSON.stringify(outcome.summary));
+    Deno.exit(interruption.aborted ? exitCodes.interrupted : outcome?.exitCode ?? exitCodes.success);
+  } catch (error) {
+    Deno.exit(interruption.aborted && isAbort(error) ? exitCodes.interrupted : report(error));
+  }
+}
+
+/** Show an error the way its kind deserves. @returns The exit code. */
+export function report(error: unknown): number {
+  if (error instanceof HelpRequested) {
+    console.log(error.message);
+    return exitCodes.success;
+  }
+  if (error instanceof UsageError) {
+    console.error(`error: ${error.message}`);
+    return exitCodes.badInput;
+  }
+  console.error(error);
+  return exitCodes.failure;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+/** A terminal and a task runner may both pass on the same Ctrl-C; presses closer than this many milliseconds are one. */
+const SAME_PRESS_MS = 500;
+
+function listenForInterrupt(): AbortSignal {
+  const controller = new AbortController();
+  let first = 0;
+  Deno.addSignalListener("SIGINT", () => {
+    if (!controller.signal.aborted) {
+      first = performance.now();
+      console.error("\nInterrupted: ending cleanly (Ctrl-C again to quit at once)");
+      controller.abort();
+    } else if (performance.now() - first > SAME_PRESS_MS) {
+      Deno.exit(exitCodes.interrupted);
+    }
+  });
+  return controller.signal;
+}

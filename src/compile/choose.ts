@@ -1,0 +1,46 @@
+/**
+ * Second stage: fused operations that no kernel computes become their composition, and nodes that nobody needs are dropped.
+ *
+ * @module
+ */
+
+import type { FlatNode, Graph } from "../core/program.ts";
+import { stridesOf } from "../core/shape.ts";
+
+function hasKernel(node: FlatNode, nodes: readonly FlatNode[]): boolean {
+  if (node.op.kind !== "fused") return true;
+  const inputs = node.inputs.map((input) => ({ shape: nodes[input].shape, strides: stridesOf(nodes[input].shape), offset: 0 }));
+  const call = node.op.binding.call(inputs, node, node.attributes);
+  return node.op.binding.kernels.some((kernel) => kernel.applies(call));
+}
+
+/** The graph that will run. `fused: false` replaces every fused operation by its composition, which tests compare with. */
+export function chooseKernels(graph: Graph, { fused = true }: { fused?: boolean } = {}): Graph {
+  const alias = graph.nodes.map((_, position) => position);
+  const inputsOf = graph.nodes.map((node) => node.inputs);
+  graph.nodes.forEach((node, position) => {
+    inputsOf[position] = node.inputs.map((input) => alias[input]);
+    if (node.composition !== undefined && !(fused && hasKernel(node, graph.nodes))) alias[position] = alias[node.composition];
+  });
+  const outputs = graph.outputs.map((output) => alias[output]);
+  const live = new Set<number>();
+  const stack = [...outputs];
+  while (stack.length > 0) {
+    const position = stack.pop()!;
+    if (live.has(position)) continue;
+    live.add(position);
+    stack.push(...inputsOf[position]);
+  }
+  graph.leaves.forEach((position) => live.add(position));
+  const renumbered = new Map([...live].sort((a, b) => a - b).map((position, index) => [position, index]));
+  const nodes = [...renumbered.keys()].map((position): FlatNode => {
+    const { composition: _, ...node } = graph.nodes[position];
+    return { ...node, inputs: inputsOf[position].map((input) => renumbered.get(input)!) };
+  });
+  return {
+    nodes,
+    leaves: graph.leaves.map((position) => renumbered.get(position)!),
+    outputs: outputs.map((output) => renumbered.get(output)!),
+    donated: graph.donated,
+  };
+}

@@ -1,0 +1,129 @@
+/**
+ * Third stage: which nodes get memory, and which are computed together in one kernel.
+ *
+ * @module
+ */
+
+import type { FlatNode, Graph } from "../core/program.ts";
+import { sizeOf } from "../core/shape.ts";
+import { mergeGroups } from "./merge.ts";
+import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
+import { windowOf } from "./strided.ts";
+
+/** Highest price (in additions) of an expression that is computed again in each kernel that uses it, rather than stored. */
+const maxRepeatedCost = 20;
+/** The same for an expression that a broadcast would repeat within one kernel. */
+const maxBroadcastCost = 2;
+
+function mandatory({ nodes, outputs }: Graph): boolean[] {
+  const stored = nodes.map(({ op }) =>
+    op.kind === "leaf" || op.kind === "reduction" || op.kind === "kernel" || op.kind === "fused"
+  );
+  for (const output of outputs) stored[output] = true;
+  for (const node of nodes) {
+    if (node.op.kind === "kernel" || node.op.kind === "fused") {
+      node.inputs.forEach((_, position) => stored[kernelInput(nodes, node, position).base] = true);
+    }
+    if (node.op.kind === "gather") stored[windowOf(nodes, node.inputs[0]).base] = true;
+  }
+  return stored;
+}
+
+/** Price of computing each node in place, and the large stored nodes that it reads. */
+function prices(nodes: readonly FlatNode[], stored: readonly boolean[]): { cost: number[]; loads: Set<number>[] } {
+  const cost: number[] = [];
+  const loads: Set<number>[] = [];
+  nodes.forEach((node, position) => {
+    const own = node.op.kind === "elementwise" ? node.op.cost : node.op.kind === "gather" ? 4 : 0;
+    const size = sizeOf(node.shape);
+    cost[position] = own;
+    loads[position] = new Set();
+    for (const input of stored[position] && node.op.kind !== "elementwise" ? [] : node.inputs) {
+      const direct = stored[input];
+      cost[position] = Math.min(1e6, cost[position] + (direct ? 1 : cost[input]));
+      for (const load of direct ? [input] : loads[input]) if (sizeOf(nodes[load].shape) * 4 > size) loads[position].add(load);
+    }
+  });
+  return { cost, loads };
+}
+
+/** Stores what several kernels need and what a broadcast would repeat, unless computing it again is cheap. */
+function storeShared({ nodes }: Graph, stored: boolean[]): void {
+  const { cost, loads } = prices(nodes, stored);
+  const users = nodes.map(() => new Set<number>());
+  const repeats = nodes.map(() => 1);
+  for (let position = nodes.length - 1; position >= 0; position--) {
+    const node = nodes[position];
+    const inlined = node.op.kind === "elementwise" || node.op.kind === "gather";
+    if (inlined && !stored[position]) {
+      const shared = users[position].size > 1 && (cost[position] > maxRepeatedCost || loads[position].size > 1);
+      const repeated = repeats[position] > 1 && cost[position] > maxBroadcastCost;
+      stored[position] = shared || repeated;
+    }
+    const isRoot = stored[position];
+    for (const input of node.inputs) {
+      for (const user of isRoot ? [position] : users[position]) users[input].add(user);
+      const grows = node.op.kind === "view" || node.op.kind === "gather";
+      const factor = grows ? Math.max(1, sizeOf(node.shape) / Math.max(1, sizeOf(nodes[input].shape))) : 1;
+      repeats[input] = Math.max(repeats[input], (isRoot ? 1 : repeats[position]) * factor);
+    }
+  }
+}
+
+/** Stores parts of expressions that read more buffers than one shader may bind. */
+function storeWide({ nodes }: Graph, stored: boolean[], maxLoads: number): void {
+  const reads: Set<number>[] = [];
+  nodes.forEach((node, position) => {
+    const collect = () => new Set(node.inputs.flatMap((input) => stored[input] ? [input] : [...reads[input]]));
+    reads[position] = collect();
+    while (node.op.kind === "elementwise" && reads[position].size > maxLoads) {
+      const widest = node.inputs.filter((input) => !stored[input]).sort((a, b) => reads[b].size - reads[a].size)[0];
+      if (widest === undefined) break;
+      stored[widest] = true;
+      reads[position] = collect();
+    }
+  });
+}
+
+/** The reduction that a stored expression continues element by element, if the two can share a kernel. */
+function continuedReduction(
+  graph: Graph,
+  stored: readonly boolean[],
+  root: number,
+  userCount: readonly number[],
+): number | undefined {
+  const { nodes, outputs } = graph;
+  if (nodes[root].op.kind !== "elementwise") return undefined;
+  const size = sizeOf(nodes[root].shape);
+  for (const [position, aligned] of readsOf(graph, stored, root)) {
+    const fits = aligned && nodes[position].op.kind === "reduction" && sizeOf(nodes[position].shape) === size;
+    if (fits && userCount[position] === 1 && !outputs.includes(position)) return position;
+  }
+  return undefined;
+}
+
+function countUsers(graph: Graph, stored: readonly boolean[], roots: readonly number[]): number[] {
+  const count = graph.nodes.map(() => 0);
+  for (const root of roots) for (const position of readsOf(graph, stored, root).keys()) count[position]++;
+  return count;
+}
+
+/** Decides what is stored and groups it into kernels. `maxBuffers` is the most that one shader may bind. */
+export function fuse(graph: Graph, { maxBuffers }: { maxBuffers: number }): Fusion {
+  const stored = mandatory(graph);
+  storeShared(graph, stored);
+  storeWide(graph, stored, maxBuffers - 2);
+  const roots = graph.nodes.flatMap((node, position) => stored[position] && node.op.kind !== "leaf" ? [position] : []);
+  const userCount = countUsers(graph, stored, roots);
+  const absorbed = new Map<number, number>();
+  for (const root of roots) {
+    const reduction = continuedReduction(graph, stored, root, userCount);
+    if (reduction !== undefined) absorbed.set(root, reduction);
+  }
+  for (const reduction of absorbed.values()) stored[reduction] = false;
+  const groups = roots.filter((root) => stored[root]).map((root): Group => {
+    const reduction = graph.nodes[root].op.kind === "reduction" ? root : absorbed.get(root);
+    return reduction === undefined ? { roots: [root] } : { roots: [root], reduction };
+  });
+  return { graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) };
+}

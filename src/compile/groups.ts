@@ -1,0 +1,62 @@
+/**
+ * Groups of nodes that one kernel computes, and what they read.
+ *
+ * @module
+ */
+
+import type { Strided } from "../core/graph.ts";
+import type { FlatNode, Graph } from "../core/program.ts";
+import { sizeOf } from "../core/shape.ts";
+import { contiguous, isContiguous, windowOf } from "./strided.ts";
+
+/** One kernel to be. */
+export interface Group {
+  /** Nodes that it stores, all of one size; a later one may use an earlier one. */
+  readonly roots: readonly number[];
+  /** The reduction whose loop comes first, for a group that reduces. */
+  readonly reduction?: number;
+}
+
+/** What the fuser decided. */
+export interface Fusion {
+  readonly graph: Graph;
+  /** Whether a node has memory. Leaves always have. */
+  readonly stored: readonly boolean[];
+  /** In an order in which they can run. */
+  readonly groups: readonly Group[];
+}
+
+/** How kernel inputs are read: through a view of a stored node where the kernel can, else stored as they are. */
+export function kernelInput(nodes: readonly FlatNode[], node: FlatNode, position: number): { base: number; view: Strided } {
+  const input = node.inputs[position];
+  const window = windowOf(nodes, input);
+  const { op } = node;
+  const accepts = (op.kind === "kernel" || op.kind === "fused") && op.binding.accepts?.(window.view, position);
+  if (accepts || isContiguous(window.view) && sizeOf(window.view.shape) === sizeOf(nodes[window.base].shape)) return window;
+  return { base: input, view: contiguous(nodes[input].shape) };
+}
+
+/** Stored nodes that an expression reads, and whether each is read only at the element being computed. */
+export function readsOf({ nodes }: Graph, stored: readonly boolean[], root: number): Map<number, boolean> {
+  const reads = new Map<number, boolean>();
+  const seen = new Set<string>();
+  const visit = (position: number, aligned: boolean) => {
+    if (seen.has(`${position}${aligned}`)) return;
+    seen.add(`${position}${aligned}`);
+    if (stored[position] && position !== root) {
+      reads.set(position, (reads.get(position) ?? true) && aligned);
+      return;
+    }
+    const node = nodes[position];
+    if (node.op.kind === "kernel" || node.op.kind === "fused") {
+      node.inputs.forEach((_, index) => visitStored(kernelInput(nodes, node, index).base));
+      return;
+    }
+    const keeps = node.op.kind === "elementwise" ||
+      node.op.kind === "view" && (node.op.name === "reshape" || node.op.name === "stopGradient");
+    for (const input of node.inputs) visit(input, aligned && keeps);
+  };
+  const visitStored = (position: number) => reads.set(position, false);
+  visit(root, true);
+  return reads;
+}

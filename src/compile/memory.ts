@@ -1,0 +1,151 @@
+/**
+ * Memory plan: which buffer holds which node, and which buffers are used again once their nodes are dead.
+ *
+ * @module
+ */
+
+import type { ProgramOutput, Slot } from "../core/program.ts";
+import { sizeOf } from "../core/shape.ts";
+import { reductionParts } from "./codegen.ts";
+import { type Fusion, readsOf } from "./groups.ts";
+
+/** Buffers of a program. */
+export interface Memory {
+  readonly slotOf: ReadonlyMap<number, Slot>;
+  readonly scratchBytes: readonly number[];
+  readonly outputs: readonly ProgramOutput[];
+  /** Outputs that are inputs, or the same node as another output. */
+  readonly copies: readonly { readonly node: number; readonly slot: Slot }[];
+  /** Partial results of split reductions, by group. */
+  readonly partials: ReadonlyMap<number, { readonly slot: Slot; readonly parts: number }>;
+  /** Text that is equal where two nodes share a buffer. */
+  slotText(node: number): string;
+}
+
+/** Groups that read each node, and how. */
+interface Uses {
+  /** Last group that reads a node. */
+  readonly last: Map<number, number>;
+  /** For each group the nodes that it reads, and whether only at the element being computed. */
+  readonly reads: readonly Map<number, boolean>[];
+}
+
+function usesOf({ graph, stored, groups }: Fusion): Uses {
+  const last = new Map<number, number>();
+  const reads = groups.map(({ roots }, index) => {
+    const merged = new Map<number, boolean>();
+    for (const root of roots) {
+      for (const [node, aligned] of readsOf(graph, stored, root)) {
+        if (roots.includes(node)) continue;
+        merged.set(node, (merged.get(node) ?? true) && aligned);
+        last.set(node, index);
+      }
+    }
+    return merged;
+  });
+  return { last, reads };
+}
+
+/** Scratch buffers by lifetime: a freed one is used again, grown if need be. */
+class Scratch {
+  readonly bytes: number[] = [];
+  readonly #free: number[] = [];
+
+  take(bytes: number): number {
+    const waste = (slot: number) => this.bytes[slot] >= bytes ? this.bytes[slot] - bytes : 2 * (bytes - this.bytes[slot]);
+    const best = this.#free.reduce<number | undefined>((a, b) => a === undefined || waste(b) < waste(a) ? b : a, undefined);
+    if (best === undefined) return this.bytes.push(bytes) - 1;
+    this.#free.splice(this.#free.indexOf(best), 1);
+    this.bytes[best] = Math.max(this.bytes[best], bytes);
+    return best;
+  }
+  give(slot: number): void {
+    this.#free.push(slot);
+  }
+}
+
+/** Finds for each output a donated input whose memory it can take over: same size, and nobody reads the input later. */
+function chooseDonors(
+  fusion: Fusion,
+  uses: Uses,
+  bytesOf: (node: number) => number,
+  owners: ReadonlyMap<number, number>,
+): Map<number, number> {
+  const { graph, groups } = fusion;
+  const donors = new Map<number, number>();
+  const free = new Set([...graph.donated].filter((index) => !graph.outputs.includes(graph.leaves[index])));
+  const groupOf = new Map(groups.flatMap(({ roots }, index) => roots.map((root) => [root, index] as const)));
+  for (const [node, output] of owners) {
+    const index = groupOf.get(node)!;
+    const { roots, reduction } = groups[index];
+    const isMap = reduction === undefined && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
+    const fits = (donor: number) => {
+      const leaf = graph.leaves[donor];
+      const lastUse = uses.last.get(leaf) ?? -1;
+      const aligned = uses.reads[index].get(leaf);
+      return bytesOf(leaf) === bytesOf(node) && (lastUse < index || lastUse === index && isMap && aligned === true);
+    };
+    const candidates = [...free].filter(fits);
+    const donor = candidates.find((candidate) => uses.reads[index].has(graph.leaves[candidate])) ?? candidates[0];
+    if (donor === undefined) continue;
+    free.delete(donor);
+    donors.set(output, donor);
+  }
+  return donors;
+}
+
+/** Plans the memory of fused groups, in their order. */
+export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): Memory {
+  const { graph, groups } = fusion;
+  const uses = usesOf(fusion);
+  const slotOf = new Map<number, Slot>(graph.leaves.map((node, index) => [node, { kind: "input", index }]));
+  const owners = new Map<number, number>();
+  const copies: { node: number; slot: Slot }[] = [];
+  graph.outputs.forEach((node, index) => {
+    if (slotOf.has(node)) copies.push({ node, slot: { kind: "output", index } });
+    else {
+      owners.set(node, index);
+      slotOf.set(node, { kind: "output", index });
+    }
+  });
+  const scratch = new Scratch();
+  const partials = new Map<number, { slot: Slot; parts: number }>();
+  groups.forEach(({ roots, reduction }, index) => {
+    for (const root of roots) if (!slotOf.has(root)) slotOf.set(root, { kind: "scratch", index: scratch.take(bytesOf(root)) });
+    const dead = new Set([...uses.reads[index].keys()].filter((node) => uses.last.get(node) === index));
+    for (const root of roots) if (!uses.last.has(root)) dead.add(root);
+    const parts = reduction === undefined ? 1 : partsOf(fusion, reduction);
+    if (parts > 1) {
+      const slot = scratch.take(bytesOf(reduction!) * parts);
+      partials.set(index, { slot: { kind: "scratch", index: slot }, parts });
+      scratch.give(slot);
+    }
+    for (const node of dead) {
+      const slot = slotOf.get(node)!;
+      if (slot.kind === "scratch") scratch.give(slot.index);
+    }
+  });
+  const donors = chooseDonors(fusion, uses, bytesOf, owners);
+  const buffers = new Map([...donors].map(([output, donor]) => [output, donor]));
+  return {
+    slotOf,
+    scratchBytes: scratch.bytes,
+    copies,
+    partials,
+    outputs: graph.outputs.map((node, index) => ({
+      bytes: bytesOf(node),
+      ...(donors.has(index) ? { donor: donors.get(index)! } : {}),
+    })),
+    slotText(node) {
+      const slot = slotOf.get(node)!;
+      const donor = slot.kind === "output" ? buffers.get(slot.index) : undefined;
+      return donor === undefined ? `${slot.kind}${slot.index}` : `input${donor}`;
+    },
+  };
+}
+
+function partsOf({ graph }: Fusion, reduction: number): number {
+  const { shape, inputs } = graph.nodes[reduction];
+  const count = sizeOf(shape);
+  return count === 0 ? 1 : reductionParts(count, sizeOf(graph.nodes[inputs[0]].shape) / count);
+}

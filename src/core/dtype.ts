@@ -1,0 +1,32 @@
+/**
+ * Element types, and the typed arrays that carry them on the host.
+ *
+ * @module
+ */
+
+/** Element type of a tensor. `float16` is a storage type: arithmetic on it happens in float32. Comparisons give `uint32` zeros and ones. */
+export type DType = "float32" | "float16" | "int32" | "uint32";
+
+/**
+ * Host memory of a tensor, row-major. Floating-point dtypes come back as `Float32Array` from a GPU and as `Float64Array` from the
+ * reference backend, which computes in float64.
+ */
+export type TensorData =
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint32Array<ArrayBuffer>;
+
+/** Bytes of one element as a device stores it. */
+export const bytesPerElement = { float32: 4, float16: 2, int32: 4, uint32: 4 } as const satisfies Record<DType, number>;
+
+/** Whether the dtype is a floating-point one, and so takes part in differentiation. */
+export function isFloat(dtype: DType): boolean {
+  return dtype === "float32" || dtype === "float16";
+}
+
+/** Host array of `length` zeros in the widest type of the dtype's kind: float64 for floats. */
+export function wideArray(dtype: DType, length: number): TensorData {
+  if (isFloat(dtype)) return new Float64Array(length);
+  return dtype === "int32" ? new Int32Array(length) : new Uint32Array(length);
+}

@@ -1,0 +1,190 @@
+/**
+ * The graph: immutable nodes, the records that say what an operation is, and the values of nodes that have been computed.
+ *
+ * @module
+ */
+
+import type { DType, TensorData } from "./dtype.ts";
+import type { Shape } from "./shape.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Kernel } from "../kernels/kernel.ts";
+
+/** Shape and element type: all that a rule may know about a tensor before it is computed. */
+export interface TensorType {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** Settings of an operation that are part of the program: plain data, compared by their JSON text. */
+export type Attributes = Readonly<Record<string, number | string | boolean | readonly number[] | readonly (readonly number[])[]>>;
+
+/** A tensor as a strided window on a row-major buffer; offset and strides in elements. */
+export interface Strided {
+  readonly shape: Shape;
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+/** What a derivative rule sees of the operation that it differentiates. */
+export interface VjpCall {
+  readonly inputs: readonly Tensor[];
+  readonly output: Tensor;
+  readonly attributes: Attributes;
+}
+
+/**
+ * Vector-Jacobian product: from the gradient of the output, the gradient of each input (`undefined` for none), written with Tensor
+ * methods so that it can be differentiated again.
+ */
+export type Vjp = (gradient: Tensor, call: VjpCall) => readonly (Tensor | undefined)[];
+
+interface Named {
+  readonly name: string;
+}
+
+interface Rules extends Named {
+  /** Type of the result; throws where the inputs do not fit. */
+  readonly infer: (inputs: readonly TensorType[], attributes: Attributes) => TensorType;
+  readonly vjp: Vjp;
+}
+
+/** A tensor that exists before the program runs: data, parameters, results of earlier programs. */
+export interface Leaf extends Named {
+  readonly kind: "leaf";
+}
+
+/** Applied to each element alone; inputs and output have one shape. */
+export interface Elementwise extends Rules {
+  readonly kind: "elementwise";
+  /** Meaning in float64 (or as an exact integer) of one element. */
+  readonly evaluate: (...operands: number[]) => number;
+  /** Exact meaning on 32-bit integers, where float64 arithmetic would differ. */
+  readonly evaluateInteger?: (...operands: number[]) => number;
+  /** WGSL expression of one element from the expressions of the operands. */
+  readonly wgsl: (operands: readonly string[], types: { inputs: readonly DType[]; output: DType }) => string;
+  /** Rough price of one element, in additions; the fuser weighs recomputing against storing by it. */
+  readonly cost: number;
+}
+
+/** Where one input axis of a view reads: `step * coordinate[axis] + start`, or the constant `start` where `axis` is -1. */
+export interface AxisMap {
+  readonly axis: number;
+  readonly start: number;
+  readonly step: number;
+}
+
+/** The same elements seen under other coordinates. */
+export interface View extends Rules {
+  readonly kind: "view";
+  /** Per input axis where it reads; `undefined` for a reshape, which keeps the row-major order. */
+  readonly map: (input: Shape, attributes: Attributes) => readonly AxisMap[] | undefined;
+  /** Whether coordinates may fall outside of the input, where the value is zero (padding). */
+  readonly guarded: boolean;
+}
+
+/** A tensor that is a function of its coordinates alone. */
+export interface Generator extends Rules {
+  readonly kind: "generator";
+  readonly evaluate: (coordinates: readonly number[], attributes: Attributes) => number;
+  readonly wgsl: (coordinates: readonly string[], attributes: Attributes, dtype: DType) => string;
+}
+
+/** Rows of a table chosen by an index tensor: `output[i…, d…] = table[indices[i…], d…]`. */
+export interface Gather extends Rules {
+  readonly kind: "gather";
+}
+
+/** Combines the elements along `attributes.axes`, which keep length 1. */
+export interface Reduction extends Rules {
+  readonly kind: "reduction";
+  readonly identity: number;
+  readonly evaluate: (accumulated: number, value: number) => number;
+  readonly wgsl: (accumulated: string, value: string) => string;
+}
+
+/** Float64 (or exact integer) meaning of an operation on whole row-major arrays. */
+export type ReferenceRule = (
+  inputs: readonly { readonly type: TensorType; readonly data: TensorData }[],
+  output: TensorType,
+  attributes: Attributes,
+) => TensorData;
+
+/** How hand-written shaders compute an operation. */
+export interface KernelBinding<Call = unknown> {
+  /** In order of preference; the first that applies is used. */
+  readonly kernels: readonly Kernel<Call>[];
+  readonly call: (inputs: readonly Strided[], output: TensorType, attributes: Attributes) => Call;
+  /** Whether input `position` may be read through this window; without it inputs are stored contiguously first. */
+  readonly accepts?: (view: Strided, position: number) => boolean;
+}
+
+/** A primitive with a hand-written kernel. */
+export interface KernelPrimitive extends Rules {
+  readonly kind: "kernel";
+  readonly binding: KernelBinding;
+  readonly reference: ReferenceRule;
+}
+
+/**
+ * A fast kernel that states what it means. `compose` builds the same value from other operations: it gives the shape, the derivatives
+ * of every order, the oracle, and the fallback where no kernel applies. An optional `vjp` names a fast backward pass.
+ */
+export interface Fused extends Named {
+  readonly kind: "fused";
+  readonly binding: KernelBinding;
+  readonly compose: (inputs: readonly Tensor[], attributes: Attributes) => Tensor;
+  readonly vjp?: Vjp;
+}
+
+/** Every primitive but the leaf. */
+export type Primitive = Elementwise | View | Generator | Gather | Reduction | KernelPrimitive;
+
+/** What a node may compute. */
+export type Operation = Leaf | Primitive | Fused;
+
+/** Memory of a computed tensor. One owner: the runtime, which fills and frees it. */
+export interface Value {
+  /** Data on the host that no device holds yet. */
+  host?: TensorData;
+  /** The backend's own handle, once computed or uploaded. */
+  buffer?: object;
+  /** Which backend `buffer` belongs to. */
+  owner?: object;
+  state: "pending" | "ready" | "disposed" | "failed";
+  error?: Error;
+}
+
+/** The operation of tensors that exist before a program runs. */
+export const leaf: Leaf = { kind: "leaf", name: "leaf" };
+
+/** One vertex of the graph. Immutable, but that its value is remembered once it has been computed. */
+export class Node implements TensorType {
+  value: Value | undefined;
+  #composition: Node | undefined;
+  #text: string | undefined;
+
+  constructor(
+    readonly op: Operation,
+    readonly inputs: readonly Node[],
+    readonly shape: Shape,
+    readonly dtype: DType,
+    readonly attributes: Attributes = {},
+    private readonly compose?: () => Node,
+  ) {}
+
+  /** The node that a fused operation stands for, built when first asked for. */
+  get composition(): Node {
+    if (!this.compose) throw new Error(`${this.op.name} is not a fused operation`);
+    return this.#composition ??= this.compose();
+  }
+
+  /** Operation and attributes as text: with the inputs, the identity of the node. */
+  get text(): string {
+    return this.#text ??= `${this.op.name}${JSON.stringify(this.attributes)}`;
+  }
+}
+
+/** `float32[2,3]`, as error messages write a type. */
+export function describe(type: TensorType): string {
+  return `${type.dtype}[${type.shape}]`;
+}

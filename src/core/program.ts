@@ -1,0 +1,76 @@
+/**
+ * A program: what a device runs, as plain data.
+ *
+ * @module
+ */
+
+import type { Grid } from "../kernels/kernel.ts";
+import type { DType } from "./dtype.ts";
+import type { Attributes, Operation } from "./graph.ts";
+import type { Shape } from "./shape.ts";
+
+/** A node of a flattened graph; inputs are positions in the same list, always earlier ones. */
+export interface FlatNode {
+  readonly op: Operation;
+  readonly attributes: Attributes;
+  readonly inputs: readonly number[];
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** Position among the program's inputs, for a leaf. */
+  readonly leaf?: number;
+  /** For a fused operation, the node that it stands for. */
+  readonly composition?: number;
+}
+
+/** A whole computation: nodes in topological order without repetition, and which of them are wanted. */
+export interface Graph {
+  readonly nodes: readonly FlatNode[];
+  /** Node of each program input. */
+  readonly leaves: readonly number[];
+  readonly outputs: readonly number[];
+  /** Program inputs whose memory may be overwritten. */
+  readonly donated: ReadonlySet<number>;
+}
+
+/** A buffer of a running program. */
+export type Slot =
+  | { readonly kind: "input"; readonly index: number }
+  | { readonly kind: "output"; readonly index: number }
+  | { readonly kind: "scratch"; readonly index: number };
+
+/** One buffer as one dispatch sees it. */
+export interface Binding {
+  readonly slot: Slot;
+  readonly access: "read" | "write";
+}
+
+/** One launch of a shader. */
+export interface Dispatch {
+  /** For people: what it computes. */
+  readonly label: string;
+  readonly shader: string;
+  readonly overrides: Readonly<Record<string, number>>;
+  /** In binding order. */
+  readonly bindings: readonly Binding[];
+  /** Content of the uniform that follows the bindings; empty for none. */
+  readonly params: Uint32Array<ArrayBuffer>;
+  readonly grid: Grid;
+}
+
+/** Where an output lives: in memory of its own, or in that of a donated input. */
+export interface ProgramOutput {
+  readonly bytes: number;
+  /** The donated input whose buffer becomes the output's. */
+  readonly donor?: number;
+}
+
+/** What a device runs. */
+export interface Program {
+  readonly dispatches: readonly Dispatch[];
+  readonly inputBytes: readonly number[];
+  readonly outputs: readonly ProgramOutput[];
+  /** Bytes of each intermediate buffer; their contents do not outlive the program. */
+  readonly scratchBytes: readonly number[];
+  /** Donated inputs that no output took over: their buffers are free after a run. */
+  readonly released: readonly number[];
+}

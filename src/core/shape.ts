@@ -1,0 +1,64 @@
+/**
+ * Shape arithmetic: pure functions over lists of lengths.
+ *
+ * @module
+ */
+
+/** Lengths of the axes, outermost first. `[]` is a scalar. */
+export type Shape = readonly number[];
+
+/** Number of elements of a shape; 1 for a scalar. */
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (const length of shape) size *= length;
+  return size;
+}
+
+/** Row-major strides, in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    stride *= shape[axis];
+  }
+  return strides;
+}
+
+/** Whether two shapes are the same list of lengths. */
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((length, axis) => length === b[axis]);
+}
+
+/** The shape that two shapes broadcast to (aligned at the last axis, lengths of 1 stretch), or `undefined`. */
+export function broadcastShapes(a: Shape, b: Shape): Shape | undefined {
+  const rank = Math.max(a.length, b.length);
+  const result: number[] = [];
+  for (let axis = 0; axis < rank; axis++) {
+    const m = a[axis - rank + a.length] ?? 1;
+    const n = b[axis - rank + b.length] ?? 1;
+    if (m !== n && m !== 1 && n !== 1) return undefined;
+    result.push(m === 1 ? n : m);
+  }
+  return result;
+}
+
+/** Axis as an index from 0; negative axes count from the end. Throws a `RangeError` that names the action and the shape. */
+export function normalizeAxis(axis: number, shape: Shape, action: string): number {
+  const index = axis < 0 ? axis + shape.length : axis;
+  if (!Number.isInteger(axis) || index < 0 || index >= shape.length) {
+    throw new RangeError(
+      `Cannot ${action}: axis ${axis} is not an axis of [${shape}], wanted ${-shape.length} to ${shape.length - 1}`,
+    );
+  }
+  return index;
+}
+
+/** Axes (one, several, or all when undefined) as sorted distinct indices from 0. */
+export function normalizeAxes(axes: number | readonly number[] | undefined, shape: Shape, action: string): number[] {
+  if (axes === undefined) return shape.map((_, axis) => axis);
+  const list = (typeof axes === "number" ? [axes] : axes).map((axis) => normalizeAxis(axis, shape, action));
+  const distinct = [...new Set(list)].sort((a, b) => a - b);
+  if (distinct.length !== list.length) throw new RangeError(`Cannot ${action}: axes [${axes}] of [${shape}] name one axis twice`);
+  return distinct;
+}

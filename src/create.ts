@@ -1,0 +1,142 @@
+/**
+ * Tensors from numbers, and from nothing.
+ *
+ * @module
+ */
+
+import type { DType, TensorData } from "./core/dtype.ts";
+import { atCaller } from "./core/errors.ts";
+import { type Shape, sizeOf } from "./core/shape.ts";
+import { primitives } from "./ops/primitives.ts";
+import { leafNode } from "./runtime.ts";
+import { apply, constant, Tensor } from "./tensor.ts";
+
+/** Numbers, nested to the depth of the tensor's rank. */
+export type NestedNumbers = number | readonly NestedNumbers[];
+
+/** Settings of `tensor`. */
+export interface TensorOptions {
+  /** Shape of flat data. Nested arrays have their own. */
+  readonly shape?: Shape;
+  /** float32 by default; int32 and uint32 for typed arrays of those. */
+  readonly dtype?: DType;
+}
+
+function nestedShape(value: NestedNumbers): number[] {
+  return typeof value === "number" ? [] : [value.length, ...(value.length > 0 ? nestedShape(value[0]) : [])];
+}
+
+function flattenInto(value: NestedNumbers, shape: Shape, depth: number, out: number[]): void {
+  if (typeof value === "number") {
+    if (depth !== shape.length) throw new TypeError(`Cannot make a tensor: rows differ in depth, wanted [${shape}] throughout`);
+    out.push(value);
+    return;
+  }
+  if (value.length !== shape[depth]) {
+    throw new TypeError(`Cannot make a tensor: a row has ${value.length} elements, wanted ${shape[depth]} as in the first`);
+  }
+  for (const item of value) flattenInto(item, shape, depth + 1, out);
+}
+
+function dtypeOf(data: unknown): DType {
+  if (data instanceof Int32Array) return "int32";
+  return data instanceof Uint32Array ? "uint32" : "float32";
+}
+
+/**
+ * A tensor that holds numbers. The data are copied.
+ *
+ * @param data a number, nested arrays, or a flat typed array
+ * @throws TypeError where rows differ in length, or flat data do not fill the shape
+ *
+ * @example
+ * ```ts
+ * import { tensor } from "@hestia/hestia";
+ * const matrix = tensor([[1, 2], [3, 4]]);
+ * const ids = tensor(new Uint32Array([7, 8, 9]), { shape: [1, 3] });
+ * console.log(`${matrix} ${ids}`); // float32[2,2] uint32[1,3]
+ * ```
+ */
+export function tensor(data: NestedNumbers | ArrayLike<number>, options: TensorOptions = {}): Tensor {
+  try {
+    const dtype = options.dtype ?? dtypeOf(data);
+    const nested = typeof data === "number" || Array.isArray(data);
+    const own = nested ? nestedShape(data as NestedNumbers) : [(data as ArrayLike<number>).length];
+    let flat = data as ArrayLike<number>;
+    if (nested) flattenInto(data as NestedNumbers, own, 0, flat = []);
+    const shape = options.shape ?? own;
+    if (sizeOf(shape) !== flat.length) {
+      throw new TypeError(`Cannot make a tensor of [${shape}]: wanted ${sizeOf(shape)} numbers, got ${flat.length}`);
+    }
+    return new Tensor(leafNode({ shape: [...shape], dtype }, { host: hostCopy(flat, dtype), state: "ready" }));
+  } catch (error) {
+    throw atCaller(error as Error);
+  }
+}
+
+function hostCopy(flat: ArrayLike<number>, dtype: DType): TensorData {
+  if (dtype === "int32") return Int32Array.from(flat);
+  if (dtype === "uint32") return Uint32Array.from(flat);
+  return flat instanceof Float32Array ? flat.slice() as Float32Array<ArrayBuffer> : Float64Array.from(flat);
+}
+
+/** A tensor of zeros, which takes no memory. */
+export function zeros(shape: Shape, dtype: DType = "float32"): Tensor {
+  return constant(0, shape, dtype);
+}
+
+/** A tensor of ones, which takes no memory. */
+export function ones(shape: Shape, dtype: DType = "float32"): Tensor {
+  return constant(1, shape, dtype);
+}
+
+/** A tensor of one value, which takes no memory. */
+export function full(shape: Shape, value: number, dtype: DType = "float32"): Tensor {
+  return constant(value, shape, dtype);
+}
+
+/** 0, 1, 2, … along one axis (the last by default) of a shape; a number stands for a shape of one axis. */
+export function arange(shape: number | Shape, { axis = -1, dtype = "float32" }: { axis?: number; dtype?: DType } = {}): Tensor {
+  const list = typeof shape === "number" ? [shape] : shape;
+  return apply(primitives.iota, [], { shape: list, dtype, axis: axis < 0 ? axis + list.length : axis });
+}
+
+/** Options of random tensors: a seed, a number or a uint32 scalar tensor (an input of a compiled step, say). */
+export interface RandomOptions {
+  readonly seed: number | Tensor;
+}
+
+/** One round of the PCG output permutation: scrambles 32 bits. */
+function scramble(x: Tensor): Tensor {
+  const state = x.mul(747796405).add(2891336453);
+  const word = state.shiftRight(state.shiftRight(28).add(4)).bitXor(state).mul(277803737);
+  return word.shiftRight(22).bitXor(word);
+}
+
+/**
+ * Random 32-bit words, each a hash of (seed, stream, position): no state, the same on every device
+ * (hash: PCG-RXS-M-XS, M. E. O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms", 2014).
+ */
+export function randomBits(shape: Shape, { seed, stream = 0 }: RandomOptions & { stream?: number }): Tensor {
+  const position = arange([sizeOf(shape)], { dtype: "uint32" }).reshape(shape);
+  const key = typeof seed === "number" ? constant(seed >>> 0, [], "uint32") : seed.cast("uint32");
+  const keyed = scramble(scramble(key.bitXor(Math.imul(stream + 1, 0x9e3779b9) >>> 0)));
+  return scramble(scramble(position.bitXor(keyed)).add(keyed));
+}
+
+/** Uniform on [0, 1), multiples of 2^-24. */
+export function randomUniform(shape: Shape, options: RandomOptions): Tensor {
+  return randomBits(shape, options).shiftRight(8).cast("float32").mul(2 ** -24);
+}
+
+/** Standard normal, by Box and Muller. */
+export function randomNormal(shape: Shape, options: RandomOptions): Tensor {
+  const radius = randomBits(shape, options).shiftRight(8).add(1).cast("float32").mul(2 ** -24).log().mul(-2).sqrt();
+  const angle = randomBits(shape, { ...options, stream: 1 }).shiftRight(8).cast("float32").mul(2 * Math.PI * 2 ** -24);
+  return radius.mul(angle.cos());
+}
+
+/** -1 or 1 with equal probability: probe vectors of trace estimators (Rademacher). */
+export function randomSigns(shape: Shape, options: RandomOptions): Tensor {
+  return randomBits(shape, options).shiftRight(31).cast("float32").mul(2).sub(1);
+}

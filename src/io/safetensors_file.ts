@@ -1,0 +1,173 @@
+/**
+ * Safetensors on disk, read one tensor at a time, so that a checkpoint may be larger than memory.
+ *
+ * @module
+ */
+
+import type { Shape } from "../core/shape.ts";
+import type { Bytes } from "./bytes.ts";
+import { isJsonObject, parseJsonObject } from "./json.ts";
+import {
+  parseSafetensors,
+  parseSafetensorsHeader,
+  type Safetensors,
+  type SafetensorsDType,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+  safetensorsHeaderBytes,
+} from "./safetensors.ts";
+
+/** Reads a whole file into memory. Errors name the path, the tensor and what was wanted. */
+export async function readSafetensorsFile(path: string): Promise<Safetensors> {
+  const bytes = await Deno.readFile(path).catch((cause) => {
+    throw new Error(`Cannot read "${path}": ${(cause as Error).message}`, { cause });
+  });
+  return parseSafetensors(bytes, { source: `"${path}"` });
+}
+
+/** Tensors on disk, known by name, dtype and shape; bytes are read when asked for. Close it, or hold it with `using`. */
+export interface Checkpoint extends Disposable {
+  /** Metadata of all files together; where two files disagree, the last one's. */
+  readonly metadata: Record<string, string>;
+  /** dtype and shape by tensor name, in order of name. */
+  readonly tensors: ReadonlyMap<string, { readonly dtype: SafetensorsDType; readonly shape: Shape }>;
+  /** Reads one tensor from disk. Throws a `RangeError` when there is none of that name. */
+  read(name: string): Promise<SafetensorsEntry>;
+  /** Closes the files; later reads fail. */
+  close(): void;
+}
+
+/**
+ * Opens a Hugging Face checkpoint folder: `model.safetensors`, or the shards that `model.safetensors.index.json` lists. Only
+ * headers are read. Throws an error that names the file when there is neither, when a shard is missing or damaged, or when a
+ * shard lacks a tensor that the index places in it.
+ */
+export async function readCheckpointFolder(folder: string): Promise<Checkpoint> {
+  const single = `${folder}/model.safetensors`;
+  const index = `${folder}/model.safetensors.index.json`;
+  if (await exists(single)) return openCheckpoint([single]);
+  if (!await exists(index)) {
+    throw new Error(`Cannot open checkpoint "${folder}": wanted model.safetensors or model.safetensors.index.json in it`);
+  }
+  const shardOf = parseIndex(await Deno.readTextFile(index), index);
+  const shards = [...new Set(shardOf.values())].sort();
+  for (const shard of shards) {
+    if (!await exists(`${folder}/${shard}`)) {
+      throw new Error(`Cannot open checkpoint "${folder}": its index lists ${shard}, which is missing`);
+    }
+  }
+  return await openCheckpoint(shards.map((shard) => `${folder}/${shard}`), shardOf);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw new Error(`Cannot open "${path}": ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** File name of a shard by tensor name. */
+function parseIndex(text: string, path: string): Map<string, string> {
+  const map = parseJsonObject(text, `Cannot read "${path}"`).weight_map;
+  if (!isJsonObject(map)) throw new SyntaxError(`Cannot read "${path}": wanted an object "weight_map"`);
+  const shardOf = new Map<string, string>();
+  for (const [name, shard] of Object.entries(map)) {
+    if (typeof shard !== "string" || !/^[^/\\]+\.safetensors$/.test(shard)) {
+      throw new SyntaxError(
+        `Cannot read "${path}": tensor "${name}" lies in ${JSON.stringify(shard)}, wanted the name of a .safetensors file`,
+      );
+    }
+    shardOf.set(name, shard);
+  }
+  return shardOf;
+}
+
+/** Opens safetensors files as one set of tensors. `shardOf` gives the file name of every tensor that must be there. */
+async function openCheckpoint(paths: string[], shardOf?: Map<string, string>): Promise<Checkpoint> {
+  const files: OpenFile[] = [];
+  try {
+    for (const path of paths) files.push(await openFile(path));
+    return checkpointOf(files, shardOf);
+  } catch (error) {
+    for (const { file } of files) file.close();
+    throw error;
+  }
+}
+
+interface OpenFile {
+  readonly path: string;
+  readonly file: Deno.FsFile;
+  readonly dataStart: number;
+  readonly header: SafetensorsHeader;
+}
+
+async function openFile(path: string): Promise<OpenFile> {
+  const source = `"${path}"`;
+  const file = await Deno.open(path).catch((cause) => {
+    throw new Error(`Cannot open ${source}: ${(cause as Error).message}`, { cause });
+  });
+  try {
+    const { size } = await file.stat();
+    const headerBytes = safetensorsHeaderBytes(readAt(file, 0, Math.min(8, size)), size, source);
+    const header = parseSafetensorsHeader(readAt(file, 8, headerBytes), size - 8 - headerBytes, source);
+    return { path, file, dataStart: 8 + headerBytes, header };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/**
+ * Reads `length` bytes at `position`; fewer only when the file ends. Synchronous, so that nothing moves the file between seek
+ * and read.
+ */
+function readAt(file: Deno.FsFile, position: number, length: number): Bytes {
+  const bytes = new Uint8Array(length);
+  file.seekSync(position, Deno.SeekMode.Start);
+  let filled = 0;
+  while (filled < length) {
+    const count = file.readSync(bytes.subarray(filled));
+    if (count === null) break;
+    filled += count;
+  }
+  return bytes.subarray(0, filled);
+}
+
+function checkpointOf(files: OpenFile[], shardOf?: Map<string, string>): Checkpoint {
+  const owners = new Map<string, OpenFile>();
+  for (const file of files) {
+    for (const name of file.header.spans.keys()) {
+      const other = owners.get(name);
+      if (other) throw new RangeError(`Cannot open checkpoint: tensor "${name}" lies in "${other.path}" and in "${file.path}"`);
+      owners.set(name, file);
+    }
+  }
+  for (const [name, shard] of shardOf ?? []) {
+    if (!owners.get(name)?.path.endsWith(`/${shard}`)) {
+      throw new RangeError(`Cannot open checkpoint: ${shard} has no tensor "${name}", as the index says`);
+    }
+  }
+  const names = [...owners.keys()].sort();
+  const close = () => files.forEach(({ file }) => file.close());
+  return {
+    metadata: Object.assign({}, ...files.map(({ header }) => header.metadata)),
+    tensors: new Map(names.map((name) => [name, owners.get(name)!.header.spans.get(name)!])),
+    read: async (name) => await readTensor(owners.get(name), name),
+    close,
+    [Symbol.dispose]: close,
+  };
+}
+
+function readTensor(owner: OpenFile | undefined, name: string): SafetensorsEntry {
+  if (!owner) throw new RangeError(`Cannot read tensor "${name}": the checkpoint has none of that name`);
+  const { dtype, shape, begin, end } = owner.header.spans.get(name)!;
+  const bytes = readAt(owner.file, owner.dataStart + begin, end - begin);
+  if (bytes.length < end - begin) {
+    throw new RangeError(
+      `Cannot read tensor "${name}" of "${owner.path}": wanted ${end - begin} bytes, the file now ends after ${bytes.length}`,
+    );
+  }
+  return { dtype, shape, bytes };
+}

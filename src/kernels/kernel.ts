@@ -1,0 +1,35 @@
+/**
+ * What a kernel is: a stored shader and the pure functions that specialise it for one call.
+ *
+ * @module
+ */
+
+/** Workgroups along x, y and z. */
+export type Grid = readonly [x: number, y: number, z: number];
+
+/** Limits of a device that decide how work is cut into dispatches. */
+export interface DeviceLimits {
+  /** Largest byte length one binding may have. */
+  readonly maxBindingBytes: number;
+  /** Most storage buffers one shader may bind. */
+  readonly maxStorageBuffers: number;
+  /** Most workgroups along one axis of a dispatch. */
+  readonly maxWorkgroups: number;
+}
+
+/**
+ * The TypeScript half of one WGSL file. `Call` holds the sizes of one call. Everything here is a pure function of the call, so a
+ * kernel is testable without a device.
+ */
+export interface Kernel<Call> {
+  readonly name: string;
+  /** WGSL text, one entry point named `main`. Binding order: inputs, output, then the `Params` uniform if there is one. */
+  readonly source: string;
+  /** Whether the kernel computes this call (alignment, layout, sizes). */
+  applies(call: Call): boolean;
+  /** Values of the shader's `override` constants. */
+  overrides(call: Call): Record<string, number>;
+  /** Content of the `Params` uniform; empty when the shader has none. */
+  params(call: Call): Uint32Array<ArrayBuffer>;
+  grid(call: Call, limits: DeviceLimits): Grid;
+}

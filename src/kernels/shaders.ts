@@ -1,0 +1,481 @@
+// Generated from shaders/*.wgsl by `deno task shaders`: edit those.
+
+/** WGSL text of every stored shader, by file name. */
+export const shaders = {
+  map: `// One invocation computes one element of each output. The compiler replaces the two marked lines by the bindings and the body of a
+// fused expression; as stored, the shader writes each element's position.
+
+const COUNT: u32 = 1u; //: constants
+@group(0) @binding(0) var<storage, read_write> out0: array<f32>; //: bindings
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= COUNT) {
+    return;
+  }
+  out0[i] = f32(i); //: body
+}
+`,
+  matmul_general: `// Matrix product of any strided views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. No k gives zeros.
+//
+// One invocation computes a ROWS x COLUMNS tile of C, kept in registers, loading element by element, four steps of k a turn. C is
+// contiguous. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them. Rows, columns and steps past
+// the edge repeat the last one and are not counted.
+
+// Rows of the tile, 1 to 8.
+override ROWS: u32 = 8;
+// Columns of the tile, 1 to 8.
+override COLUMNS: u32 = 8;
+// Invocations of a workgroup.
+override LANES: u32 = 8;
+
+alias Element = f32;
+
+struct Operand {
+  // Elements from one batch index to the next, for each batch axis; 0 repeats.
+  batch: vec3<u32>,
+  // Elements before the first one.
+  offset: u32,
+  // Elements from one row to the next.
+  row: u32,
+  // Elements from one column to the next.
+  column: u32,
+}
+
+struct Params {
+  a: Operand,
+  b: Operand,
+  // Lengths of the batch axes.
+  batch: vec3<u32>,
+  // Rows of A and C.
+  m: u32,
+  // Columns of B and C.
+  n: u32,
+  // Columns of A, rows of B.
+  k: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<Element>;
+@group(0) @binding(1) var<storage, read> b: array<Element>;
+@group(0) @binding(2) var<storage, read_write> out: array<Element>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn first_element(operand: Operand, place: vec3<u32>) -> u32 {
+  let steps = operand.batch * place;
+  return operand.offset + steps.x + steps.y + steps.z;
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let tiles_along_n = (params.n + COLUMNS - 1u) / COLUMNS;
+  let tiles = (params.m + ROWS - 1u) / ROWS * tiles_along_n;
+  let tile = (group.y * groups.x + group.x) * LANES + lane;
+  let batch = tile / tiles;
+  if (batch >= params.batch.x * params.batch.y * params.batch.z) {
+    return;
+  }
+  let row = tile % tiles / tiles_along_n * ROWS;
+  let column = tile % tiles_along_n * COLUMNS;
+  let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
+  let first_a = first_element(params.a, place);
+  let first_b = first_element(params.b, place);
+
+  var sum: array<Element, 64>;
+  var x: array<Element, 8>;
+  for (var start = 0u; start < params.k; start += 4u) {
+    for (var step = 0u; step < 4u; step++) {
+      let k = min(start + step, params.k - 1u);
+      let inside = start + step < params.k;
+      for (var r = 0u; r < ROWS; r++) {
+        let at = first_a + min(row + r, params.m - 1u) * params.a.row + k * params.a.column;
+        x[r] = select(0, a[at], inside);
+      }
+      for (var c = 0u; c < COLUMNS; c++) {
+        let y = b[first_b + k * params.b.row + min(column + c, params.n - 1u) * params.b.column];
+        for (var r = 0u; r < ROWS; r++) {
+          sum[r * COLUMNS + c] += x[r] * y;
+        }
+      }
+    }
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    for (var c = 0u; c < COLUMNS; c++) {
+      if (row + r < params.m && column + c < params.n) {
+        out[(batch * params.m + row + r) * params.n + column + c] = sum[r * COLUMNS + c];
+      }
+    }
+  }
+}
+`,
+  matmul_rows: `// Matrix product with few rows: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n] for m < ROWS, as in decoding token by token.
+//
+// One invocation computes ROWS rows by 4 columns of C and walks along k four steps at a time. Loads are quads (four elements side
+// by side): A along k, B along k or along n. C is contiguous. Groups of 4 columns are numbered along n, then the batch; a
+// workgroup takes LANES of them. Rows and columns past the edge repeat the last one and are not written.
+
+// Whether quads of B run along n (else along k).
+override B_ALONG_N: bool = false;
+// Rows of C that one invocation computes, 1 to 8; all of them.
+override ROWS: u32 = 1;
+// Invocations of a workgroup.
+override LANES: u32 = 8;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Operand {
+  // Quads from one batch index to the next, for each batch axis; 0 repeats.
+  batch: vec3<u32>,
+  // Quads before the first element.
+  offset: u32,
+  // Quads from one line to the next, across the axis that quads run along.
+  pitch: u32,
+}
+
+struct Params {
+  a: Operand,
+  b: Operand,
+  // Lengths of the batch axes.
+  batch: vec3<u32>,
+  // Rows of A and C.
+  m: u32,
+  // Columns of B and C.
+  n: u32,
+  // Columns of A, rows of B: a multiple of 4.
+  k: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<Quad>;
+@group(0) @binding(1) var<storage, read> b: array<Quad>;
+@group(0) @binding(2) var<storage, read_write> out: array<Element>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn first_quad(operand: Operand, place: vec3<u32>) -> u32 {
+  let steps = operand.batch * place;
+  return operand.offset + steps.x + steps.y + steps.z;
+}
+
+// Rows k .. k + 3 and columns column .. column + 3 of B; column i of the block is row k + i.
+fn block_of_b(first: u32, k: u32, column: u32) -> mat4x4<Element> {
+  let pitch = params.b.pitch;
+  if (B_ALONG_N) {
+    let at = first + min(column, params.n - 1u) / 4u + k * pitch;
+    return mat4x4(b[at], b[at + pitch], b[at + 2u * pitch], b[at + 3u * pitch]);
+  }
+  let at = vec4(first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * pitch;
+  return transpose(mat4x4(b[at.x], b[at.y], b[at.z], b[at.w]));
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let width = (params.n + 3u) / 4u;
+  let item = (group.y * groups.x + group.x) * LANES + lane;
+  let batch = item / width;
+  if (batch >= params.batch.x * params.batch.y * params.batch.z) {
+    return;
+  }
+  let column = item % width * 4u;
+  let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
+  let first_a = first_quad(params.a, place);
+  let first_b = first_quad(params.b, place);
+
+  var sum: array<Quad, 8>;
+  for (var k = 0u; k < params.k; k += 4u) {
+    let y = block_of_b(first_b, k, column);
+    for (var r = 0u; r < ROWS; r++) {
+      sum[r] += y * a[first_a + min(r, params.m - 1u) * params.a.pitch + k / 4u];
+    }
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    for (var i = 0u; i < 4u; i++) {
+      if (r < params.m && column + i < params.n) {
+        out[(batch * params.m + r) * params.n + column + i] = sum[r][i];
+      }
+    }
+  }
+}
+`,
+  matmul_tile: `// Matrix product of aligned views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n].
+//
+// One invocation computes a tile of C of 16 or 32 rows by 16 or 32 columns, kept in registers as 4 x 4 blocks, and walks along k
+// four steps at a time. Every load and store is a quad (four elements side by side): A along k or along m, B along n or along k.
+// C is contiguous, N is a multiple of 4. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them.
+// Rows and columns past the edge repeat the last one and are not written.
+
+// Whether quads of A run along k (else along m).
+override A_ALONG_K: bool = true;
+// Whether quads of B run along n (else along k).
+override B_ALONG_N: bool = true;
+// Whether k is not a multiple of 4; then neither operand may run along k.
+override RAGGED_K: bool = false;
+// Whether a tile has 32 rows (else 16).
+override TALL: bool = false;
+// Whether a tile has 32 columns (else 16).
+override WIDE: bool = false;
+// Invocations of a workgroup.
+override LANES: u32 = 8;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+// Column i of an A block is row i of A; column i of a B block is row i of B; so \`y * x\` is the product x y, by rows.
+alias Block = mat4x4<Element>;
+
+// Blocks one below the other: four, or eight in a TALL tile.
+struct Strip {
+  r0: Block,
+  r1: Block,
+  r2: Block,
+  r3: Block,
+  r4: Block,
+  r5: Block,
+  r6: Block,
+  r7: Block,
+}
+
+struct Operand {
+  // Quads from one batch index to the next, for each batch axis; 0 repeats.
+  batch: vec3<u32>,
+  // Quads before the first element.
+  offset: u32,
+  // Quads from one line to the next, across the axis that quads run along.
+  pitch: u32,
+}
+
+struct Params {
+  a: Operand,
+  b: Operand,
+  // Lengths of the batch axes.
+  batch: vec3<u32>,
+  // Rows of A and C.
+  m: u32,
+  // Columns of B and C.
+  n: u32,
+  // Columns of A, rows of B.
+  k: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<Quad>;
+@group(0) @binding(1) var<storage, read> b: array<Quad>;
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn first_quad(operand: Operand, place: vec3<u32>) -> u32 {
+  let steps = operand.batch * place;
+  return operand.offset + steps.x + steps.y + steps.z;
+}
+
+fn line_of_a(quad: u32, k: u32) -> Quad {
+  if (RAGGED_K && k >= params.k) {
+    return Quad();
+  }
+  return a[quad + k * params.a.pitch];
+}
+
+fn line_of_b(quad: u32, k: u32) -> Quad {
+  if (RAGGED_K && k >= params.k) {
+    return Quad();
+  }
+  return b[quad + k * params.b.pitch];
+}
+
+// Rows row .. row + 3 and columns k .. k + 3 of A.
+fn block_of_a(first: u32, row: u32, k: u32) -> Block {
+  if (A_ALONG_K) {
+    let at = vec4(first + k / 4u) + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(params.m - 1u)) * params.a.pitch;
+    return Block(a[at.x], a[at.y], a[at.z], a[at.w]);
+  }
+  let at = first + min(row, params.m - 1u) / 4u;
+  return transpose(Block(line_of_a(at, k), line_of_a(at, k + 1u), line_of_a(at, k + 2u), line_of_a(at, k + 3u)));
+}
+
+// Rows k .. k + 3 and columns column .. column + 3 of B.
+fn block_of_b(first: u32, k: u32, column: u32) -> Block {
+  if (B_ALONG_N) {
+    let at = first + min(column, params.n - 1u) / 4u;
+    return Block(line_of_b(at, k), line_of_b(at, k + 1u), line_of_b(at, k + 2u), line_of_b(at, k + 3u));
+  }
+  let at = vec4(first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.b.pitch;
+  return transpose(Block(b[at.x], b[at.y], b[at.z], b[at.w]));
+}
+
+fn strip_of_a(first: u32, row: u32, k: u32) -> Strip {
+  var x: Strip;
+  x.r0 = block_of_a(first, row, k);
+  x.r1 = block_of_a(first, row + 4u, k);
+  x.r2 = block_of_a(first, row + 8u, k);
+  x.r3 = block_of_a(first, row + 12u, k);
+  if (TALL) {
+    x.r4 = block_of_a(first, row + 16u, k);
+    x.r5 = block_of_a(first, row + 20u, k);
+    x.r6 = block_of_a(first, row + 24u, k);
+    x.r7 = block_of_a(first, row + 28u, k);
+  }
+  return x;
+}
+
+fn accumulate(sum: ptr<function, Strip>, x: Strip, y: Block) {
+  (*sum).r0 += y * x.r0;
+  (*sum).r1 += y * x.r1;
+  (*sum).r2 += y * x.r2;
+  (*sum).r3 += y * x.r3;
+  if (TALL) {
+    (*sum).r4 += y * x.r4;
+    (*sum).r5 += y * x.r5;
+    (*sum).r6 += y * x.r6;
+    (*sum).r7 += y * x.r7;
+  }
+}
+
+fn store_block(block: Block, batch: u32, row: u32, column: u32) {
+  if (column >= params.n) {
+    return;
+  }
+  for (var i = 0u; i < 4u; i++) {
+    if (row + i < params.m) {
+      out[((batch * params.m + row + i) * params.n + column) / 4u] = block[i];
+    }
+  }
+}
+
+fn store_strip(sum: Strip, batch: u32, row: u32, column: u32) {
+  store_block(sum.r0, batch, row, column);
+  store_block(sum.r1, batch, row + 4u, column);
+  store_block(sum.r2, batch, row + 8u, column);
+  store_block(sum.r3, batch, row + 12u, column);
+  if (TALL) {
+    store_block(sum.r4, batch, row + 16u, column);
+    store_block(sum.r5, batch, row + 20u, column);
+    store_block(sum.r6, batch, row + 24u, column);
+    store_block(sum.r7, batch, row + 28u, column);
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let rows = select(16u, 32u, TALL);
+  let columns = select(16u, 32u, WIDE);
+  let tiles_along_n = (params.n + columns - 1u) / columns;
+  let tiles = (params.m + rows - 1u) / rows * tiles_along_n;
+  let tile = (group.y * groups.x + group.x) * LANES + lane;
+  let batch = tile / tiles;
+  if (batch >= params.batch.x * params.batch.y * params.batch.z) {
+    return;
+  }
+  let row = tile % tiles / tiles_along_n * rows;
+  let column = tile % tiles_along_n * columns;
+  let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
+  let first_a = first_quad(params.a, place);
+  let first_b = first_quad(params.b, place);
+
+  var c0: Strip;
+  var c1: Strip;
+  var c2: Strip;
+  var c3: Strip;
+  var c4: Strip;
+  var c5: Strip;
+  var c6: Strip;
+  var c7: Strip;
+  for (var k = 0u; k < params.k; k += 4u) {
+    let x = strip_of_a(first_a, row, k);
+    accumulate(&c0, x, block_of_b(first_b, k, column));
+    accumulate(&c1, x, block_of_b(first_b, k, column + 4u));
+    accumulate(&c2, x, block_of_b(first_b, k, column + 8u));
+    accumulate(&c3, x, block_of_b(first_b, k, column + 12u));
+    if (WIDE) {
+      accumulate(&c4, x, block_of_b(first_b, k, column + 16u));
+      accumulate(&c5, x, block_of_b(first_b, k, column + 20u));
+      accumulate(&c6, x, block_of_b(first_b, k, column + 24u));
+      accumulate(&c7, x, block_of_b(first_b, k, column + 28u));
+    }
+  }
+  // A loop, with the strips moving up: stores written out for every strip double the time that a driver takes to compile.
+  for (var i = 0u; i < columns / 4u; i++) {
+    store_strip(c0, batch, row, column + 4u * i);
+    c0 = c1;
+    c1 = c2;
+    c2 = c3;
+    c3 = c4;
+    c4 = c5;
+    c5 = c6;
+    c6 = c7;
+  }
+}
+`,
+  reduce: `// Each output combines LENGTH elements; PARTS invocations share one output's elements and each writes a partial result, which a second
+// dispatch combines. The compiler replaces the marked lines: bindings, the element at position r of output o, the way to combine, and
+// what follows the loop. As stored, the shader sums positions.
+
+const COUNT: u32 = 1u; const LENGTH: u32 = 1u; const PARTS: u32 = 1u; const CHUNK: u32 = 1u; //: constants
+@group(0) @binding(0) var<storage, read_write> out0: array<f32>; //: bindings
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= COUNT * PARTS) {
+    return;
+  }
+  let o = i % COUNT;
+  let first = (i / COUNT) * CHUNK;
+  let last = min(first + CHUNK, LENGTH);
+  var accumulated = 0.0f; //: identity
+  for (var r = first; r < last; r++) {
+    accumulated = accumulated + f32(r); //: combine
+  }
+  out0[i] = accumulated; //: store
+}
+`,
+  scatter_add: `// output[v, d] = sum over i with indices[i] = v of updates[i, d]
+// One invocation owns one element of the output and looks through all indices in order, so that the sum does not depend on timing.
+// Work is tokens x rows x width comparisons: meant for small tables.
+
+struct Params {
+  tokens: u32, // length of indices, and rows of updates
+  rows: u32,   // rows of the output
+  width: u32,  // elements of a row
+}
+
+@group(0) @binding(0) var<storage, read> updates: array<f32>;
+@group(0) @binding(1) var<storage, read> indices: array<u32>;
+@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn contribution(i: u32, row: u32, column: u32) -> f32 {
+  if (i < params.tokens && indices[min(i, params.tokens - 1u)] == row) {
+    return updates[i * params.width + column];
+  }
+  return 0.0;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let element = (group.y * groups.x + group.x) * 64u + lane;
+  if (element >= params.rows * params.width) {
+    return;
+  }
+  let row = element / params.width;
+  let column = element % params.width;
+  var total = 0.0;
+  // four at a time: some drivers end an invocation's loops after 65535 iterations without a word
+  for (var i = 0u; i < params.tokens; i += 4u) {
+    total += contribution(i, row, column);
+    total += contribution(i + 1u, row, column);
+    total += contribution(i + 2u, row, column);
+    total += contribution(i + 3u, row, column);
+  }
+  output[element] = total;
+}
+`,
+} as const;

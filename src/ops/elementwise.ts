@@ -1,0 +1,192 @@
+/**
+ * Primitives applied to each element alone: one record per function.
+ *
+ * @module
+ */
+
+import { type DType, isFloat } from "../core/dtype.ts";
+import { type Attributes, describe, type Elementwise, type TensorType, type Vjp } from "../core/graph.ts";
+import { sameShape } from "../core/shape.ts";
+
+type Meaning = Pick<Elementwise, "evaluate" | "evaluateInteger" | "wgsl" | "vjp"> & { cost?: number };
+
+const none: Vjp = (_, { inputs }) => inputs.map(() => undefined);
+
+/** float16 is a storage type: results of arithmetic on it are float32. */
+const computed = (dtype: DType): DType => dtype === "float16" ? "float32" : dtype;
+
+function checkShapes(name: string, inputs: readonly TensorType[]): void {
+  for (const input of inputs) {
+    if (!sameShape(input.shape, inputs[0].shape)) {
+      throw new TypeError(`Cannot apply ${name} to ${inputs.map(describe).join(" and ")}: shapes must be equal here`);
+    }
+  }
+}
+
+function checkKinds(name: string, inputs: readonly TensorType[]): void {
+  const kinds = new Set(inputs.map((input) => computed(input.dtype)));
+  if (kinds.size > 1) {
+    throw new TypeError(`Cannot apply ${name} to ${inputs.map(describe).join(" and ")}: dtypes must agree, cast one of them`);
+  }
+}
+
+function define(
+  name: string,
+  meaning: Meaning,
+  infer: (inputs: readonly TensorType[], attributes: Attributes) => DType,
+): Elementwise {
+  return {
+    kind: "elementwise",
+    name,
+    cost: 1,
+    ...meaning,
+    infer(inputs, attributes) {
+      checkShapes(name, inputs);
+      return { shape: inputs[0].shape, dtype: infer(inputs, attributes) };
+    },
+  };
+}
+
+/** A function of real numbers: floating-point operands only. */
+function real(name: string, meaning: Meaning): Elementwise {
+  return define(name, meaning, (inputs) => {
+    checkKinds(name, inputs);
+    if (!isFloat(inputs[0].dtype)) {
+      throw new TypeError(`Cannot apply ${name} to ${describe(inputs[0])}: wanted a floating-point tensor, cast it`);
+    }
+    return "float32";
+  });
+}
+
+/** A function defined on every dtype. */
+function numeric(name: string, meaning: Meaning): Elementwise {
+  return define(name, meaning, (inputs) => {
+    checkKinds(name, inputs);
+    return computed(inputs[0].dtype);
+  });
+}
+
+/** A comparison: uint32 zeros and ones, no derivative. */
+function comparison(name: string, operator: string, evaluate: (a: number, b: number) => boolean): Elementwise {
+  const meaning: Meaning = {
+    evaluate: (a, b) => evaluate(a, b) ? 1 : 0,
+    wgsl: ([a, b]) => `u32(${a} ${operator} ${b})`,
+    vjp: none,
+  };
+  return define(name, meaning, (inputs) => {
+    checkKinds(name, inputs);
+    return "uint32";
+  });
+}
+
+/** An operation on the bits of uint32. */
+function bitwise(
+  name: string,
+  evaluate: (a: number, b: number) => number,
+  wgsl: (operands: readonly string[]) => string,
+): Elementwise {
+  return define(name, { evaluate: (a, b) => evaluate(a, b) >>> 0, wgsl, vjp: none }, (inputs) => {
+    const wrong = inputs.find((input) => input.dtype !== "uint32");
+    if (wrong) throw new TypeError(`Cannot apply ${name} to ${describe(wrong)}: wanted uint32`);
+    return "uint32";
+  });
+}
+
+const wgslType = { float32: "f32", float16: "f32", int32: "i32", uint32: "u32" } as const satisfies Record<DType, string>;
+
+/** Rounds half to even, as IEEE 754 and WGSL do and `Math.round` does not. */
+export function roundHalfToEven(x: number): number {
+  const floor = Math.floor(x);
+  const fraction = x - floor;
+  if (fraction !== 0.5) return fraction < 0.5 ? floor : floor + 1;
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** Every elementwise primitive by name. */
+export const elementwise = {
+  neg: numeric("neg", { evaluate: (x) => -x, wgsl: ([x]) => `(-${x})`, vjp: (g) => [g.neg()] }),
+  abs: numeric("abs", { evaluate: Math.abs, wgsl: ([x]) => `abs(${x})`, vjp: (g, { inputs: [x] }) => [g.mul(x.sign())] }),
+  sign: numeric("sign", { evaluate: Math.sign, wgsl: ([x]) => `sign(${x})`, vjp: none }),
+  exp: real("exp", { evaluate: Math.exp, wgsl: ([x]) => `exp(${x})`, vjp: (g, { output }) => [g.mul(output)], cost: 8 }),
+  log: real("log", { evaluate: Math.log, wgsl: ([x]) => `log(${x})`, vjp: (g, { inputs: [x] }) => [g.div(x)], cost: 8 }),
+  sqrt: real("sqrt", {
+    evaluate: Math.sqrt,
+    wgsl: ([x]) => `sqrt(${x})`,
+    vjp: (g, { output }) => [g.div(output).mul(0.5)],
+    cost: 4,
+  }),
+  sin: real("sin", { evaluate: Math.sin, wgsl: ([x]) => `sin(${x})`, vjp: (g, { inputs: [x] }) => [g.mul(x.cos())], cost: 8 }),
+  cos: real("cos", {
+    evaluate: Math.cos,
+    wgsl: ([x]) => `cos(${x})`,
+    vjp: (g, { inputs: [x] }) => [g.mul(x.sin()).neg()],
+    cost: 8,
+  }),
+  tanh: real("tanh", {
+    evaluate: Math.tanh,
+    // beyond ±10 the result is ±1 in float32; drivers that compute it by exponentials overflow there
+    wgsl: ([x]) => `tanh(clamp(${x}, -10.0, 10.0))`,
+    vjp: (g, { output }) => [g.mul(output.square().neg().add(1))],
+    cost: 10,
+  }),
+  sigmoid: real("sigmoid", {
+    evaluate: (x) => 1 / (1 + Math.exp(-x)),
+    wgsl: ([x]) => `(1.0 / (1.0 + exp(-${x})))`,
+    vjp: (g, { output }) => [g.mul(output).mul(output.neg().add(1))],
+    cost: 10,
+  }),
+  floor: real("floor", { evaluate: Math.floor, wgsl: ([x]) => `floor(${x})`, vjp: none }),
+  round: real("round", { evaluate: roundHalfToEven, wgsl: ([x]) => `round(${x})`, vjp: none }),
+  add: numeric("add", { evaluate: (a, b) => a + b, wgsl: ([a, b]) => `(${a} + ${b})`, vjp: (g) => [g, g] }),
+  sub: numeric("sub", { evaluate: (a, b) => a - b, wgsl: ([a, b]) => `(${a} - ${b})`, vjp: (g) => [g, g.neg()] }),
+  mul: numeric("mul", {
+    evaluate: (a, b) => a * b,
+    evaluateInteger: Math.imul,
+    wgsl: ([a, b]) => `(${a} * ${b})`,
+    vjp: (g, { inputs: [a, b] }) => [g.mul(b), g.mul(a)],
+  }),
+  div: numeric("div", {
+    evaluate: (a, b) => a / b,
+    evaluateInteger: (a, b) => b === 0 ? a : Math.trunc(a / b), // division of integers by zero gives the dividend, as in WGSL
+    wgsl: ([a, b]) => `(${a} / ${b})`,
+    vjp: (g, { inputs: [, b], output }) => [g.div(b), g.mul(output).div(b).neg()],
+    cost: 2,
+  }),
+  maximum: numeric("maximum", {
+    evaluate: Math.max,
+    wgsl: ([a, b]) => `max(${a}, ${b})`,
+    vjp: (g, { inputs: [a, b] }) => [g.mul(b.lessEqual(a).cast("float32")), g.mul(a.less(b).cast("float32"))],
+  }),
+  minimum: numeric("minimum", {
+    evaluate: Math.min,
+    wgsl: ([a, b]) => `min(${a}, ${b})`,
+    vjp: (g, { inputs: [a, b] }) => [g.mul(a.lessEqual(b).cast("float32")), g.mul(b.less(a).cast("float32"))],
+  }),
+  less: comparison("less", "<", (a, b) => a < b),
+  lessEqual: comparison("lessEqual", "<=", (a, b) => a <= b),
+  equal: comparison("equal", "==", (a, b) => a === b),
+  bitAnd: bitwise("bitAnd", (a, b) => a & b, ([a, b]) => `(${a} & ${b})`),
+  bitOr: bitwise("bitOr", (a, b) => a | b, ([a, b]) => `(${a} | ${b})`),
+  bitXor: bitwise("bitXor", (a, b) => a ^ b, ([a, b]) => `(${a} ^ ${b})`),
+  shiftLeft: bitwise("shiftLeft", (a, b) => a << b, ([a, b]) => `(${a} << ${b})`),
+  shiftRight: bitwise("shiftRight", (a, b) => a >>> b, ([a, b]) => `(${a} >> ${b})`),
+  where: define("where", {
+    evaluate: (condition, a, b) => condition !== 0 ? a : b,
+    wgsl: ([condition, a, b]) => `select(${b}, ${a}, ${condition} != 0u)`,
+    vjp: (g, { inputs: [condition] }) => [undefined, condition.where(g, 0), condition.where(0, g)],
+  }, (inputs) => {
+    if (inputs[0].dtype !== "uint32") {
+      throw new TypeError(`Cannot choose by ${describe(inputs[0])}: wanted uint32 zeros and ones`);
+    }
+    checkKinds("where", inputs.slice(1));
+    return computed(inputs[1].dtype);
+  }),
+  cast: define("cast", {
+    evaluate: (x) => x,
+    wgsl([x], { inputs, output }) {
+      if (output === "float16") return `unpack2x16float(pack2x16float(vec2<f32>(f32(${x}), 0.0))).x`;
+      return wgslType[inputs[0]] === wgslType[output] ? x : `${wgslType[output]}(${x})`;
+    },
+    vjp: (g, { inputs: [x] }) => [isFloat(x.dtype) ? g : undefined],
+  }, (_, attributes) => attributes.dtype as DType),
+} as const satisfies Record<string, Elementwise>;

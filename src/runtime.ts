@@ -1,0 +1,230 @@
+/**
+ * Runs graphs: the only file that knows both the compiler and the devices.
+ *
+ * @module
+ */
+
+import type { Backend, BackendStatistics, Executable } from "./backend/backend.ts";
+import { ReferenceBackend } from "./backend/reference/backend.ts";
+import { openWebGpu } from "./backend/webgpu/backend.ts";
+import { flattenGraph } from "./compile/flatten.ts";
+import { lower } from "./compile/lower.ts";
+import type { TensorData } from "./core/dtype.ts";
+import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
+import type { Graph } from "./core/program.ts";
+import { sizeOf } from "./core/shape.ts";
+
+/** Which device computes: the first WebGPU adapter, or float64 on the host. */
+export type BackendName = Backend["name"];
+
+/** The device in use, for people and reports. */
+export interface BackendInfo {
+  readonly name: BackendName;
+  /** The adapter's own description. */
+  readonly description: string;
+  readonly statistics: Readonly<BackendStatistics>;
+}
+
+/** A graph ready to run again on other values of its leaves. */
+export interface Prepared {
+  readonly graph: Graph;
+  readonly types: readonly TensorType[];
+  executable?: { readonly by: Backend; readonly run: Executable };
+}
+
+interface Job {
+  readonly prepared: Prepared;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  readonly inputTypes: readonly TensorType[];
+}
+
+let backend: Backend | undefined;
+let opening: Promise<Backend> | undefined;
+const waiting: Job[] = [];
+const programs = new Map<string, Prepared>();
+const maxPrograms = 256;
+const collected = new FinalizationRegistry<{ owner: Backend; buffer: object }>(({ owner, buffer }) => {
+  if (owner === backend) owner.free(buffer);
+});
+
+async function open(name: BackendName | undefined): Promise<Backend> {
+  const found = name === "reference" ? undefined : await openWebGpu();
+  if (!found && name === "webgpu") {
+    throw new Error(
+      "Cannot use WebGPU: no adapter. Install a driver (on Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers)",
+    );
+  }
+  return found ?? new ReferenceBackend();
+}
+
+/**
+ * Chooses the device. Without a call, the first computation opens the first WebGPU adapter, or the float64 reference backend where
+ * there is none. Tensors computed before stay on their old device and cannot be used on the new one.
+ *
+ * @throws Error when WebGPU is asked for by name and there is no adapter
+ */
+export async function useBackend(name?: BackendName): Promise<BackendInfo> {
+  if (!backend || (name && backend.name !== name)) {
+    await opening?.catch(() => {});
+    backend?.close();
+    backend = undefined;
+    programs.clear();
+    opening = open(name);
+  }
+  return await ready();
+}
+
+async function ready(): Promise<Backend> {
+  opening ??= open(undefined);
+  try {
+    const opened = await opening;
+    if (!backend) {
+      backend = opened;
+      for (const job of waiting.splice(0)) runJob(job, opened);
+    }
+    return backend;
+  } catch (error) {
+    for (const job of waiting.splice(0)) fail(job, error as Error);
+    opening = undefined;
+    throw error;
+  }
+}
+
+/** Remembers a computation by its structure, so that equal graphs are compiled once. */
+export function prepare(
+  outputs: readonly Node[],
+  leaves: readonly Node[],
+  donated: ReadonlySet<number>,
+): { prepared: Prepared; leaves: Node[] } {
+  const flat = flattenGraph(outputs, leaves, donated);
+  let prepared = programs.get(flat.key);
+  if (prepared) programs.delete(flat.key); // moved to the end: the oldest are dropped first
+  else prepared = { graph: flat.graph, types: outputs.map(({ shape, dtype }) => ({ shape, dtype })) };
+  programs.set(flat.key, prepared);
+  if (programs.size > maxPrograms) programs.delete(programs.keys().next().value!);
+  return { prepared, leaves: flat.leaves };
+}
+
+/** Runs a prepared computation on values of its leaves. Returns at once; values are filled in order, as the device becomes ready. */
+export function submit(prepared: Prepared, leaves: readonly TensorType[], inputs: readonly Value[]): Value[] {
+  const outputs = prepared.types.map((): Value => ({ state: "pending" }));
+  const job = { prepared, inputs, outputs, inputTypes: leaves };
+  if (backend) runJob(job, backend);
+  else {
+    waiting.push(job);
+    ready().catch(() => {}); // whoever reads a value hears of it
+  }
+  return outputs;
+}
+
+function runJob({ prepared, inputs, outputs, inputTypes }: Job, device: Backend): void {
+  const buffers = inputs.map((value, index) => bufferOf(value, inputTypes[index], device));
+  if (prepared.executable?.by !== device) {
+    prepared.executable = { by: device, run: device.prepare(prepared.graph, () => lower(prepared.graph, device)) };
+  }
+  const results = prepared.executable.run.run(buffers);
+  for (const donor of prepared.graph.donated) {
+    if (inputs[donor].state === "ready") forget(inputs[donor]);
+  }
+  outputs.forEach((value, index) => own(value, results[index], device));
+}
+
+function fail(job: Job, error: Error): void {
+  for (const value of job.outputs) Object.assign(value, { state: "failed", error });
+}
+
+function own(value: Value, buffer: object, owner: Backend): void {
+  Object.assign(value, { state: "ready", buffer, owner });
+  collected.register(value, { owner, buffer }, value);
+}
+
+function forget(value: Value): void {
+  collected.unregister(value);
+  value.state = "disposed";
+  value.buffer = value.host = undefined;
+}
+
+function bufferOf(value: Value, type: TensorType, device: Backend): object {
+  if (value.state === "disposed") {
+    throw new Error(`Cannot use a ${type.dtype}[${type.shape}] tensor that was disposed, or donated to a step`);
+  }
+  if (value.state === "failed") throw value.error!;
+  if (value.host) {
+    const host = value.host;
+    value.host = undefined;
+    own(value, device.upload(host, type), device);
+  }
+  if (value.owner !== device) {
+    throw new Error(`Cannot use a ${type.dtype}[${type.shape}] tensor: it lives on another backend than ${device.name}`);
+  }
+  return value.buffer!;
+}
+
+/** A node that holds a value. */
+export function leafNode(type: TensorType, value: Value | undefined): Node {
+  const node = new Node(leaf, [], type.shape, type.dtype);
+  node.value = value;
+  return node;
+}
+
+/** Computes nodes together, in one submission, and remembers their values. */
+export function realizeNodes(nodes: readonly Node[]): void {
+  const missing = [...new Set(nodes)].filter((node) => !node.value);
+  if (missing.length === 0) return;
+  const { prepared, leaves } = prepare(missing, [], new Set());
+  const values = submit(prepared, leaves, leaves.map(valueOf));
+  missing.forEach((node, index) => node.value = values[index]);
+}
+
+/** Value of a leaf; an error for a placeholder of a traced function. */
+export function valueOf(node: Node): Value {
+  if (!node.value) {
+    throw new Error(`Cannot read ${node.dtype}[${node.shape}]: it is an argument of a function being traced by compile`);
+  }
+  return node.value;
+}
+
+interface Read {
+  readonly node: Node;
+  readonly resolve: (data: TensorData) => void;
+  readonly reject: (error: unknown) => void;
+}
+let reads: Read[] = [];
+
+/** Elements of a node. Reads asked for in one turn of the event loop share one submission and one wait. */
+export function readNode(node: Node): Promise<TensorData> {
+  return new Promise((resolve, reject) => {
+    if (reads.length === 0) queueMicrotask(flushReads);
+    reads.push({ node, resolve, reject });
+  });
+}
+
+async function flushReads(): Promise<void> {
+  const batch = reads;
+  reads = [];
+  try {
+    const nodes = batch.map(({ node }) => node);
+    if (!backend) await ready();
+    realizeNodes(nodes);
+    const device = await ready();
+    const buffers = nodes.map((node) => bufferOf(node.value!, node, device));
+    const data = await device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
+    batch.forEach(({ resolve }, index) => resolve(data[index]));
+  } catch (error) {
+    for (const { reject } of batch) reject(error);
+  }
+}
+
+/** Frees the memory of a computed node. */
+export function disposeValue(node: Node): void {
+  const { value } = node;
+  if (!value || value.state === "disposed") return;
+  if (value.state === "ready" && value.owner === backend && value.buffer) backend!.free(value.buffer);
+  forget(value);
+}
+
+/** Waits for the device and tells which it is. */
+export async function backendInfo(): Promise<BackendInfo> {
+  return await ready();
+}

@@ -1,0 +1,149 @@
+/**
+ * The two doors to running graphs: `realize` for any graph, `compile` for a function that runs again and again.
+ *
+ * @module
+ */
+
+import { atCaller } from "./core/errors.ts";
+import type { Node, TensorType, Value } from "./core/graph.ts";
+import { flatten, type Tree, unflatten } from "./core/tree.ts";
+import { leafNode, prepare, type Prepared, realizeNodes, submit, valueOf } from "./runtime.ts";
+import { isTensor, Tensor } from "./tensor.ts";
+
+/**
+ * Computes tensors together, in one submission. The originals remember their values and keep their history, so that they can still be
+ * differentiated; the returned ones are the same values without a history, for loops that must not grow.
+ *
+ * Returns as soon as the work is queued; reading waits for it.
+ */
+export function realize(tensors: readonly Tensor[]): Tensor[] {
+  realizeNodes(tensors.map(({ node }) => node));
+  return tensors.map(({ node }) => new Tensor(leafNode(node, node.value)));
+}
+
+/** Arguments of a compiled function: tensors and numbers in nested records and arrays. */
+export type Inputs = { readonly [key: string]: Tree<Tensor | number> };
+
+/** The same structure as a compiled function sees it: numbers have become scalar tensors. */
+export type Traced<T> = T extends number ? Tensor : T extends Tensor ? Tensor : { [K in keyof T]: Traced<T[K]> };
+
+/** Settings of `compile`. */
+export interface CompileOptions<I> {
+  /**
+   * Arguments whose tensors the step may overwrite: outputs of their size take over their memory. They cannot be used afterwards.
+   */
+  readonly donate?: readonly (keyof I & string)[];
+}
+
+const isArgument = (value: unknown): value is Tensor | number => typeof value === "number" || isTensor(value);
+
+type TracedFunction = (inputs: unknown) => unknown;
+
+interface Trace {
+  readonly prepared: Prepared;
+  readonly outputs: unknown;
+  /** Leaves that are not arguments: tensors that the function closed over. */
+  readonly captured: readonly Node[];
+  readonly types: readonly TensorType[];
+}
+
+/**
+ * A function that is traced once for each structure, shape and dtype of its arguments, and replayed afterwards: no graph is built, and
+ * nothing is compiled or allocated.
+ *
+ * Numbers among the arguments are inputs: changing them compiles nothing. Inside of the function they are float32 scalars. The function
+ * must be pure: what it reads besides its arguments is read once.
+ *
+ * @example
+ * ```ts
+ * import { compile, gradients, tensor } from "@hestia/hestia";
+ * const step = compile(({ w, x, y, rate }: { w: Tensor; x: Tensor; y: Tensor; rate: number }) => {
+ *   const loss = x.matmul(w).sub(y).square().mean();
+ *   const [g] = gradients(loss, [w]);
+ *   return { loss, w: w.sub(g.mul(rate)) };
+ * }, { donate: ["w"] });
+ * import type { Tensor } from "@hestia/hestia";
+ * let w = tensor([[0], [0]]), loss = tensor(0);
+ * for (let i = 0; i < 20; i++) ({ w, loss } = step({ w, x: tensor([[1, 2], [3, 4]]), y: tensor([[1], [2]]), rate: 0.05 }));
+ * console.log(await loss.item() < 0.05); // true
+ * ```
+ */
+export function compile<I extends Inputs, O extends Tree<Tensor>>(
+  fn: (inputs: Traced<I>) => O,
+  { donate = [] }: CompileOptions<I> = {},
+): (inputs: I) => O {
+  const traces = new Map<string, Trace>();
+  return (inputs) => {
+    const { leaves, paths, structure } = flatten(inputs, isArgument);
+    const numbers = leaves.filter((value) => typeof value === "number");
+    const tensors = leaves.filter(isTensor);
+    const donated = new Set(
+      paths.filter((_, index) => isTensor(leaves[index])).flatMap((path, index) => isDonated(path, donate) ? [index] : []),
+    );
+    const key = structure + leaves.map((value) => typeof value === "number" ? "n" : `${value}`);
+    let trace = traces.get(key);
+    if (!trace) traces.set(key, trace = traceFunction(fn as unknown as TracedFunction, inputs, leaves, donated));
+    const values = [
+      ...tensors.map(({ node }) => evaluated(node)),
+      ...numbers.length > 0 ? [scalars(numbers)] : [],
+      ...trace.captured.map(valueOf),
+    ];
+    checkDonation(values, donated);
+    const results = submit(trace.prepared, trace.types, values);
+    const outputs = trace.prepared.types.map((type, index) => new Tensor(leafNode(type, results[index])));
+    return unflatten(trace.outputs, isTensor, outputs) as O;
+  };
+}
+
+const isDonated = (path: string, donate: readonly string[]) =>
+  donate.some((name) => path === name || path.startsWith(`${name}.`));
+
+function evaluated(node: Node): Value {
+  if (!node.value) realizeNodes([node]);
+  return valueOf(node);
+}
+
+/** All numbers of one call travel in one buffer. */
+function scalars(numbers: readonly number[]): Value {
+  return { host: Float64Array.from(numbers), state: "ready" };
+}
+
+function checkDonation(values: readonly Value[], donated: ReadonlySet<number>): void {
+  if (donated.size === 0) return;
+  const seen = new Map<Value, number>();
+  values.forEach((value, index) => {
+    const first = seen.get(value);
+    if (first !== undefined && (donated.has(first) || donated.has(index))) {
+      throw atCaller(new Error("Cannot donate a tensor that the step also receives as another argument"));
+    }
+    seen.set(value, index);
+  });
+}
+
+function traceFunction(
+  fn: (inputs: never) => unknown,
+  inputs: unknown,
+  leaves: readonly (Tensor | number)[],
+  donated: Set<number>,
+): Trace {
+  const placeholders = leaves.filter(isTensor).map((tensor) => leafNode(tensor, undefined));
+  const count = leaves.length - placeholders.length;
+  const packed = leafNode({ shape: [count], dtype: "float32" }, undefined);
+  let [nextTensor, nextNumber] = [0, 0];
+  const symbols = leaves.map((value) => {
+    if (isTensor(value)) return new Tensor(placeholders[nextTensor++]);
+    const at = nextNumber++;
+    return new Tensor(packed).slice([at], [at + 1]).reshape([]);
+  });
+  const outputs = fn(unflatten(inputs, isArgument, symbols));
+  const wanted = flatten(outputs, isTensor).leaves.map(({ node }) => node);
+  const arguments_ = count > 0 ? [...placeholders, packed] : placeholders;
+  if (count > 0) donated.add(placeholders.length); // the buffer of the numbers goes back to the pool
+  const { prepared, leaves: bound } = prepare(wanted, arguments_, donated);
+  return {
+    prepared,
+    outputs,
+    captured: bound.slice(arguments_.length),
+    types: bound.map(({ shape, dtype }) => ({ shape, dtype })),
+  };
+}

@@ -1,0 +1,126 @@
+/**
+ * From a long row of tokens to the batches of a step. A batch depends on the seed and the step alone, so a resumed run sees the batches
+ * that an uninterrupted one would have seen.
+ *
+ * @module
+ */
+
+/** Token ids of a step. */
+export interface Batch {
+  /** What the model reads: `[batchSize, sequenceLength]`, row-major. */
+  readonly inputs: Uint32Array<ArrayBuffer>;
+  /** What follows each of the inputs, in the same shape. */
+  readonly targets: Uint32Array<ArrayBuffer>;
+  /** `[batchSize, sequenceLength]`. */
+  readonly shape: readonly [batchSize: number, sequenceLength: number];
+}
+
+/** Size of a batch. */
+export interface BatchSize {
+  /** Sequences in a batch, at least 1. */
+  readonly batchSize: number;
+  /** Tokens predicted in one sequence, at least 1. A sequence takes one token more from the text. */
+  readonly sequenceLength: number;
+}
+
+/**
+ * Cut the end off a text, to be held out of training.
+ *
+ * @param tokens The whole text.
+ * @param heldOutFraction Share of the tokens held out, 0 to 1.
+ * @returns Two views of `tokens`; nothing is copied.
+ */
+export function splitTokens<T extends Uint8Array | Uint32Array>(tokens: T, heldOutFraction: number): { training: T; heldOut: T } {
+  if (!(heldOutFraction >= 0 && heldOutFraction <= 1)) {
+    throw new RangeError(`Cannot split tokens: heldOutFraction must be from 0 to 1, got ${heldOutFraction}`);
+  }
+  const cut = tokens.length - Math.round(tokens.length * heldOutFraction);
+  return { training: tokens.subarray(0, cut) as T, heldOut: tokens.subarray(cut) as T };
+}
+
+/**
+ * The batch of one step: windows of the text at places drawn uniformly, with replacement, by a counter-based generator.
+ *
+ * @param tokens Text to draw from, at least `sequenceLength + 1` tokens.
+ * @param options Batch size, seed (an integer from 0 to 2³² - 1) and step (counted from 0).
+ * @throws {RangeError} Where the text is shorter than one sequence.
+ *
+ * @example
+ * ```ts
+ * const tokens = new TextEncoder().encode("Call me Ishmael. Some years ago");
+ * const { inputs, targets, shape } = batchAt(tokens, { batchSize: 2, sequenceLength: 8, seed: 1, step: 0 });
+ * console.assert(shape[0] === 2 && inputs.length === 16 && inputs[1] === targets[0]);
+ * ```
+ */
+export function batchAt(
+  tokens: ArrayLike<number>,
+  options: BatchSize & { readonly seed: number; readonly step: number },
+): Batch {
+  const { batchSize, sequenceLength, seed, step } = options;
+  const places = tokens.length - sequenceLength;
+  const starts = Array.from({ length: batchSize }, (_, row) => Math.floor(uniform(seed, step, row) * places));
+  return cutBatch(tokens, starts, sequenceLength);
+}
+
+/**
+ * Batches without end, from step `start` on: `batchAt` for each step in turn.
+ *
+ * @throws {RangeError} Where the text is shorter than one sequence.
+ */
+export function* batches(
+  tokens: ArrayLike<number>,
+  options: BatchSize & { readonly seed: number; readonly start?: number },
+): Generator<Batch, never> {
+  for (let step = options.start ?? 0;; step++) yield batchAt(tokens, { ...options, step });
+}
+
+/**
+ * Batches of consecutive windows that do not overlap, from the beginning of the text: what an evaluation averages over. Ends with the text
+ * or after `limit` batches; windows that do not fill a batch, and tokens that do not fill a window, are left out. A text that has fewer
+ * windows than `batchSize` gives one smaller batch.
+ *
+ * @throws {RangeError} Where the text is shorter than one sequence.
+ */
+export function* windows(
+  tokens: ArrayLike<number>,
+  { batchSize, sequenceLength, limit = Infinity }: BatchSize & { readonly limit?: number },
+): Generator<Batch, void> {
+  const available = Math.max(1, Math.floor((tokens.length - 1) / sequenceLength));
+  const rows = Math.min(batchSize, available);
+  const count = Math.min(limit, Math.floor(available / rows));
+  for (let batch = 0; batch < count; batch++) {
+    const starts = Array.from({ length: rows }, (_, row) => (batch * rows + row) * sequenceLength);
+    yield cutBatch(tokens, starts, sequenceLength);
+  }
+}
+
+function cutBatch(tokens: ArrayLike<number>, starts: readonly number[], sequenceLength: number): Batch {
+  if (starts.length < 1 || sequenceLength < 1 || tokens.length <= sequenceLength) {
+    throw new RangeError(
+      `Cannot cut ${starts.length} sequences of ${sequenceLength} tokens: wanted at least one of each and a text of at least ` +
+        `${sequenceLength + 1} tokens, got ${tokens.length}`,
+    );
+  }
+  const inputs = new Uint32Array(starts.length * sequenceLength);
+  const targets = new Uint32Array(inputs.length);
+  for (const [row, start] of starts.entries()) {
+    for (let at = 0; at < sequenceLength; at++) {
+      inputs[row * sequenceLength + at] = tokens[start + at];
+      targets[row * sequenceLength + at] = tokens[start + at + 1];
+    }
+  }
+  return { inputs, targets, shape: [starts.length, sequenceLength] };
+}
+
+/** A number in [0, 1) that looks random and depends on the three counters alone. */
+function uniform(seed: number, step: number, row: number): number {
+  return mix(mix(mix(seed) ^ step) ^ row) / 2 ** 32;
+}
+
+/** A bijection of 32-bit integers in which every input bit moves every output bit (the finalizer of MurmurHash3, Appleby 2011). */
+function mix(value: number): number {
+  let bits = (value + 0x9e3779b9) >>> 0; // so that 0 does not stay 0
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}

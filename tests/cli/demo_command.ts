@@ -1,0 +1,35 @@
+/** A command for the tests of `main()`: it does what its argument says. */
+
+import { UsageError } from "../../src/cli/errors.ts";
+import { main } from "../../src/cli/main.ts";
+
+await main({
+  name: "demo",
+  summary: "Does what it is told.",
+  options: { text: { type: "string", default: "hello", description: "What to print" } },
+  positionals: { deed: { required: true, description: "What to do" } },
+}, async ({ deed, text }, { signal, print }) => {
+  print(text);
+  switch (deed) {
+    case "work":
+      return { summary: { text } };
+    case "fail":
+      return { summary: { text }, exitCode: 1 };
+    case "refuse":
+      throw new UsageError("the field is wrong");
+    case "crash":
+      throw new RangeError("out of bounds");
+    case "wait":
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, 20_000);
+        signal.addEventListener("abort", () => resolve(clearTimeout(timer)));
+      });
+      print(`aborted: ${signal.aborted}`);
+      return { summary: { text } };
+    case "abort":
+      await new Promise((_, reject) => {
+        const timer = setTimeout(reject, 20_000);
+        signal.addEventListener("abort", () => reject((clearTimeout(timer), signal.reason)));
+      });
+  }
+});

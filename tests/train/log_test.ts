@@ -1,0 +1,64 @@
+import { openLog, type StepMetrics } from "../../src/train/log.ts";
+import { deepEqual, equal, match, throws } from "../assert.ts";
+
+const metrics = (step: number): StepMetrics => ({
+  step,
+  phase: "quantize",
+  lossNats: 2.5,
+  learningRate: 1e-3,
+  gradientNorm: 0.75,
+  pressure: 0.5,
+  temperature: 0.35,
+  tokensPerSecond: 4096.4,
+});
+
+Deno.test("in a pipe the first and the last step are told, and one every few seconds between", () => {
+  const lines: string[] = [];
+  {
+    using log = openLog({ terminal: false, write: (line) => lines.push(line) });
+    log.begin("Hestia", 50);
+    for (let step = 1; step <= 50; step++) log.step(metrics(step));
+  }
+  deepEqual(lines.map((line) => line.replace(/· \d+ s left/, "· N s left")), [
+    "Hestia 1/50 · loss 2.500 · 4096 tokens/s · pressure 0.50 · temperature 0.350 · N s left",
+    "Hestia 50/50 · loss 2.500 · 4096 tokens/s · pressure 0.50 · temperature 0.350 · N s left",
+  ]);
+});
+
+Deno.test("an interrupted phase tells its last step, and full precision has neither pressure nor temperature", () => {
+  const lines: string[] = [];
+  using log = openLog({ terminal: false, write: (line) => lines.push(line) });
+  log.begin("full precision", 50);
+  for (const step of [1, 2, 3]) log.step({ ...metrics(step), pressure: undefined, temperature: undefined });
+  log.end();
+  equal(lines.length, 2);
+  match(lines[1], /^full precision 3\/50 · loss 2\.500 · 4096 tokens\/s · \d+ s left$/);
+});
+
+Deno.test("metrics.jsonl gets one object a step, after those that are there", () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const metricsPath = `${folder}/metrics.jsonl`;
+    for (const steps of [[1, 2], [3]]) {
+      using log = openLog({ metricsPath, terminal: false, write: () => {} });
+      log.begin("Hestia", 3);
+      steps.forEach((step) => log.step(metrics(step)));
+    }
+    const lines = Deno.readTextFileSync(metricsPath).trimEnd().split("\n");
+    deepEqual(lines.map((line) => JSON.parse(line)), [1, 2, 3].map(metrics));
+    throws(() => openLog({ metricsPath: `${folder}/missing/metrics.jsonl` }), Deno.errors.NotFound);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
+Deno.test("a step that is not a number in JSON is still one line", () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    using log = openLog({ metricsPath: `${folder}/m.jsonl`, terminal: false, write: () => {} });
+    log.step({ ...metrics(1), lossNats: NaN });
+    equal(JSON.parse(Deno.readTextFileSync(`${folder}/m.jsonl`)).lossNats, null);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
