@@ -1,17 +1,18 @@
 // Matrix product of any strided views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. No k gives zeros.
 //
-// One invocation computes a ROWS x COLUMNS tile of C, kept in registers, loading element by element, four steps of k a turn. C is
-// contiguous. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them. Rows, columns and steps past
-// the edge repeat the last one and are not counted.
+// One invocation computes a tile of C of ROWS rows by 4 or 8 columns, kept in registers, loading element by element, four steps
+// of k a turn. C is contiguous. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them. Rows,
+// columns and steps past the edge repeat the last one and are not counted.
 
-// Rows of the tile, 1 to 8.
-override ROWS: u32 = 8;
-// Columns of the tile, 1 to 8.
-override COLUMNS: u32 = 8;
+// Rows of the tile, 1 to 4.
+override ROWS: u32 = 4;
+// Whether the tile has 8 columns (else 4).
+override WIDE: bool = true;
 // Invocations of a workgroup.
 override LANES: u32 = 8;
 
 alias Element = f32;
+alias Quad = vec4<Element>;
 
 struct Operand {
   // Elements from one batch index to the next, for each batch axis; 0 repeats.
@@ -47,13 +48,58 @@ fn first_element(operand: Operand, place: vec3<u32>) -> u32 {
   return operand.offset + steps.x + steps.y + steps.z;
 }
 
+// Where the tile lies in an operand: the first element of the matrix, and the row of A or the column of B.
+struct Place {
+  first: u32,
+  line: u32,
+}
+
+// Columns 0 to 3 and 4 to 7 of the tile, by rows.
+struct Tile {
+  left: array<Quad, 4>,
+  right: array<Quad, 4>,
+}
+
+fn quad_of_b(at: Place, k: u32) -> Quad {
+  let columns = min(vec4(at.line) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u));
+  let from_b = vec4(at.first + k * params.b.row) + columns * params.b.column;
+  return Quad(b[from_b.x], b[from_b.y], b[from_b.z], b[from_b.w]);
+}
+
+// Adds the products of one k; nothing beyond the last.
+fn add_step(sum: ptr<function, Tile>, at_a: Place, at_b: Place, step: u32) {
+  let inside = step < params.k;
+  let k = min(step, params.k - 1u);
+  let left = select(Quad(), quad_of_b(at_b, k), inside);
+  var right: Quad;
+  if (WIDE) {
+    right = select(Quad(), quad_of_b(Place(at_b.first, at_b.line + 4u), k), inside);
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    let x = select(0, a[at_a.first + min(at_a.line + r, params.m - 1u) * params.a.row + k * params.a.column], inside);
+    (*sum).left[r] += x * left;
+    if (WIDE) {
+      (*sum).right[r] += x * right;
+    }
+  }
+}
+
+fn store(quad: Quad, batch: u32, row: u32, column: u32) {
+  for (var i = 0u; i < 4u; i++) {
+    if (row < params.m && column + i < params.n) {
+      out[(batch * params.m + row) * params.n + column + i] = quad[i];
+    }
+  }
+}
+
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tiles_along_n = (params.n + COLUMNS - 1u) / COLUMNS;
+  let columns = select(4u, 8u, WIDE);
+  let tiles_along_n = (params.n + columns - 1u) / columns;
   let tiles = (params.m + ROWS - 1u) / ROWS * tiles_along_n;
   let tile = (group.y * groups.x + group.x) * LANES + lane;
   let batch = tile / tiles;
@@ -61,34 +107,23 @@ fn main(
     return;
   }
   let row = tile % tiles / tiles_along_n * ROWS;
-  let column = tile % tiles_along_n * COLUMNS;
+  let column = tile % tiles_along_n * columns;
   let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
-  let first_a = first_element(params.a, place);
-  let first_b = first_element(params.b, place);
+  let at_a = Place(first_element(params.a, place), row);
+  let at_b = Place(first_element(params.b, place), column);
 
-  var sum: array<Element, 64>;
-  var x: array<Element, 8>;
-  for (var start = 0u; start < params.k; start += 4u) {
-    for (var step = 0u; step < 4u; step++) {
-      let k = min(start + step, params.k - 1u);
-      let inside = start + step < params.k;
-      for (var r = 0u; r < ROWS; r++) {
-        let at = first_a + min(row + r, params.m - 1u) * params.a.row + k * params.a.column;
-        x[r] = select(0, a[at], inside);
-      }
-      for (var c = 0u; c < COLUMNS; c++) {
-        let y = b[first_b + k * params.b.row + min(column + c, params.n - 1u) * params.b.column];
-        for (var r = 0u; r < ROWS; r++) {
-          sum[r * COLUMNS + c] += x[r] * y;
-        }
-      }
-    }
+  var sum: Tile;
+  // Four turns written out: some drivers bound the turns of loops.
+  for (var k = 0u; k < params.k; k += 4u) {
+    add_step(&sum, at_a, at_b, k);
+    add_step(&sum, at_a, at_b, k + 1u);
+    add_step(&sum, at_a, at_b, k + 2u);
+    add_step(&sum, at_a, at_b, k + 3u);
   }
   for (var r = 0u; r < ROWS; r++) {
-    for (var c = 0u; c < COLUMNS; c++) {
-      if (row + r < params.m && column + c < params.n) {
-        out[(batch * params.m + row + r) * params.n + column + c] = sum[r * COLUMNS + c];
-      }
+    store(sum.left[r], batch, row + r, column);
+    if (WIDE) {
+      store(sum.right[r], batch, row + r, column + 4u);
     }
   }
 }

@@ -1,6 +1,6 @@
 // output[v, d] = sum over i with indices[i] = v of updates[i, d]
-// One invocation owns one element of the output and looks through all indices in order, so that the sum does not depend on timing.
-// Work is tokens x rows x width comparisons: meant for small tables.
+// One invocation owns SPAN neighbouring elements of one row of the output and looks through all indices in order, so that the sum does
+// not depend on timing. Work is tokens x rows x width / SPAN comparisons: meant for small tables.
 
 struct Params {
   tokens: u32, // length of indices, and rows of updates
@@ -13,28 +13,42 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-fn contribution(i: u32, row: u32, column: u32) -> f32 {
-  if (i < params.tokens && indices[min(i, params.tokens - 1u)] == row) {
-    return updates[i * params.width + column];
-  }
-  return 0.0;
-}
+const SPAN: u32 = 16u;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let element = (group.y * groups.x + group.x) * 64u + lane;
-  if (element >= params.rows * params.width) {
+  let spans = (params.width + SPAN - 1u) / SPAN;
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * spans) {
     return;
   }
-  let row = element / params.width;
-  let column = element % params.width;
-  var total = 0.0;
-  // four at a time: some drivers end an invocation's loops after 65535 iterations without a word
-  for (var i = 0u; i < params.tokens; i += 4u) {
-    total += contribution(i, row, column);
-    total += contribution(i + 1u, row, column);
-    total += contribution(i + 2u, row, column);
-    total += contribution(i + 3u, row, column);
+  let row = i / spans;
+  let first = (i % spans) * SPAN;
+  let last = params.width - 1u;
+  var total: array<f32, SPAN>;
+  for (var token = 0u; token < params.tokens; token++) {
+    if (indices[token] == row) {
+      let start = token * params.width;
+      // unrolled: columns beyond the row are read from its last element, and never stored
+      total[0] += updates[start + min(first, last)];
+      total[1] += updates[start + min(first + 1u, last)];
+      total[2] += updates[start + min(first + 2u, last)];
+      total[3] += updates[start + min(first + 3u, last)];
+      total[4] += updates[start + min(first + 4u, last)];
+      total[5] += updates[start + min(first + 5u, last)];
+      total[6] += updates[start + min(first + 6u, last)];
+      total[7] += updates[start + min(first + 7u, last)];
+      total[8] += updates[start + min(first + 8u, last)];
+      total[9] += updates[start + min(first + 9u, last)];
+      total[10] += updates[start + min(first + 10u, last)];
+      total[11] += updates[start + min(first + 11u, last)];
+      total[12] += updates[start + min(first + 12u, last)];
+      total[13] += updates[start + min(first + 13u, last)];
+      total[14] += updates[start + min(first + 14u, last)];
+      total[15] += updates[start + min(first + 15u, last)];
+    }
   }
-  output[element] = total;
+  for (var d = 0u; d < min(SPAN, params.width - first); d++) {
+    output[row * params.width + first + d] = total[d];
+  }
 }

@@ -251,6 +251,10 @@ export class Tensor {
   pad(before: readonly number[], after: readonly number[]): Tensor {
     return apply(primitives.pad, [this], { before, after });
   }
+  /** Elements of one axis in reverse. */
+  flip(axis: number): Tensor {
+    return apply(primitives.flip, [this], { axis: normalizeAxis(axis, this.shape, `flip ${this}`) });
+  }
   /** The same value, a constant to `gradients`. */
   stopGradient(): Tensor {
     return apply(primitives.stopGradient, [this]);

@@ -121,7 +121,7 @@ function checkDonation(values: readonly Value[], donated: ReadonlySet<number>): 
 }
 
 function traceFunction(
-  fn: (inputs: never) => unknown,
+  fn: TracedFunction,
   inputs: unknown,
   leaves: readonly (Tensor | number)[],
   donated: Set<number>,

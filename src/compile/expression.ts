@@ -143,8 +143,9 @@ export class ExpressionWriter {
     const { shape } = this.nodes[input];
     const outer = this.coordinates(index, node.shape);
     const inside: string[] = [];
-    const coordinates = maps.map(({ axis, start }, inputAxis) => {
+    const coordinates = maps.map(({ axis, start, step }, inputAxis) => {
       if (axis < 0) return `${start}u`;
+      if (step === -1) return `(${start}u - ${outer[axis]})`;
       if (start >= 0) return add(outer[axis], `${start}u`);
       if (guarded) inside.push(`${outer[axis]} >= ${-start}u && ${outer[axis]} < ${shape[inputAxis] - start}u`);
       return `(${outer[axis]} - ${-start}u)`;

@@ -64,7 +64,7 @@ export function reshapeStrided(view: Strided, shape: Shape): Strided | undefined
   return { shape, strides, offset: view.offset };
 }
 
-/** The stored node behind a chain of views, and the window on it. Padding and broken reshapes end the chain. */
+/** The stored node behind a chain of views, and the window on it. Padding, reversal and broken reshapes end the chain. */
 export function windowOf(nodes: readonly FlatNode[], position: number): { base: number; view: Strided } {
   const chain: FlatNode[] = [];
   let base = position;
@@ -77,7 +77,7 @@ export function windowOf(nodes: readonly FlatNode[], position: number): { base: 
     if (node.op.kind !== "view") break;
     const maps = node.op.map(view.shape, node.attributes);
     const next = maps ? mapAxes(view, maps, node.shape) : reshapeStrided(view, node.shape);
-    if (!next) return { base: position, view: contiguous(nodes[position].shape) };
+    if (!next || next.strides.some((stride) => stride < 0)) return { base: position, view: contiguous(nodes[position].shape) };
     view = next;
   }
   return { base, view };

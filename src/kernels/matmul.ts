@@ -132,8 +132,8 @@ function tileCount(call: MatmulCall, rows: number, columns: number): number {
   return batchCount(call) * Math.ceil(call.m / rows) * Math.ceil(call.n / columns);
 }
 
-/** The smallest power of two that is at least `size`, at most 8. */
-function upToEight(size: number): number {
+/** The smallest power of two that holds `size` rows, at most 8. */
+function rowBlock(size: number): number {
   return size > 4 ? 8 : size > 2 ? 4 : size;
 }
 
@@ -144,7 +144,7 @@ const rowsKernel: Kernel<MatmulCall> = {
   applies: (call) =>
     call.m <= FEW_ROWS && call.k > 0 && summable(call) && quadViewOfA(call)?.alongColumns === true &&
     quadViewOfB(call) !== undefined,
-  overrides: (call) => ({ B_ALONG_N: quadViews(call).b.alongColumns ? 1 : 0, ROWS: upToEight(call.m), LANES }),
+  overrides: (call) => ({ B_ALONG_N: quadViews(call).b.alongColumns ? 1 : 0, ROWS: rowBlock(call.m), LANES }),
   params: quadParams,
   grid: (call, limits) => gridOf(tileCount(call, FEW_ROWS, QUAD), limits),
 };
@@ -177,14 +177,25 @@ function tileKernel(rows: 16 | 32, columns: 16 | 32): Kernel<MatmulCall> {
   };
 }
 
+/** Rows and columns of the tile of the general kernel. */
+function generalTile(call: MatmulCall): { rows: number; columns: number } {
+  return { rows: Math.min(4, rowBlock(call.m)), columns: call.n > 4 ? 8 : 4 };
+}
+
 /** Any strides, element by element. */
 const generalKernel: Kernel<MatmulCall> = {
   name: "matmul_general",
   source: generalSource,
   applies: summable,
-  overrides: (call) => ({ ROWS: upToEight(call.m), COLUMNS: upToEight(call.n), LANES }),
+  overrides(call) {
+    const { rows, columns } = generalTile(call);
+    return { ROWS: rows, WIDE: columns === 8 ? 1 : 0, LANES };
+  },
   params: elementParams,
-  grid: (call, limits) => gridOf(tileCount(call, upToEight(call.m), upToEight(call.n)), limits),
+  grid(call, limits) {
+    const { rows, columns } = generalTile(call);
+    return gridOf(tileCount(call, rows, columns), limits);
+  },
 };
 
 /**

@@ -15,15 +15,18 @@ interface ScatterAddCall {
   readonly width: number;
 }
 
-/** How `scatterAdd` runs: one invocation for each element of the table. */
+/** Elements that one invocation owns. */
+const span = 16;
+
+/** How `scatterAdd` runs: one invocation for each span of a row of the table. */
 export const scatterAddBinding: KernelBinding<ScatterAddCall> = {
   kernels: [{
     name: "scatter_add",
     source: shaders.scatter_add,
-    applies: ({ tokens }) => tokens <= 4 * 65_000, // see the loop in the shader
+    applies: ({ tokens }) => tokens <= 65_000, // one loop over all tokens: some drivers end an invocation after 65 535 iterations
     overrides: () => ({}),
     params: ({ tokens, rows, width }) => new Uint32Array([tokens, rows, width]),
-    grid: ({ rows, width }, limits) => lineGrid(rows * width, limits),
+    grid: ({ rows, width }, limits) => lineGrid(rows * Math.ceil(width / span), limits),
   }],
   call: ([, indices], output) => ({ tokens: sizeOf(indices.shape), rows: output.shape[0], width: sizeOf(output.shape.slice(1)) }),
 };

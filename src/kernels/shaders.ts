@@ -19,18 +19,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 `,
   matmul_general: `// Matrix product of any strided views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. No k gives zeros.
 //
-// One invocation computes a ROWS x COLUMNS tile of C, kept in registers, loading element by element, four steps of k a turn. C is
-// contiguous. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them. Rows, columns and steps past
-// the edge repeat the last one and are not counted.
+// One invocation computes a tile of C of ROWS rows by 4 or 8 columns, kept in registers, loading element by element, four steps
+// of k a turn. C is contiguous. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them. Rows,
+// columns and steps past the edge repeat the last one and are not counted.
 
 // Rows of the tile, 1 to 8.
 override ROWS: u32 = 8;
-// Columns of the tile, 1 to 8.
-override COLUMNS: u32 = 8;
+// Whether the tile has 8 columns (else 4).
+override WIDE: bool = true;
 // Invocations of a workgroup.
 override LANES: u32 = 8;
 
 alias Element = f32;
+alias Quad = vec4<Element>;
 
 struct Operand {
   // Elements from one batch index to the next, for each batch axis; 0 repeats.
@@ -66,13 +67,58 @@ fn first_element(operand: Operand, place: vec3<u32>) -> u32 {
   return operand.offset + steps.x + steps.y + steps.z;
 }
 
+// Where the tile lies in an operand: the first element of the matrix, and the row of A or the column of B.
+struct Place {
+  first: u32,
+  line: u32,
+}
+
+// Columns 0 to 3 and 4 to 7 of the tile, by rows.
+struct Tile {
+  left: array<Quad, 8>,
+  right: array<Quad, 8>,
+}
+
+fn quad_of_b(at: Place, k: u32) -> Quad {
+  let columns = min(vec4(at.line) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u));
+  let from_b = vec4(at.first + k * params.b.row) + columns * params.b.column;
+  return Quad(b[from_b.x], b[from_b.y], b[from_b.z], b[from_b.w]);
+}
+
+// Adds the products of one k; nothing beyond the last.
+fn add_step(sum: ptr<function, Tile>, at_a: Place, at_b: Place, step: u32) {
+  let inside = step < params.k;
+  let k = min(step, params.k - 1u);
+  let left = select(Quad(), quad_of_b(at_b, k), inside);
+  var right: Quad;
+  if (WIDE) {
+    right = select(Quad(), quad_of_b(Place(at_b.first, at_b.line + 4u), k), inside);
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    let x = select(0, a[at_a.first + min(at_a.line + r, params.m - 1u) * params.a.row + k * params.a.column], inside);
+    (*sum).left[r] += x * left;
+    if (WIDE) {
+      (*sum).right[r] += x * right;
+    }
+  }
+}
+
+fn store(quad: Quad, batch: u32, row: u32, column: u32) {
+  for (var i = 0u; i < 4u; i++) {
+    if (row < params.m && column + i < params.n) {
+      out[(batch * params.m + row) * params.n + column + i] = quad[i];
+    }
+  }
+}
+
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tiles_along_n = (params.n + COLUMNS - 1u) / COLUMNS;
+  let columns = select(4u, 8u, WIDE);
+  let tiles_along_n = (params.n + columns - 1u) / columns;
   let tiles = (params.m + ROWS - 1u) / ROWS * tiles_along_n;
   let tile = (group.y * groups.x + group.x) * LANES + lane;
   let batch = tile / tiles;
@@ -80,34 +126,23 @@ fn main(
     return;
   }
   let row = tile % tiles / tiles_along_n * ROWS;
-  let column = tile % tiles_along_n * COLUMNS;
+  let column = tile % tiles_along_n * columns;
   let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
-  let first_a = first_element(params.a, place);
-  let first_b = first_element(params.b, place);
+  let at_a = Place(first_element(params.a, place), row);
+  let at_b = Place(first_element(params.b, place), column);
 
-  var sum: array<Element, 64>;
-  var x: array<Element, 8>;
-  for (var start = 0u; start < params.k; start += 4u) {
-    for (var step = 0u; step < 4u; step++) {
-      let k = min(start + step, params.k - 1u);
-      let inside = start + step < params.k;
-      for (var r = 0u; r < ROWS; r++) {
-        let at = first_a + min(row + r, params.m - 1u) * params.a.row + k * params.a.column;
-        x[r] = select(0, a[at], inside);
-      }
-      for (var c = 0u; c < COLUMNS; c++) {
-        let y = b[first_b + k * params.b.row + min(column + c, params.n - 1u) * params.b.column];
-        for (var r = 0u; r < ROWS; r++) {
-          sum[r * COLUMNS + c] += x[r] * y;
-        }
-      }
-    }
+  var sum: Tile;
+  // Four turns written out: some drivers bound the turns of loops.
+  for (var k = 0u; k < params.k; k += 4u) {
+    add_step(&sum, at_a, at_b, k);
+    add_step(&sum, at_a, at_b, k + 1u);
+    add_step(&sum, at_a, at_b, k + 2u);
+    add_step(&sum, at_a, at_b, k + 3u);
   }
   for (var r = 0u; r < ROWS; r++) {
-    for (var c = 0u; c < COLUMNS; c++) {
-      if (row + r < params.m && column + c < params.n) {
-        out[(batch * params.m + row + r) * params.n + column + c] = sum[r * COLUMNS + c];
-      }
+    store(sum.left[r], batch, row + r, column);
+    if (WIDE) {
+      store(sum.right[r], batch, row + r, column + 4u);
     }
   }
 }
@@ -438,8 +473,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   scatter_add: `// output[v, d] = sum over i with indices[i] = v of updates[i, d]
-// One invocation owns one element of the output and looks through all indices in order, so that the sum does not depend on timing.
-// Work is tokens x rows x width comparisons: meant for small tables.
+// One invocation owns SPAN neighbouring elements of one row of the output and looks through all indices in order, so that the sum does
+// not depend on timing. Work is tokens x rows x width / SPAN comparisons: meant for small tables.
 
 struct Params {
   tokens: u32, // length of indices, and rows of updates
@@ -452,30 +487,44 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-fn contribution(i: u32, row: u32, column: u32) -> f32 {
-  if (i < params.tokens && indices[min(i, params.tokens - 1u)] == row) {
-    return updates[i * params.width + column];
-  }
-  return 0.0;
-}
+const SPAN: u32 = 16u;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let element = (group.y * groups.x + group.x) * 64u + lane;
-  if (element >= params.rows * params.width) {
+  let spans = (params.width + SPAN - 1u) / SPAN;
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * spans) {
     return;
   }
-  let row = element / params.width;
-  let column = element % params.width;
-  var total = 0.0;
-  // four at a time: some drivers end an invocation's loops after 65535 iterations without a word
-  for (var i = 0u; i < params.tokens; i += 4u) {
-    total += contribution(i, row, column);
-    total += contribution(i + 1u, row, column);
-    total += contribution(i + 2u, row, column);
-    total += contribution(i + 3u, row, column);
+  let row = i / spans;
+  let first = (i % spans) * SPAN;
+  let last = params.width - 1u;
+  var total: array<f32, SPAN>;
+  for (var token = 0u; token < params.tokens; token++) {
+    if (indices[token] == row) {
+      let start = token * params.width;
+      // unrolled: columns beyond the row are read from its last element, and never stored
+      total[0] += updates[start + min(first, last)];
+      total[1] += updates[start + min(first + 1u, last)];
+      total[2] += updates[start + min(first + 2u, last)];
+      total[3] += updates[start + min(first + 3u, last)];
+      total[4] += updates[start + min(first + 4u, last)];
+      total[5] += updates[start + min(first + 5u, last)];
+      total[6] += updates[start + min(first + 6u, last)];
+      total[7] += updates[start + min(first + 7u, last)];
+      total[8] += updates[start + min(first + 8u, last)];
+      total[9] += updates[start + min(first + 9u, last)];
+      total[10] += updates[start + min(first + 10u, last)];
+      total[11] += updates[start + min(first + 11u, last)];
+      total[12] += updates[start + min(first + 12u, last)];
+      total[13] += updates[start + min(first + 13u, last)];
+      total[14] += updates[start + min(first + 14u, last)];
+      total[15] += updates[start + min(first + 15u, last)];
+    }
   }
-  output[element] = total;
+  for (var d = 0u; d < min(SPAN, params.width - first); d++) {
+    output[row * params.width + first + d] = total[d];
+  }
 }
 `,
 } as const;

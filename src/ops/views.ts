@@ -105,6 +105,15 @@ export const views = {
       return [g.slice(before, before.map((from, axis) => from + x.shape[axis]))];
     },
   },
+  flip: {
+    kind: "view",
+    name: "flip",
+    guarded: false,
+    map: (input, attributes) =>
+      input.map((length, axis) => axis === attributes.axis ? { axis, start: length - 1, step: -1 } : { axis, start: 0, step: 1 }),
+    infer: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
+    vjp: (g, { attributes }) => [g.flip(attributes.axis as number)],
+  },
   stopGradient: {
     kind: "view",
     name: "stopGradient",

@@ -1,0 +1,103 @@
+/**
+ * The Llama-3.2 model: pure functions of a record of tensors.
+ *
+ * It asks the outside for one thing: `project(name, x)`, the linear map called `name`. Plain models multiply by the weight, quantized
+ * training by the quantized weight, packed models run a packed kernel.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import { swiglu } from "../nn/activation.ts";
+import { causalAttention } from "../nn/attention.ts";
+import { rmsNorm } from "../nn/normalization.ts";
+import { rotaryTable, rotate } from "../nn/rotary.ts";
+import type { Tensor } from "../tensor.ts";
+import { type KeyValueCache, writeCache } from "./cache.ts";
+import type { LlamaConfig } from "./config.ts";
+import type { Parameters } from "./parameters.ts";
+
+/** A model: its architecture and its parameters by Hugging Face name. */
+export interface LlamaModel {
+  readonly config: LlamaConfig;
+  readonly parameters: Parameters;
+}
+
+/** Applies the linear map of a parameter to the last axis of `x`. */
+export type Project = (name: string, x: Tensor) => Tensor;
+
+/** What a layer needs besides its input. */
+export interface BlockContext {
+  readonly config: LlamaConfig;
+  readonly parameters: Parameters;
+  readonly project: Project;
+  /** Cosines and sines for the positions of the input, `[positions, headDim / 2]`. */
+  readonly rotary: { readonly cos: Tensor; readonly sin: Tensor };
+  /** Keys and values of earlier tokens; without it the input is the whole context. */
+  readonly cache?: { readonly layers: KeyValueCache["layers"]; readonly position: Tensor };
+}
+
+/** Multiplies by the transposed weight, as Hugging Face stores it. */
+export function plainProject(parameters: Parameters): Project {
+  return (name, x) => x.matmul(parameters[name].transpose());
+}
+
+/** One decoder layer: `[batch, tokens, hidden]` to the same; `layer` is its number. Also returns the keys and values to cache. */
+export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { output: Tensor; keys: Tensor; values: Tensor } {
+  const { config, parameters, project, rotary, cache } = context;
+  const prefix = `model.layers.${layer}`;
+  const [batch, tokens] = h.shape;
+  const norm = (name: string, x: Tensor) => rmsNorm(x, parameters[`${prefix}.${name}.weight`], { epsilon: config.normEpsilon });
+  const heads = (name: string, x: Tensor, count: number) =>
+    project(`${prefix}.self_attn.${name}.weight`, x).reshape([batch, tokens, count, config.headDim]).transpose([0, 2, 1, 3]);
+
+  const x = norm("input_layernorm", h); // [batch, tokens, hidden]
+  const q = rotate(heads("q_proj", x, config.heads), rotary); // [batch, heads, tokens, headDim]
+  const newKeys = rotate(heads("k_proj", x, config.keyValueHeads), rotary); // [batch, keyValueHeads, tokens, headDim]
+  const newValues = heads("v_proj", x, config.keyValueHeads);
+  const keys = cache ? writeCache(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
+  const values = cache ? writeCache(cache.layers[layer].values, newValues, cache.position) : newValues;
+  const attended = causalAttention(q, keys, values, { offset: cache?.position ?? 0 }).transpose([0, 2, 1, 3]);
+  const attention = project(`${prefix}.self_attn.o_proj.weight`, attended.reshape([batch, tokens, config.heads * config.headDim]));
+  const residual = h.add(attention);
+
+  const y = norm("post_attention_layernorm", residual);
+  const gate = project(`${prefix}.mlp.gate_proj.weight`, y); // [batch, tokens, intermediate]
+  const up = project(`${prefix}.mlp.up_proj.weight`, y);
+  const output = residual.add(project(`${prefix}.mlp.down_proj.weight`, swiglu(gate, up)));
+  return { output, keys, values };
+}
+
+/** Settings of a forward pass. */
+export interface LlamaOptions {
+  readonly project?: Project;
+}
+
+/**
+ * Next-token logits for every position.
+ *
+ * @param ids uint32 or int32 `[batch, tokens]`; ids outside of the vocabulary read as a zero embedding
+ * @returns float32 `[batch, tokens, vocabulary]`
+ */
+export function llama(model: LlamaModel, ids: Tensor, options: LlamaOptions = {}): Tensor {
+  const { config } = model;
+  checkIds(model, ids);
+  const rotary = rotaryTable({ headDim: config.headDim, theta: config.ropeTheta, scaling: config.ropeScaling, length: ids.shape[1] });
+  const context: BlockContext = { ...model, project: options.project ?? plainProject(model.parameters), rotary };
+  let h = model.parameters["model.embed_tokens.weight"].gather(ids);
+  for (let layer = 0; layer < config.layers; layer++) h = llamaBlock(h, layer, context).output;
+  return head(model, h);
+}
+
+/** Final normalisation and output head, which is never quantized. */
+export function head({ config, parameters }: LlamaModel, h: Tensor): Tensor {
+  const normed = rmsNorm(h, parameters["model.norm.weight"], { epsilon: config.normEpsilon });
+  return normed.matmul(parameters[config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"].transpose());
+}
+
+function checkIds({ config }: LlamaModel, ids: Tensor): void {
+  if (ids.shape.length !== 2) throw atCaller(new TypeError(`Cannot run the model on ${ids}: wanted token ids [batch, tokens]`));
+  if (ids.shape[1] > config.maxPositions) {
+    throw atCaller(new RangeError(`Cannot run the model on ${ids.shape[1]} tokens: its context ends at ${config.maxPositions}`));
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * Names, shapes and first values of a Llama model's parameters, as Hugging Face checkpoints name them.
+ *
+ * @module
+ */
+
+import type { Shape } from "../core/shape.ts";
+import { ones, randomNormal } from "../create.ts";
+import type { Tensor } from "../tensor.ts";
+import { realize } from "../trace.ts";
+import type { LlamaConfig } from "./config.ts";
+
+/** Parameters by Hugging Face name. */
+export type Parameters = Readonly<Record<string, Tensor>>;
+
+/** Linear maps of one layer, which quantizers act on. */
+export const layerLinears = [
+  "self_attn.q_proj",
+  "self_attn.k_proj",
+  "self_attn.v_proj",
+  "self_attn.o_proj",
+  "mlp.gate_proj",
+  "mlp.up_proj",
+  "mlp.down_proj",
+] as const;
+
+function layerShapes(config: LlamaConfig): Record<string, Shape> {
+  const { hiddenSize, intermediateSize } = config;
+  const [queries, keys] = [config.heads * config.headDim, config.keyValueHeads * config.headDim];
+  return {
+    "input_layernorm.weight": [hiddenSize],
+    "self_attn.q_proj.weight": [queries, hiddenSize],
+    "self_attn.k_proj.weight": [keys, hiddenSize],
+    "self_attn.v_proj.weight": [keys, hiddenSize],
+    "self_attn.o_proj.weight": [hiddenSize, queries],
+    "post_attention_layernorm.weight": [hiddenSize],
+    "mlp.gate_proj.weight": [intermediateSize, hiddenSize],
+    "mlp.up_proj.weight": [intermediateSize, hiddenSize],
+    "mlp.down_proj.weight": [hiddenSize, intermediateSize],
+  };
+}
+
+/** Shape of each parameter by name, in the order of the layers. Linear maps are `[out, in]`. */
+export function parameterShapes(config: LlamaConfig): Record<string, Shape> {
+  const shapes: Record<string, Shape> = { "model.embed_tokens.weight": [config.vocabularySize, config.hiddenSize] };
+  for (let layer = 0; layer < config.layers; layer++) {
+    for (const [name, shape] of Object.entries(layerShapes(config))) shapes[`model.layers.${layer}.${name}`] = shape;
+  }
+  shapes["model.norm.weight"] = [config.hiddenSize];
+  if (!config.tieEmbeddings) shapes["lm_head.weight"] = [config.vocabularySize, config.hiddenSize];
+  return shapes;
+}
+
+/** Names of the weights that quantizers act on: the linear maps of the layers, not the embedding, the norms or the head. */
+export function quantizedNames(config: LlamaConfig): string[] {
+  return Array.from({ length: config.layers }, (_, layer) => layerLinears.map((linear) => `model.layers.${layer}.${linear}.weight`)).flat();
+}
+
+/** Whether a parameter is the gain of a normalisation, which is not decayed. */
+export function isNorm(name: string): boolean {
+  return name.endsWith("norm.weight");
+}
+
+/** Fresh parameters: normal with standard deviation `deviation`, gains one; the same for the same seed. */
+export function initialParameters(config: LlamaConfig, { seed, deviation = 0.02 }: { seed: number; deviation?: number }): Parameters {
+  const entries = Object.entries(parameterShapes(config));
+  const values = entries.map(([name, shape], index) =>
+    isNorm(name) ? ones(shape) : randomNormal(shape, { seed: (seed + Math.imul(index + 1, 0x85ebca6b)) >>> 0 }).mul(deviation)
+  );
+  const realized = realize(values);
+  return Object.fromEntries(entries.map(([name], index) => [name, realized[index]]));
+}

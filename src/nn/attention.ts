@@ -1,0 +1,40 @@
+/**
+ * Attention.
+ *
+ * @module
+ */
+
+import { arange } from "../create.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** Score of a masked key: its weight is exactly zero, and no arithmetic on it gives NaN. */
+const maskedScore = -1e30;
+
+/** Settings of attention. */
+export interface AttentionOptions {
+  /** Position of the first query among the keys: a number, or a uint32 scalar tensor. By default queries and keys start together. */
+  readonly offset?: Tensor | number;
+}
+
+/**
+ * Causal grouped-query attention: each query attends to the keys up to its own position; groups of query heads share one key head
+ * (Ainslie et al., "GQA", 2023).
+ *
+ * @param q `[batch, heads, queries, headDim]`
+ * @param k `[batch, keyValueHeads, keys, headDim]`; heads must be a multiple of keyValueHeads
+ * @param v `[batch, keyValueHeads, keys, headDim]`
+ * @returns `[batch, heads, queries, headDim]`
+ */
+export function causalAttention(q: Tensor, k: Tensor, v: Tensor, { offset = 0 }: AttentionOptions = {}): Tensor {
+  const [batch, heads, queries, headDim] = q.shape;
+  const [, keyValueHeads, keys] = k.shape;
+  if (heads % keyValueHeads !== 0) throw new RangeError(`Cannot attend with ${q} to ${k}: wanted a multiple of ${keyValueHeads} query heads, got ${heads}`);
+  const group = heads / keyValueHeads;
+  const rows = [batch, keyValueHeads, group * queries];
+  const scores = q.mul(1 / Math.sqrt(headDim)).reshape([...rows, headDim]).matmul(k.transpose());
+  const split = scores.reshape([batch, keyValueHeads, group, queries, keys]);
+  const last = arange([queries, 1], { axis: 0, dtype: "uint32" }).add(offset);
+  const visible = arange([1, keys], { dtype: "uint32" }).lessEqual(last);
+  const weights = visible.where(split, maskedScore).softmax();
+  return weights.reshape([...rows, keys]).matmul(v).reshape([batch, heads, queries, headDim]);
+}

@@ -1,0 +1,31 @@
+/**
+ * Losses.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import { sameShape } from "../core/shape.ts";
+import { arange } from "../create.ts";
+import type { Tensor } from "../tensor.ts";
+
+/**
+ * Mean cross-entropy, in nats, of logits against class labels. Positions whose label is `ignoreIndex` do not count, neither in the sum
+ * nor in the mean. Labels are not shifted here. NaN when every label is ignored.
+ *
+ * @param logits float32 `[…, classes]`
+ * @param labels int32 or uint32 `[…]`
+ * @returns a scalar
+ * @throws TypeError where the shapes do not fit
+ */
+export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -100 }: { ignoreIndex?: number } = {}): Tensor {
+  if (!sameShape(logits.shape.slice(0, -1), labels.shape)) {
+    throw atCaller(new TypeError(`Cannot take the cross-entropy of ${logits} against ${labels}: wanted one label for each row of logits`));
+  }
+  const classes = arange(logits.shape, { dtype: labels.dtype });
+  const chosen = classes.equal(labels.reshape([...labels.shape, 1])).where(logits, 0).sum({ axes: -1 });
+  const losses = logits.logSumExp().reshape(labels.shape).sub(chosen);
+  if (labels.dtype === "uint32") return losses.mean();
+  const counted = labels.equal(ignoreIndex).equal(0).cast("float32");
+  return losses.mul(counted).sum().div(counted.sum());
+}

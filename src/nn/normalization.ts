@@ -1,0 +1,20 @@
+/**
+ * Normalisation.
+ *
+ * @module
+ */
+
+import type { Tensor } from "../tensor.ts";
+
+/**
+ * Root-mean-square normalisation over the last axis: `x / sqrt(mean(x²) + epsilon) * weight`
+ * (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
+ *
+ * @param x `[…, width]`
+ * @param weight `[width]`
+ * @returns the shape of `x`
+ */
+export function rmsNorm(x: Tensor, weight: Tensor, { epsilon = 1e-5 }: { epsilon?: number } = {}): Tensor {
+  const scale = x.square().mean({ axes: -1, keepDims: true }).add(epsilon).sqrt();
+  return x.div(scale).mul(weight);
+}

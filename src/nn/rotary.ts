@@ -1,0 +1,80 @@
+/**
+ * Rotary position embedding (Su et al., "RoFormer", 2021), with the frequency scaling of Llama 3.
+ *
+ * @module
+ */
+
+import { tensor } from "../create.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** Frequency scaling as Llama 3 publishes it (`rope_scaling` with `rope_type` "llama3"): long waves are slowed by `factor`. */
+export interface RopeScaling {
+  readonly factor: number;
+  readonly lowFrequencyFactor: number;
+  readonly highFrequencyFactor: number;
+  /** Context length before scaling, in tokens. */
+  readonly originalMaxPositions: number;
+}
+
+/** What the angles depend on. */
+export interface RotaryOptions {
+  readonly headDim: number;
+  /** Base of the geometric sequence of wave lengths. */
+  readonly theta: number;
+  readonly scaling?: RopeScaling;
+  /** Positions of the rows of the table; `length` stands for 0 to length - 1. */
+  readonly positions?: ArrayLike<number>;
+  readonly length?: number;
+}
+
+/** Cosines and sines of the angles, `[positions, headDim / 2]`, and the angle of one step for each pair, in radians. */
+export interface RotaryTable {
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+  readonly inverseFrequencies: Float64Array;
+}
+
+function scaled(frequency: number, { factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions }: RopeScaling): number {
+  const turns = originalMaxPositions * frequency / (2 * Math.PI); // full turns within the original context
+  if (turns < lowFrequencyFactor) return frequency / factor;
+  if (turns > highFrequencyFactor) return frequency;
+  const smooth = (turns - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor);
+  return (1 - smooth) * frequency / factor + smooth * frequency;
+}
+
+/** Angles of one step, in radians, for each of the headDim / 2 pairs. */
+export function inverseFrequencies({ headDim, theta, scaling }: Pick<RotaryOptions, "headDim" | "theta" | "scaling">): Float64Array {
+  return Float64Array.from({ length: headDim / 2 }, (_, pair) => {
+    const frequency = theta ** (-2 * pair / headDim);
+    return scaling ? scaled(frequency, scaling) : frequency;
+  });
+}
+
+/** Computes the table on the host in float64: no device's sine of a large angle can be trusted. */
+export function rotaryTable(options: RotaryOptions): RotaryTable {
+  if (options.headDim % 2 !== 0) throw new RangeError(`Cannot rotate heads of ${options.headDim} dimensions: wanted an even number`);
+  const positions = options.positions ?? Array.from({ length: options.length ?? 0 }, (_, position) => position);
+  const frequencies = inverseFrequencies(options);
+  const table = (fn: (angle: number) => number) => {
+    const values = new Float64Array(positions.length * frequencies.length);
+    for (let row = 0; row < positions.length; row++) {
+      for (let pair = 0; pair < frequencies.length; pair++) values[row * frequencies.length + pair] = fn(positions[row] * frequencies[pair]);
+    }
+    return tensor(values, { shape: [positions.length, frequencies.length] });
+  };
+  return { cos: table(Math.cos), sin: table(Math.sin), inverseFrequencies: frequencies };
+}
+
+/**
+ * Rotates pairs (i, i + headDim / 2) of the last axis, the layout of Hugging Face checkpoints.
+ *
+ * @param x `[…, positions, headDim]`
+ * @param table rows for the positions of `x`
+ */
+export function rotate(x: Tensor, { cos, sin }: Pick<RotaryTable, "cos" | "sin">): Tensor {
+  const [positions, half] = cos.shape;
+  const pairs = x.reshape([...x.shape.slice(0, -1), 2, half]);
+  const signs = tensor([[-1], [1]]);
+  const turned = pairs.flip(-2).mul(sin.reshape([positions, 1, half]).mul(signs));
+  return pairs.mul(cos.reshape([positions, 1, half])).add(turned).reshape(x.shape);
+}
