@@ -19,7 +19,7 @@ export {
   type TensorOptions,
   zeros,
 } from "./src/create.ts";
-export { compile, type CompileOptions, type Inputs, realize, type Traced } from "./src/trace.ts";
+export { type Arguments, compile, type CompileOptions, realize } from "./src/trace.ts";
 export { gradients } from "./src/autodiff/gradients.ts";
 export { hessianVectorProduct } from "./src/autodiff/hessian.ts";
 export { type BackendInfo, backendInfo, type BackendName, useBackend } from "./src/runtime.ts";

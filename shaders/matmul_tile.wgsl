@@ -3,7 +3,7 @@
 // One invocation computes a tile of C of 16 or 32 rows by 16 or 32 columns, kept in registers as 4 x 4 blocks, and walks along k
 // four steps at a time. Every load and store is a quad (four elements side by side): A along k or along m, B along n or along k.
 // C is contiguous, N is a multiple of 4. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them.
-// Rows and columns past the edge repeat the last one and are not written.
+// Rows and columns past the edge repeat the last one and are not written. The marked lines are replaced to read textures.
 
 // Whether quads of A run along k (else along m).
 override A_ALONG_K: bool = true;
@@ -57,8 +57,8 @@ struct Params {
   k: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<Quad>;
-@group(0) @binding(1) var<storage, read> b: array<Quad>;
+@group(0) @binding(0) var<storage, read> a: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> b: array<Quad>; //: input
 @group(0) @binding(2) var<storage, read_write> out: array<Quad>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -67,25 +67,33 @@ fn first_quad(operand: Operand, place: vec3<u32>) -> u32 {
   return operand.offset + steps.x + steps.y + steps.z;
 }
 
+fn quad_of_a(quad: u32) -> Quad {
+  return a[quad]; //: load
+}
+
+fn quad_of_b(quad: u32) -> Quad {
+  return b[quad]; //: load
+}
+
 fn line_of_a(quad: u32, k: u32) -> Quad {
   if (RAGGED_K && k >= params.k) {
     return Quad();
   }
-  return a[quad + k * params.a.pitch];
+  return quad_of_a(quad + k * params.a.pitch);
 }
 
 fn line_of_b(quad: u32, k: u32) -> Quad {
   if (RAGGED_K && k >= params.k) {
     return Quad();
   }
-  return b[quad + k * params.b.pitch];
+  return quad_of_b(quad + k * params.b.pitch);
 }
 
 // Rows row .. row + 3 and columns k .. k + 3 of A.
 fn block_of_a(first: u32, row: u32, k: u32) -> Block {
   if (A_ALONG_K) {
     let at = vec4(first + k / 4u) + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(params.m - 1u)) * params.a.pitch;
-    return Block(a[at.x], a[at.y], a[at.z], a[at.w]);
+    return Block(quad_of_a(at.x), quad_of_a(at.y), quad_of_a(at.z), quad_of_a(at.w));
   }
   let at = first + min(row, params.m - 1u) / 4u;
   return transpose(Block(line_of_a(at, k), line_of_a(at, k + 1u), line_of_a(at, k + 2u), line_of_a(at, k + 3u)));
@@ -98,7 +106,7 @@ fn block_of_b(first: u32, k: u32, column: u32) -> Block {
     return Block(line_of_b(at, k), line_of_b(at, k + 1u), line_of_b(at, k + 2u), line_of_b(at, k + 3u));
   }
   let at = vec4(first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.b.pitch;
-  return transpose(Block(b[at.x], b[at.y], b[at.z], b[at.w]));
+  return transpose(Block(quad_of_b(at.x), quad_of_b(at.y), quad_of_b(at.z), quad_of_b(at.w)));
 }
 
 fn strip_of_a(first: u32, row: u32, k: u32) -> Strip {

@@ -39,9 +39,15 @@ interface Job {
   readonly inputTypes: readonly TensorType[];
 }
 
+/** What was asked for before a device was open. */
+interface Waiting {
+  readonly run: (device: Backend) => void;
+  readonly fail: (error: Error) => void;
+}
+
 let backend: Backend | undefined;
 let opening: Promise<Backend> | undefined;
-const waiting: Job[] = [];
+const waiting: Waiting[] = [];
 const programs = new Map<string, Prepared>();
 const maxPrograms = 256;
 const collected = new FinalizationRegistry<{ owner: Backend; buffer: object }>(({ owner, buffer }) => {
@@ -65,8 +71,8 @@ async function open(name: BackendName | undefined): Promise<Backend> {
  * @throws Error when WebGPU is asked for by name and there is no adapter
  */
 export async function useBackend(name?: BackendName): Promise<BackendInfo> {
+  if (!backend && opening) await ready().catch(() => {}); // work that waits for a device gets the one it was promised
   if (!backend || (name && backend.name !== name)) {
-    await opening?.catch(() => {});
     backend?.close();
     backend = undefined;
     programs.clear();
@@ -76,17 +82,18 @@ export async function useBackend(name?: BackendName): Promise<BackendInfo> {
 }
 
 async function ready(): Promise<Backend> {
-  opening ??= open(undefined);
+  const promise = opening ??= open(undefined);
   try {
-    const opened = await opening;
+    const opened = await promise;
+    if (promise !== opening) return await ready(); // somebody chose another device meanwhile
     if (!backend) {
       backend = opened;
-      for (const job of waiting.splice(0)) runJob(job, opened);
+      for (const { run } of waiting.splice(0)) run(opened);
     }
     return backend;
   } catch (error) {
-    for (const job of waiting.splice(0)) fail(job, error as Error);
-    opening = undefined;
+    if (promise === opening) opening = undefined;
+    for (const { fail } of waiting.splice(0)) fail(error as Error);
     throw error;
   }
 }
@@ -112,7 +119,7 @@ export function submit(prepared: Prepared, leaves: readonly TensorType[], inputs
   const job = { prepared, inputs, outputs, inputTypes: leaves };
   if (backend) runJob(job, backend);
   else {
-    waiting.push(job);
+    waiting.push({ run: (device) => tryJob(job, device), fail: (error) => fail(job, error) });
     ready().catch(() => {}); // whoever reads a value hears of it
   }
   return outputs;
@@ -128,6 +135,14 @@ function runJob({ prepared, inputs, outputs, inputTypes }: Job, device: Backend)
     if (inputs[donor].state === "ready") forget(inputs[donor]);
   }
   outputs.forEach((value, index) => own(value, results[index], device));
+}
+
+function tryJob(job: Job, device: Backend): void {
+  try {
+    runJob(job, device);
+  } catch (error) {
+    fail(job, error as Error);
+  }
 }
 
 function fail(job: Job, error: Error): void {
@@ -203,6 +218,10 @@ export function readNode(node: Node): Promise<TensorData> {
 async function flushReads(): Promise<void> {
   const batch = reads;
   reads = [];
+  await readBatch(batch);
+}
+
+async function readBatch(batch: readonly Read[]): Promise<void> {
   try {
     const nodes = batch.map(({ node }) => node);
     if (!backend) await ready();
@@ -212,7 +231,8 @@ async function flushReads(): Promise<void> {
     const data = await device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
     batch.forEach(({ resolve }, index) => resolve(data[index]));
   } catch (error) {
-    for (const { reject } of batch) reject(error);
+    if (batch.length === 1) batch[0].reject(error);
+    else for (const read of batch) await readBatch([read]); // so that only those fail who have to
   }
 }
 
@@ -220,6 +240,11 @@ async function flushReads(): Promise<void> {
 export function disposeValue(node: Node): void {
   const { value } = node;
   if (!value || value.state === "disposed") return;
+  if (waiting.length > 0) waiting.push({ run: () => discard(value), fail: () => discard(value) }); // after what uses it
+  else discard(value);
+}
+
+function discard(value: Value): void {
   if (value.state === "ready" && value.owner === backend && value.buffer) backend!.free(value.buffer);
   forget(value);
 }

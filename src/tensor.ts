@@ -59,6 +59,24 @@ function combine(op: Primitive, a: Tensor, b: Operand): Tensor {
   return apply(op, [a.expand(shape), other.expand(shape)]);
 }
 
+/** Axes in another order. Two permutations in a row become one; a transposed product becomes the product of its transposed operands. */
+function permuted(x: Tensor, order: readonly number[]): Tensor {
+  const { op, inputs, attributes } = x.node;
+  const last = order.length - 1;
+  if (order.every((axis, index) => axis === index)) return x;
+  if (op === primitives.permute) {
+    const inner = attributes.order as readonly number[];
+    return permuted(new Tensor(inputs[0]), order.map((axis) => inner[axis]));
+  }
+  const swapsLast = order[last] === last - 1 && order[last - 1] === last &&
+    order.every((axis, index) => index >= last - 1 || axis === index);
+  if (op === primitives.matmul && swapsLast) { // (a b)ᵀ = bᵀ aᵀ: operands are read transposed in place, a product would be copied
+    const [a, b] = inputs.map((input) => permuted(new Tensor(input), order));
+    return apply(primitives.matmul, [b, a]);
+  }
+  return apply(primitives.permute, [x], { order });
+}
+
 /**
  * An immutable n-dimensional array. Operations build a graph and compute nothing; `data()`, `item()` and `realize` run it.
  *
@@ -115,7 +133,7 @@ export class Tensor {
     return combine(primitives.sub, this, other);
   }
   mul(other: Operand): Tensor {
-    return other === 1 ? this : combine(primitives.mul, this, other);
+    return other === 1 && this.dtype !== "float16" ? this : combine(primitives.mul, this, other);
   }
   div(other: Operand): Tensor {
     return combine(primitives.div, this, other);
@@ -209,7 +227,7 @@ export class Tensor {
     if (!shape) throw atCaller(new TypeError(`Cannot choose between ${x} and ${y} by ${this}: shapes do not broadcast`));
     return apply(primitives.where, [this, x, y].map((operand) => operand.expand(shape)));
   }
-  /** Another dtype; float16 rounds to nearest, int32 and uint32 truncate toward zero. Gradients pass between floating-point dtypes. */
+  /** Another dtype; float16 rounds to nearest, int32 and uint32 truncate toward zero and saturate. Gradients pass between floating-point dtypes. */
   cast(dtype: DType): Tensor {
     return dtype === this.dtype ? this : apply(primitives.cast, [this], { dtype });
   }
@@ -228,7 +246,7 @@ export class Tensor {
     if (!order && rank < 2) throw atCaller(new RangeError(`Cannot transpose ${this}: wanted at least two axes, or an order`));
     const axes = order?.map((axis) => axis < 0 ? axis + rank : axis) ??
       [...this.shape.keys()].slice(0, -2).concat(rank - 1, rank - 2);
-    return apply(primitives.permute, [this], { order: axes });
+    return permuted(this, axes);
   }
   /** Repeats axes of length 1, and adds axes in front, to reach `shape`. */
   expand(shape: Shape): Tensor {

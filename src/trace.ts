@@ -6,7 +6,7 @@
 
 import { atCaller } from "./core/errors.ts";
 import type { Node, TensorType, Value } from "./core/graph.ts";
-import { flatten, type Tree, unflatten } from "./core/tree.ts";
+import { flatten, unflatten } from "./core/tree.ts";
 import { leafNode, prepare, type Prepared, realizeNodes, submit, valueOf } from "./runtime.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 
@@ -21,18 +21,15 @@ export function realize(tensors: readonly Tensor[]): Tensor[] {
   return tensors.map(({ node }) => new Tensor(leafNode(node, node.value)));
 }
 
-/** Arguments of a compiled function: tensors and numbers in nested records and arrays. */
-export type Inputs = { readonly [key: string]: Tree<Tensor | number> };
-
-/** The same structure as a compiled function sees it: numbers have become scalar tensors. */
-export type Traced<T> = T extends number ? Tensor : T extends Tensor ? Tensor : { [K in keyof T]: Traced<T[K]> };
+/** What a compiled function is called with: the structure that it declares, with a tensor or a number in place of each tensor. */
+export type Arguments<T> = T extends Tensor ? Tensor | number : { readonly [K in keyof T]: Arguments<T[K]> };
 
 /** Settings of `compile`. */
-export interface CompileOptions<I> {
+export interface CompileOptions<T> {
   /**
    * Arguments whose tensors the step may overwrite: outputs of their size take over their memory. They cannot be used afterwards.
    */
-  readonly donate?: readonly (keyof I & string)[];
+  readonly donate?: readonly (keyof T & string)[];
 }
 
 const isArgument = (value: unknown): value is Tensor | number => typeof value === "number" || isTensor(value);
@@ -54,24 +51,26 @@ interface Trace {
  * Numbers among the arguments are inputs: changing them compiles nothing. Inside of the function they are float32 scalars. The function
  * must be pure: what it reads besides its arguments is read once.
  *
+ * @param fn declares its arguments as tensors, in nested records and arrays; it returns tensors in nested records and arrays
+ *
  * @example
  * ```ts
  * import { compile, gradients, tensor } from "@hestia/hestia";
- * const step = compile(({ w, x, y, rate }: { w: Tensor; x: Tensor; y: Tensor; rate: number }) => {
+ * const step = compile(({ w, x, y, rate }) => {
  *   const loss = x.matmul(w).sub(y).square().mean();
  *   const [g] = gradients(loss, [w]);
  *   return { loss, w: w.sub(g.mul(rate)) };
  * }, { donate: ["w"] });
- * import type { Tensor } from "@hestia/hestia";
+ * const [x, y] = [tensor([[1, 2], [3, 4]]), tensor([[1], [2]])];
  * let w = tensor([[0], [0]]), loss = tensor(0);
- * for (let i = 0; i < 20; i++) ({ w, loss } = step({ w, x: tensor([[1, 2], [3, 4]]), y: tensor([[1], [2]]), rate: 0.05 }));
+ * for (let i = 0; i < 20; i++) ({ w, loss } = step({ w, x, y, rate: 0.05 }));
  * console.log(await loss.item() < 0.05); // true
  * ```
  */
-export function compile<I extends Inputs, O extends Tree<Tensor>>(
-  fn: (inputs: Traced<I>) => O,
-  { donate = [] }: CompileOptions<I> = {},
-): (inputs: I) => O {
+export function compile<T = Readonly<Record<string, Tensor>>, O = unknown>(
+  fn: (inputs: T) => O,
+  { donate = [] }: CompileOptions<T> = {},
+): (inputs: Arguments<T>) => O {
   const traces = new Map<string, Trace>();
   return (inputs) => {
     const { leaves, paths, structure } = flatten(inputs, isArgument);
@@ -83,8 +82,9 @@ export function compile<I extends Inputs, O extends Tree<Tensor>>(
     const key = structure + leaves.map((value) => typeof value === "number" ? "n" : `${value}`);
     let trace = traces.get(key);
     if (!trace) traces.set(key, trace = traceFunction(fn as unknown as TracedFunction, inputs, leaves, donated));
+    realizeNodes(tensors.map(({ node }) => node));
     const values = [
-      ...tensors.map(({ node }) => evaluated(node)),
+      ...tensors.map(({ node }) => valueOf(node)),
       ...numbers.length > 0 ? [scalars(numbers)] : [],
       ...trace.captured.map(valueOf),
     ];
@@ -97,11 +97,6 @@ export function compile<I extends Inputs, O extends Tree<Tensor>>(
 
 const isDonated = (path: string, donate: readonly string[]) =>
   donate.some((name) => path === name || path.startsWith(`${name}.`));
-
-function evaluated(node: Node): Value {
-  if (!node.value) realizeNodes([node]);
-  return valueOf(node);
-}
 
 /** All numbers of one call travel in one buffer. */
 function scalars(numbers: readonly number[]): Value {

@@ -14,6 +14,12 @@ function hasKernel(node: FlatNode, nodes: readonly FlatNode[]): boolean {
   return node.op.binding.kernels.some((kernel) => kernel.applies(call));
 }
 
+/** The node whose buffer holds the same elements in the same order. */
+function sameMemory(nodes: readonly FlatNode[], inputsOf: readonly (readonly number[])[], position: number): number {
+  while (["reshape", "stopGradient"].includes(nodes[position].op.name)) position = inputsOf[position][0];
+  return position;
+}
+
 /** The graph that will run. `fused: false` replaces every fused operation by its composition, which tests compare with. */
 export function chooseKernels(graph: Graph, { fused = true }: { fused?: boolean } = {}): Graph {
   const alias = graph.nodes.map((_, position) => position);
@@ -22,7 +28,7 @@ export function chooseKernels(graph: Graph, { fused = true }: { fused?: boolean 
     inputsOf[position] = node.inputs.map((input) => alias[input]);
     if (node.composition !== undefined && !(fused && hasKernel(node, graph.nodes))) alias[position] = alias[node.composition];
   });
-  const outputs = graph.outputs.map((output) => alias[output]);
+  const outputs = graph.outputs.map((output) => sameMemory(graph.nodes, inputsOf, alias[output]));
   const live = new Set<number>();
   const stack = [...outputs];
   while (stack.length > 0) {

@@ -7,7 +7,8 @@
 import type { AxisMap } from "../core/graph.ts";
 import type { FlatNode } from "../core/program.ts";
 import { type Shape, sizeOf, stridesOf } from "../core/shape.ts";
-import { zero } from "../core/wgsl.ts";
+import { fourOf, wgslType, zero } from "../core/wgsl.ts";
+import type { Load } from "./code_buffers.ts";
 
 /** Where an element lies: its row-major position, its coordinates, or both, as WGSL expressions of type u32. */
 export interface Index {
@@ -31,9 +32,33 @@ function multiply(a: string, factor: number): string {
   return factor === 1 ? a : `(${a} * ${factor}u)`;
 }
 
+/** A shape in units of four neighbouring elements. */
+export function quads(shape: Shape): Shape {
+  return [...shape.slice(0, -1), shape[shape.length - 1] / 4];
+}
+
 /** Identifies a place in a row-major array; axes of length 1 do not matter. */
 function signature(shape: Shape, coordinates: readonly string[]): string {
   return `${shape.filter((length) => length !== 1)}|${coordinates.filter((_, axis) => shape[axis] !== 1)}`;
+}
+
+/** Input coordinates of a view from output coordinates. */
+function mapCoordinates(maps: readonly AxisMap[], outer: readonly string[]): string[] {
+  return maps.map(({ axis, start, step }) => {
+    if (axis < 0) return `${start}u`;
+    if (step === -1) return `(${start}u - ${outer[axis]})`;
+    return start >= 0 ? add(outer[axis], `${start}u`) : `(${outer[axis]} - ${-start}u)`;
+  });
+}
+
+/** Conditions under which the coordinates of a padded tensor lie inside of the tensor that was padded. */
+function insideConditions(maps: readonly AxisMap[], outer: readonly string[], shapes: { input: Shape; output: Shape }): string[] {
+  return maps.flatMap(({ axis, start }, inputAxis) => {
+    const length = shapes.input[inputAxis];
+    if (length === shapes.output[axis]) return [];
+    const end = `${outer[axis]} < ${length - start}u`;
+    return start < 0 ? [`${outer[axis]} >= ${-start}u`, end] : [end];
+  });
 }
 
 /** Writes expressions as a list of `let` statements; one instance for each scope. */
@@ -45,18 +70,21 @@ export class ExpressionWriter {
 
   /**
    * @param nodes the graph
-   * @param load expression that reads a stored node at a row-major position, or `undefined` if the node is to be computed here
+   * @param load reads a stored node at a row-major position
    * @param prefix begins the names of this scope's variables
    */
   constructor(
     private readonly nodes: readonly FlatNode[],
-    private readonly load: (node: number, linear: () => string) => string | undefined,
+    private readonly load: Load,
     private readonly prefix: string,
   ) {}
 
-  /** Name of a variable that holds the expression. */
+  /** Name of a variable that holds the expression; names and literals stand for themselves. */
   define(text: string): string {
-    if (/^[\w.]+$/.test(text)) return text;
+    return /^[\w.]+$/.test(text) ? text : this.#variable(text);
+  }
+
+  #variable(text: string): string {
     let name = this.#names.get(text);
     if (!name) {
       name = `${this.prefix}${this.#names.size}`;
@@ -104,7 +132,7 @@ export class ExpressionWriter {
     const key = `${position}@${linear ?? at.coordinates}`;
     let name = this.#values.get(key);
     if (name === undefined) {
-      const loaded = this.load(position, () => this.linear(index, shape));
+      const loaded = this.load(position, () => this.linear(index, shape), false);
       name = loaded === undefined ? this.#computed(this.nodes[position], index) : this.define(loaded);
       this.#values.set(key, name);
     }
@@ -117,19 +145,20 @@ export class ExpressionWriter {
       case "elementwise": {
         const operands = node.inputs.map((input) => this.value(input, index));
         return this.define(
-          op.wgsl(operands, { inputs: node.inputs.map((input) => this.nodes[input].dtype), output: node.dtype }),
+          op.wgsl(operands, { inputs: node.inputs.map((input) => this.nodes[input].dtype), output: node.dtype, wide: false }),
         );
       }
-      case "generator":
-        return this.define(
-          op.wgsl(op.name === "constant" ? [] : this.coordinates(index, node.shape), node.attributes, node.dtype),
-        );
+      case "generator": {
+        const coordinates = op.name === "constant" ? [] : this.coordinates(index, node.shape);
+        // a variable even for a literal: WGSL rejects expressions of literals alone that overflow
+        return this.#variable(op.wgsl(coordinates, node.attributes, node.dtype));
+      }
       case "view": {
         const [input] = node.inputs;
         const maps = op.map(this.nodes[input].shape, node.attributes);
         if (!maps) return this.value(input, { linear: this.linear(index, node.shape) });
         if (op.name === "stopGradient") return this.value(input, index);
-        return this.#mapped(node, maps, op.guarded, index);
+        return this.#mapped(node, maps, index);
       }
       case "gather":
         return this.#gathered(node, index);
@@ -138,24 +167,78 @@ export class ExpressionWriter {
     }
   }
 
-  #mapped(node: FlatNode, maps: readonly AxisMap[], guarded: boolean, index: Index): string {
+  /**
+   * Variable that holds four neighbouring elements of a node. The index counts in fours: its position, or its last coordinate.
+   * Where the four do not stay neighbours on the way to memory, they are computed one by one.
+   */
+  wideValue(position: number, at: Index): string {
+    const node = this.nodes[position];
+    const shape = quads(node.shape);
+    const linear = at.linear ?? this.#positions.get(signature(shape, at.coordinates!));
+    const index = { linear, coordinates: at.coordinates };
+    const key = `wide${position}@${linear ?? at.coordinates}`;
+    let name = this.#values.get(key);
+    if (name === undefined) {
+      const loaded = this.load(position, () => this.linear(index, shape), true);
+      name = loaded === undefined ? this.#wideComputed(position, index) : this.define(loaded);
+      this.#values.set(key, name);
+    }
+    return name;
+  }
+
+  #wideComputed(position: number, index: Index): string {
+    const node = this.nodes[position];
+    const { op, inputs, dtype } = node;
+    const typesOf = () => ({ inputs: inputs.map((input) => this.nodes[input].dtype), output: dtype, wide: true });
+    if (op.kind === "elementwise") return this.define(op.wgsl(inputs.map((input) => this.wideValue(input, index)), typesOf()));
+    if (op.kind === "generator" && op.name === "constant") return this.#splat(op.wgsl([], node.attributes, dtype), node);
+    if (op.kind !== "view") return this.#oneByOne(position, index);
+    if (op.name === "stopGradient") return this.wideValue(inputs[0], index);
+    const maps = op.map(this.nodes[inputs[0]].shape, node.attributes);
+    if (!maps) return this.wideValue(inputs[0], { linear: this.linear(index, quads(node.shape)) });
+    return this.#wideMapped(position, maps, index);
+  }
+
+  /** Through a view: still neighbours where the innermost axis is kept, all the same element where it is broadcast. */
+  #wideMapped(position: number, maps: readonly AxisMap[], index: Index): string {
+    const node = this.nodes[position];
+    const [input] = node.inputs;
+    const source = this.nodes[input].shape;
+    const innermost = node.shape.length - 1;
+    const last = maps.at(-1);
+    const guarded = node.op.kind === "view" && node.op.guarded;
+    if (guarded || node.shape[innermost] % 4 !== 0) return this.#oneByOne(position, index);
+    const users = maps.filter(({ axis }) => axis === innermost);
+    const outer = this.coordinates(index, quads(node.shape));
+    const at = (axisMaps: readonly AxisMap[]) => ({
+      coordinates: mapCoordinates(axisMaps, outer).map((text) => this.define(text)),
+    });
+    if (users.length === 0) return this.#splat(this.value(input, at(maps)), node);
+    const kept = users.length === 1 && last?.axis === innermost && last.step === 1 && last.start % 4 === 0 &&
+      source[source.length - 1] % 4 === 0;
+    if (!kept) return this.#oneByOne(position, index);
+    return this.wideValue(input, at(maps.map((map, axis) => axis === maps.length - 1 ? { ...map, start: map.start / 4 } : map)));
+  }
+
+  #splat(value: string, { dtype }: FlatNode): string {
+    return this.define(`${wgslType(dtype, true)}(${value})`);
+  }
+
+  #oneByOne(position: number, index: Index): string {
+    const { shape, dtype } = this.nodes[position];
+    const first = `${this.linear(index, quads(shape))} * 4u`;
+    const element = (lane: number) => this.value(position, { linear: this.define(lane === 0 ? first : `${first} + ${lane}u`) });
+    return this.define(fourOf(element, wgslType(dtype, true)));
+  }
+
+  #mapped(node: FlatNode, maps: readonly AxisMap[], index: Index): string {
     const [input] = node.inputs;
     const { shape } = this.nodes[input];
     const outer = this.coordinates(index, node.shape);
-    const inside: string[] = [];
-    const coordinates = maps.map(({ axis, start, step }, inputAxis) => {
-      if (axis < 0) return `${start}u`;
-      if (step === -1) return `(${start}u - ${outer[axis]})`;
-      if (start >= 0) return add(outer[axis], `${start}u`);
-      if (guarded) inside.push(`${outer[axis]} >= ${-start}u && ${outer[axis]} < ${shape[inputAxis] - start}u`);
-      return `(${outer[axis]} - ${-start}u)`;
-    });
-    if (guarded) {
-      maps.forEach(({ axis, start }, inputAxis) => {
-        if (start === 0 && node.shape[axis] !== shape[inputAxis]) inside.push(`${outer[axis]} < ${shape[inputAxis]}u`);
-      });
-    }
-    const value = this.value(input, { coordinates: coordinates.map((text) => this.define(text)) });
+    const value = this.value(input, { coordinates: mapCoordinates(maps, outer).map((text) => this.define(text)) });
+    const inside = node.op.kind === "view" && node.op.guarded
+      ? insideConditions(maps, outer, { input: shape, output: node.shape })
+      : [];
     return inside.length === 0 ? value : this.define(`select(${zero(node.dtype)}, ${value}, ${inside.join(" && ")})`);
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Node } from "../core/graph.ts";
+import { leaf, type Node } from "../core/graph.ts";
 import type { FlatNode, Graph } from "../core/program.ts";
 
 /** A flattened graph, the leaves to bind at its inputs, and a key that is equal for graphs of equal structure. */
@@ -57,7 +57,7 @@ export function flattenGraph(outputs: readonly Node[], arguments_: readonly Node
   const addLeaf = (node: Node) => {
     positionOf.set(node, nodes.length);
     leafPositions.push(nodes.length);
-    nodes.push({ op: node.op, attributes: {}, inputs: [], shape: node.shape, dtype: node.dtype, leaf: leaves.length });
+    nodes.push({ op: leaf, attributes: {}, inputs: [], shape: node.shape, dtype: node.dtype, leaf: leaves.length });
     leaves.push(node);
     positionOfText.set(`${leaves.length}:${node.dtype}[${node.shape}]`, -1);
   };

@@ -10,10 +10,12 @@ import type { Binding, Dispatch, Graph, Program } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
 import type { DeviceLimits } from "../kernels/kernel.ts";
 import { chooseKernels } from "./choose.ts";
-import { type CodeBinding, mapShader, reduceShader } from "./codegen.ts";
+import type { CodeBinding } from "./code_buffers.ts";
 import { fuse } from "./fuse.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
+import { mapCode } from "./map_code.ts";
 import { type Memory, planMemory } from "./memory.ts";
+import { layoutReduction, reductionCode } from "./reduction_code.ts";
 import { lineGrid } from "../kernels/grid.ts";
 
 /** What of a device the compiler needs to know. */
@@ -65,18 +67,22 @@ function copy({ graph }: Fusion, memory: Memory, target: Target, node: number, s
     dtype: stored,
     access: "write",
   }];
+  const { shader, invocations } = mapCode({
+    nodes: graph.nodes,
+    bindings,
+    stores: new Map([[node, "out0"]]),
+    count: sizeOf(shape),
+    copies: true,
+  });
   return {
     label: "copy",
-    shader: mapShader(graph.nodes, bindings, new Map([[node, "out0"]]), sizeOf(shape), { copies: true }),
+    shader,
     overrides: {},
     bindings: [{ slot: memory.slotOf.get(node)!, access: "read" }, { slot, access: "write" }],
     params: new Uint32Array(0),
-    grid: lineGrid(sizeOf(shape), target.limits),
+    grid: lineGrid(invocations, target.limits),
   };
 }
-
-/** A buffer that only the second stage overwrites is a plain input of the first. */
-const asRead = (binding: CodeBinding): CodeBinding => ({ ...binding, access: "read" });
 
 /** Lowers one group. */
 class GroupLowering {
@@ -129,46 +135,38 @@ class GroupLowering {
     const code = this.#codeBindings();
     const count = sizeOf(nodes[this.group.roots[0]].shape);
     const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
-    const shader = mapShader(nodes, code, stores, count);
-    return this.#dispatch({ shader, bindings: this.#bindings(code), grid: lineGrid(count, this.target.limits) });
+    const { shader, invocations } = mapCode({ nodes, bindings: code, stores, count });
+    return this.#dispatch({ shader, bindings: this.#bindings(code), grid: lineGrid(invocations, this.target.limits) });
   }
 
   #reduce(reduction: number): Dispatch[] {
     const { nodes } = this.fusion.graph;
     const [root] = this.group.roots;
+    const { inputs: [input], attributes, dtype } = nodes[reduction];
+    const layout = layoutReduction(nodes[input].shape, attributes.axes as readonly number[]);
+    const whole = { nodes, reduction, root, layout };
     const code = this.#codeBindings();
-    const partial = this.memory.partials.get(this.index);
-    const whole = { nodes, reduction, root };
-    const count = sizeOf(nodes[root].shape);
-    if (!partial) {
-      const shader = reduceShader({ ...whole, bindings: code, parts: 1, stage: "whole" });
-      return [this.#dispatch({ shader, bindings: this.#bindings(code), grid: lineGrid(count, this.target.limits) })];
+    const partials = this.memory.partials.get(this.index);
+    if (!partials) {
+      const { shader, invocations } = reductionCode({ ...whole, bindings: code, stage: "whole" });
+      return [this.#dispatch({ shader, bindings: this.#bindings(code), grid: lineGrid(invocations, this.target.limits) })];
     }
-    const between: CodeBinding = {
-      node: -1,
-      name: "partials",
-      dtype: storedDtype(nodes[reduction].dtype, this.target),
-      access: "write",
-    };
     const loop = readsOf(this.fusion.graph, this.fusion.stored, reduction);
     const after = this.#epilogueReads(reduction);
-    const reads = code.filter(({ access }) => access !== "write");
-    const outputs = code.filter(({ access }) => access === "write");
+    const reads = code.filter(({ access }) => access === "read").map((binding) => ({ ...binding, access: "read" as const }));
+    const outputs = code.filter(({ access }) => access === "write").map((binding) => ({ ...binding, access: "write" as const }));
+    const between = { node: -1, name: "partials", dtype: storedDtype(dtype, this.target) };
     const stages = [
-      { stage: "first", bindings: [...reads.filter(({ node }) => loop.has(node)).map(asRead), between], parts: partial.parts },
-      {
-        stage: "second",
-        bindings: [{ ...between, access: "read" }, ...reads.filter(({ node }) => after.has(node)), ...outputs],
-        parts: 1,
-      },
+      { stage: "first", bindings: [...reads.filter(({ node }) => loop.has(node)), { ...between, access: "write" }] },
+      { stage: "second", bindings: [{ ...between, access: "read" }, ...reads.filter(({ node }) => after.has(node)), ...outputs] },
     ] as const;
-    return stages.map(({ stage, bindings, parts }) => {
-      const shader = reduceShader({ ...whole, bindings, parts: partial.parts, stage });
-      const slots = bindings.filter(({ access }) => access !== "overwritten").map((binding): Binding => ({
-        slot: binding.node === -1 ? partial.slot : this.memory.slotOf.get(binding.node)!,
-        access: binding.access as "read" | "write",
+    return stages.map(({ stage, bindings }) => {
+      const { shader, invocations } = reductionCode({ ...whole, bindings, stage });
+      const slots = bindings.map(({ node, access }): Binding => ({
+        slot: node === -1 ? partials : this.memory.slotOf.get(node)!,
+        access,
       }));
-      return this.#dispatch({ shader, bindings: slots, grid: lineGrid(count * parts, this.target.limits) });
+      return this.#dispatch({ shader, bindings: slots, grid: lineGrid(invocations, this.target.limits) });
     });
   }
 
@@ -192,8 +190,13 @@ class GroupLowering {
         `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,
       );
     }
+    const texels = kernel.texels?.(call);
     const bindings = [
-      ...inputs.map(({ base }): Binding => ({ slot: this.memory.slotOf.get(base)!, access: "read" })),
+      ...inputs.map(({ base }, position): Binding => ({
+        slot: this.memory.slotOf.get(base)!,
+        access: "read",
+        ...(texels && { texels: texels[position] }),
+      })),
       { slot: this.memory.slotOf.get(root)!, access: "write" } as const,
     ];
     const grid = kernel.grid(call, this.target.limits);

@@ -5,8 +5,7 @@
  */
 
 import type { ProgramOutput, Slot } from "../core/program.ts";
-import { sizeOf } from "../core/shape.ts";
-import { reductionParts } from "./codegen.ts";
+import { layoutReduction } from "./reduction_code.ts";
 import { type Fusion, readsOf } from "./groups.ts";
 
 /** Buffers of a program. */
@@ -17,7 +16,7 @@ export interface Memory {
   /** Outputs that are inputs, or the same node as another output. */
   readonly copies: readonly { readonly node: number; readonly slot: Slot }[];
   /** Partial results of split reductions, by group. */
-  readonly partials: ReadonlyMap<number, { readonly slot: Slot; readonly parts: number }>;
+  readonly partials: ReadonlyMap<number, Slot>;
   /** Text that is equal where two nodes share a buffer. */
   slotText(node: number): string;
 }
@@ -82,8 +81,8 @@ function chooseDonors(
     const fits = (donor: number) => {
       const leaf = graph.leaves[donor];
       const lastUse = uses.last.get(leaf) ?? -1;
-      const aligned = uses.reads[index].get(leaf);
-      return bytesOf(leaf) === bytesOf(node) && (lastUse < index || lastUse === index && isMap && aligned === true);
+      const inPlace = isMap && uses.reads[index].get(leaf) === true && graph.nodes[leaf].dtype === graph.nodes[node].dtype;
+      return bytesOf(leaf) === bytesOf(node) && (lastUse < index || lastUse === index && inPlace);
     };
     const candidates = [...free].filter(fits);
     const donor = candidates.find((candidate) => uses.reads[index].has(graph.leaves[candidate])) ?? candidates[0];
@@ -109,7 +108,7 @@ export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): M
     }
   });
   const scratch = new Scratch();
-  const partials = new Map<number, { slot: Slot; parts: number }>();
+  const partials = new Map<number, Slot>();
   groups.forEach(({ roots, reduction }, index) => {
     for (const root of roots) if (!slotOf.has(root)) slotOf.set(root, { kind: "scratch", index: scratch.take(bytesOf(root)) });
     const dead = new Set([...uses.reads[index].keys()].filter((node) => uses.last.get(node) === index));
@@ -117,7 +116,7 @@ export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): M
     const parts = reduction === undefined ? 1 : partsOf(fusion, reduction);
     if (parts > 1) {
       const slot = scratch.take(bytesOf(reduction!) * parts);
-      partials.set(index, { slot: { kind: "scratch", index: slot }, parts });
+      partials.set(index, { kind: "scratch", index: slot });
       scratch.give(slot);
     }
     for (const node of dead) {
@@ -144,8 +143,8 @@ export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): M
   };
 }
 
+/** How many invocations share each output of a reduction. */
 function partsOf({ graph }: Fusion, reduction: number): number {
-  const { shape, inputs } = graph.nodes[reduction];
-  const count = sizeOf(shape);
-  return count === 0 ? 1 : reductionParts(count, sizeOf(graph.nodes[inputs[0]].shape) / count);
+  const { inputs: [input], attributes } = graph.nodes[reduction];
+  return layoutReduction(graph.nodes[input].shape, attributes.axes as readonly number[]).parts;
 }

@@ -25,6 +25,13 @@ export function isFloat(dtype: DType): boolean {
   return dtype === "float32" || dtype === "float16";
 }
 
+/** The nearest float32 that the dtype holds: integers saturate, as in WGSL, rather than wrap around as typed arrays do. */
+export function saturate(value: number, dtype: DType): number {
+  if (isFloat(dtype)) return value;
+  const [lowest, highest] = dtype === "int32" ? [-(2 ** 31), 2 ** 31 - 128] : [0, 2 ** 32 - 256];
+  return Math.min(highest, Math.max(lowest, value));
+}
+
 /** Host array of `length` zeros in the widest type of the dtype's kind: float64 for floats. */
 export function wideArray(dtype: DType, length: number): TensorData {
   if (isFloat(dtype)) return new Float64Array(length);

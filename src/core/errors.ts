@@ -15,7 +15,8 @@ export function atCaller<E extends Error>(error: E): E {
   const lines = error.stack?.split("\n");
   if (!lines) return error;
   const first = lines.findIndex((line) => /^\s+at /.test(line));
-  const caller = lines.findIndex((line, index) => index >= first && !line.includes(library));
+  const builtIn = /\(<anonymous>\)$/; // such as Array.map
+  const caller = lines.findIndex((line, index) => index >= first && !line.includes(library) && !builtIn.test(line));
   if (first >= 0 && caller > first) error.stack = [...lines.slice(0, first), ...lines.slice(caller)].join("\n");
   return error;
 }

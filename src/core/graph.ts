@@ -60,8 +60,8 @@ export interface Elementwise extends Rules {
   readonly evaluate: (...operands: number[]) => number;
   /** Exact meaning on 32-bit integers, where float64 arithmetic would differ. */
   readonly evaluateInteger?: (...operands: number[]) => number;
-  /** WGSL expression of one element from the expressions of the operands. */
-  readonly wgsl: (operands: readonly string[], types: { inputs: readonly DType[]; output: DType }) => string;
+  /** WGSL expression of one element, or of four at once where `wide`, from the expressions of the operands. */
+  readonly wgsl: (operands: readonly string[], types: { inputs: readonly DType[]; output: DType; wide: boolean }) => string;
   /** Rough price of one element, in additions; the fuser weighs recomputing against storing by it. */
   readonly cost: number;
 }

@@ -42,6 +42,8 @@ export type Slot =
 export interface Binding {
   readonly slot: Slot;
   readonly access: "read" | "write";
+  /** Reads a copy in a texture instead, see `Kernel.texels`: how many texels. */
+  readonly texels?: number;
 }
 
 /** One launch of a shader. */

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { atCaller } from "./errors.ts";
+
 /** Lengths of the axes, outermost first. `[]` is a scalar. */
 export type Shape = readonly number[];
 
@@ -47,8 +49,10 @@ export function broadcastShapes(a: Shape, b: Shape): Shape | undefined {
 export function normalizeAxis(axis: number, shape: Shape, action: string): number {
   const index = axis < 0 ? axis + shape.length : axis;
   if (!Number.isInteger(axis) || index < 0 || index >= shape.length) {
-    throw new RangeError(
-      `Cannot ${action}: axis ${axis} is not an axis of [${shape}], wanted ${-shape.length} to ${shape.length - 1}`,
+    throw atCaller(
+      new RangeError(
+        `Cannot ${action}: axis ${axis} is not an axis of [${shape}], wanted ${-shape.length} to ${shape.length - 1}`,
+      ),
     );
   }
   return index;
@@ -59,6 +63,8 @@ export function normalizeAxes(axes: number | readonly number[] | undefined, shap
   if (axes === undefined) return shape.map((_, axis) => axis);
   const list = (typeof axes === "number" ? [axes] : axes).map((axis) => normalizeAxis(axis, shape, action));
   const distinct = [...new Set(list)].sort((a, b) => a - b);
-  if (distinct.length !== list.length) throw new RangeError(`Cannot ${action}: axes [${axes}] of [${shape}] name one axis twice`);
+  if (distinct.length !== list.length) {
+    throw atCaller(new RangeError(`Cannot ${action}: axes [${axes}] of [${shape}] name one axis twice`));
+  }
   return distinct;
 }

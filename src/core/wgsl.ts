@@ -1,10 +1,23 @@
 /**
- * Numbers as WGSL text.
+ * Numbers and types as WGSL text.
  *
  * @module
  */
 
 import type { DType } from "./dtype.ts";
+
+const computedType = { float32: "f32", float16: "f32", int32: "i32", uint32: "u32" } as const satisfies Record<DType, string>;
+const storedType = { ...computedType, float16: "f16" } as const satisfies Record<DType, string>;
+
+/** Type that kernels compute with: of one element, or of four neighbours. */
+export function wgslType(dtype: DType, wide = false): string {
+  return wide ? `vec4<${computedType[dtype]}>` : computedType[dtype];
+}
+
+/** Type of buffer elements: of one element, or of four neighbours. */
+export function wgslStoredType(dtype: DType, wide = false): string {
+  return wide ? `vec4<${storedType[dtype]}>` : storedType[dtype];
+}
 
 /** A number as a WGSL literal of the dtype. */
 export function wgslLiteral(value: number, dtype: DType): string {
@@ -14,11 +27,17 @@ export function wgslLiteral(value: number, dtype: DType): string {
   if (value === -Infinity) return "bitcast<f32>(0xff800000u ^ zero_bits)";
   if (value === Infinity) return "bitcast<f32>(0x7f800000u ^ zero_bits)";
   if (Number.isNaN(value)) return "bitcast<f32>(0x7fc00000u ^ zero_bits)";
-  const text = String(Math.fround(value));
+  if (Object.is(value, -0)) return "-0.0f";
+  const text = String(dtype === "float16" ? Math.f16round(value) : Math.fround(value));
   return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
 }
 
 /** Zero of a dtype, as kernels compute with it. */
 export function zero(dtype: DType): string {
   return dtype === "uint32" ? "0u" : dtype === "int32" ? "0i" : "0.0f";
+}
+
+/** A vector from its four elements. */
+export function fourOf(element: (lane: number) => string, type: string): string {
+  return `${type}(${[0, 1, 2, 3].map(element).join(", ")})`;
 }

@@ -27,6 +27,11 @@ export interface Kernel<Call> {
   readonly source: string;
   /** Whether the kernel computes this call (alignment, layout, sizes). */
   applies(call: Call): boolean;
+  /**
+   * Where inputs are bound as textures instead of buffers (see `textures.ts`): how many texels of each input a call reads, counted
+   * from its start.
+   */
+  texels?(call: Call): readonly number[];
   /** Values of the shader's `override` constants. */
   overrides(call: Call): Record<string, number>;
   /** Content of the `Params` uniform; empty when the shader has none. */

@@ -10,9 +10,9 @@ import type { Tensor } from "../tensor.ts";
 import type { LlamaConfig } from "./config.ts";
 
 /** Keys and values by layer, `[batch, keyValueHeads, length, headDim]` each. */
-export interface KeyValueCache {
+export type KeyValueCache = {
   readonly layers: readonly { readonly keys: Tensor; readonly values: Tensor }[];
-}
+};
 
 /** An empty cache for `length` tokens. */
 export function emptyCache(config: LlamaConfig, { batch = 1, length }: { batch?: number; length: number }): KeyValueCache {

@@ -24,10 +24,10 @@ export interface TokenizerOptions {
 }
 
 /** Token types as llama.cpp numbers them. */
-const tokenType = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
+export const tokenType = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
 
 /** The splitting rule of Llama 3, as in its `tokenizer.json`. */
-const llama3Split =
+export const llama3Split =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 /**

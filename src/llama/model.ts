@@ -8,6 +8,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { arange } from "../create.ts";
 import { swiglu } from "../nn/activation.ts";
 import { causalAttention } from "../nn/attention.ts";
 import { rmsNorm } from "../nn/normalization.ts";
@@ -89,7 +90,41 @@ export function llama(model: LlamaModel, ids: Tensor, options: LlamaOptions = {}
   return head(model, h);
 }
 
-/** Final normalisation and output head, which is never quantized. */
+/** Settings of a forward pass that goes on from a cache. */
+export interface CachedOptions extends LlamaOptions {
+  /** Keys and values of the tokens before. */
+  readonly cache: KeyValueCache;
+  /** Number of tokens before: a uint32 scalar. */
+  readonly position: Tensor;
+  /** Rows for every position that the cache has room for. */
+  readonly rotary: BlockContext["rotary"];
+}
+
+/**
+ * Forward pass of the tokens that follow those in a cache. Only the last norm and the head are missing, so that a caller may apply
+ * {@linkcode head} to the rows it needs.
+ *
+ * @param ids uint32 or int32 `[batch, tokens]`; positions beyond the room of the cache are lost
+ * @returns float32 `[batch, tokens, hidden]`, and the cache with the new keys and values
+ */
+export function llamaCached(model: LlamaModel, ids: Tensor, options: CachedOptions): { hidden: Tensor; cache: KeyValueCache } {
+  const { config, parameters } = model;
+  checkIds(model, ids);
+  const { cache, position, project = plainProject(parameters) } = options;
+  const rows = arange(ids.shape[1], { dtype: "uint32" }).add(position);
+  const rotary = { cos: options.rotary.cos.gather(rows), sin: options.rotary.sin.gather(rows) };
+  const context: BlockContext = { config, parameters, project, rotary, cache: { layers: cache.layers, position } };
+  const layers: { keys: Tensor; values: Tensor }[] = [];
+  let hidden = parameters["model.embed_tokens.weight"].gather(ids);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const { output, keys, values } = llamaBlock(hidden, layer, context);
+    layers.push({ keys, values });
+    hidden = output;
+  }
+  return { hidden, cache: { layers } };
+}
+
+/** Final normalisation and output head, which is never quantized: `[…, hidden]` to `[…, vocabulary]`. */
 export function head({ config, parameters }: LlamaModel, h: Tensor): Tensor {
   const normed = rmsNorm(h, parameters["model.norm.weight"], { epsilon: config.normEpsilon });
   return normed.matmul(parameters[config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"].transpose());

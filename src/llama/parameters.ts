@@ -9,6 +9,7 @@ import { ones, randomNormal } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 import { realize } from "../trace.ts";
 import type { LlamaConfig } from "./config.ts";
+import type { LlamaModel } from "./model.ts";
 
 /** Parameters by Hugging Face name. */
 export type Parameters = Readonly<Record<string, Tensor>>;
@@ -69,4 +70,22 @@ export function initialParameters(config: LlamaConfig, { seed, deviation = 0.02 
   );
   const realized = realize(values);
   return Object.fromEntries(entries.map(([name], index) => [name, realized[index]]));
+}
+
+/** Sizes that a new model must be given; the rest has defaults. */
+export type NewLlamaConfig =
+  & Pick<LlamaConfig, "vocabularySize" | "hiddenSize" | "layers" | "heads" | "keyValueHeads" | "intermediateSize">
+  & Partial<LlamaConfig>;
+
+/** A model to train from scratch. Its heads have `hiddenSize / heads` dimensions and its head is tied to the embedding unless told otherwise. */
+export function initialModel(config: NewLlamaConfig, options: { seed: number; deviation?: number }): LlamaModel {
+  const full: LlamaConfig = {
+    headDim: config.hiddenSize / config.heads,
+    normEpsilon: 1e-5,
+    ropeTheta: 10_000,
+    tieEmbeddings: true,
+    maxPositions: 2048,
+    ...config,
+  };
+  return { config: full, parameters: initialParameters(full, options) };
 }

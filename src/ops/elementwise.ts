@@ -7,6 +7,7 @@
 import { type DType, isFloat } from "../core/dtype.ts";
 import { type Attributes, describe, type Elementwise, type TensorType, type Vjp } from "../core/graph.ts";
 import { sameShape } from "../core/shape.ts";
+import { fourOf, wgslType } from "../core/wgsl.ts";
 
 type Meaning = Pick<Elementwise, "evaluate" | "evaluateInteger" | "wgsl" | "vjp"> & { cost?: number };
 
@@ -70,7 +71,7 @@ function numeric(name: string, meaning: Meaning): Elementwise {
 function comparison(name: string, operator: string, evaluate: (a: number, b: number) => boolean): Elementwise {
   const meaning: Meaning = {
     evaluate: (a, b) => evaluate(a, b) ? 1 : 0,
-    wgsl: ([a, b]) => `u32(${a} ${operator} ${b})`,
+    wgsl: ([a, b], { wide }) => `${wgslType("uint32", wide)}(${a} ${operator} ${b})`,
     vjp: none,
   };
   return define(name, meaning, (inputs) => {
@@ -92,7 +93,8 @@ function bitwise(
   });
 }
 
-const wgslType = { float32: "f32", float16: "f32", int32: "i32", uint32: "u32" } as const satisfies Record<DType, string>;
+/** Rounds to float16 without the feature: packs and unpacks. */
+const roundToHalf = (x: string) => `unpack2x16float(pack2x16float(vec2<f32>(f32(${x}), 0.0))).x`;
 
 /** Rounds half to even, as IEEE 754 and WGSL do and `Math.round` does not. */
 export function roundHalfToEven(x: number): number {
@@ -104,9 +106,17 @@ export function roundHalfToEven(x: number): number {
 
 /** Every elementwise primitive by name. */
 export const elementwise = {
-  neg: numeric("neg", { evaluate: (x) => -x, wgsl: ([x]) => `(-${x})`, vjp: (g) => [g.neg()] }),
+  neg: numeric("neg", {
+    evaluate: (x) => -x,
+    wgsl: ([x], { inputs: [dtype] }) => dtype === "uint32" ? `(0u - ${x})` : `(-${x})`,
+    vjp: (g) => [g.neg()],
+  }),
   abs: numeric("abs", { evaluate: Math.abs, wgsl: ([x]) => `abs(${x})`, vjp: (g, { inputs: [x] }) => [g.mul(x.sign())] }),
-  sign: numeric("sign", { evaluate: Math.sign, wgsl: ([x]) => `sign(${x})`, vjp: none }),
+  sign: numeric("sign", {
+    evaluate: Math.sign,
+    wgsl: ([x], { inputs: [dtype], wide }) => dtype === "uint32" ? `min(${x}, ${wgslType(dtype, wide)}(1u))` : `sign(${x})`,
+    vjp: none,
+  }),
   exp: real("exp", { evaluate: Math.exp, wgsl: ([x]) => `exp(${x})`, vjp: (g, { output }) => [g.mul(output)], cost: 8 }),
   log: real("log", { evaluate: Math.log, wgsl: ([x]) => `log(${x})`, vjp: (g, { inputs: [x] }) => [g.div(x)], cost: 8 }),
   sqrt: real("sqrt", {
@@ -125,7 +135,7 @@ export const elementwise = {
   tanh: real("tanh", {
     evaluate: Math.tanh,
     // beyond ±10 the result is ±1 in float32; drivers that compute it by exponentials overflow there
-    wgsl: ([x]) => `tanh(clamp(${x}, -10.0, 10.0))`,
+    wgsl: ([x], { wide }) => `tanh(clamp(${x}, ${wgslType("float32", wide)}(-10.0), ${wgslType("float32", wide)}(10.0)))`,
     vjp: (g, { output }) => [g.mul(output.square().neg().add(1))],
     cost: 10,
   }),
@@ -172,7 +182,7 @@ export const elementwise = {
   shiftRight: bitwise("shiftRight", (a, b) => a >>> b, ([a, b]) => `(${a} >> ${b})`),
   where: define("where", {
     evaluate: (condition, a, b) => condition !== 0 ? a : b,
-    wgsl: ([condition, a, b]) => `select(${b}, ${a}, ${condition} != 0u)`,
+    wgsl: ([condition, a, b], { wide }) => `select(${b}, ${a}, ${condition} != ${wgslType("uint32", wide)}(0u))`,
     vjp: (g, { inputs: [condition] }) => [undefined, condition.where(g, 0), condition.where(0, g)],
   }, (inputs) => {
     if (inputs[0].dtype !== "uint32") {
@@ -183,9 +193,11 @@ export const elementwise = {
   }),
   cast: define("cast", {
     evaluate: (x) => x,
-    wgsl([x], { inputs, output }) {
-      if (output === "float16") return `unpack2x16float(pack2x16float(vec2<f32>(f32(${x}), 0.0))).x`;
-      return wgslType[inputs[0]] === wgslType[output] ? x : `${wgslType[output]}(${x})`;
+    wgsl([x], { inputs, output, wide }) {
+      if (output === "float16") {
+        return wide ? fourOf((lane) => roundToHalf(`${x}[${lane}]`), wgslType(output, wide)) : roundToHalf(x);
+      }
+      return wgslType(inputs[0]) === wgslType(output) ? x : `${wgslType(output, wide)}(${x})`;
     },
     vjp: (g, { inputs: [x] }) => [isFloat(x.dtype) ? g : undefined],
   }, (_, attributes) => attributes.dtype as DType),

@@ -22,6 +22,9 @@ export const views = {
     map: () => undefined,
     infer([x], attributes) {
       const shape = attributes.shape as Shape;
+      if (shape.some((length) => !Number.isInteger(length) || length < 0)) {
+        throw wrong("reshape", x, `wanted lengths that are integers, got [${shape}]`);
+      }
       if (sizeOf(shape) !== sizeOf(x.shape)) {
         throw wrong("reshape", x, `[${shape}] has ${sizeOf(shape)} elements, wanted ${sizeOf(x.shape)}`);
       }

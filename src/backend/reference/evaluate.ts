@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isFloat, type TensorData, wideArray } from "../../core/dtype.ts";
+import { type DType, isFloat, saturate, type TensorData, wideArray } from "../../core/dtype.ts";
 import type { AxisMap, Elementwise, TensorType } from "../../core/graph.ts";
 import type { FlatNode } from "../../core/program.ts";
 import { type Shape, sizeOf, stridesOf } from "../../core/shape.ts";
@@ -24,10 +24,16 @@ function forEachCoordinate(shape: Shape, visit: (coordinates: readonly number[],
   }
 }
 
+/** From floats to integers: 1 or 0 of a comparison, or a cast. */
+function saturating(rule: Elementwise["evaluate"], dtype: DType): Elementwise["evaluate"] {
+  return (...operands) => saturate(rule(...operands), dtype);
+}
+
 function elementwise(op: Elementwise, inputs: readonly Operand[], output: TensorType): TensorData {
   const result = wideArray(output.dtype, sizeOf(output.shape));
   const integer = op.evaluateInteger && inputs.every(({ type }) => !isFloat(type.dtype));
-  const rule = integer ? op.evaluateInteger! : op.evaluate;
+  const truncates = !isFloat(output.dtype) && isFloat(inputs[0].type.dtype);
+  const rule = integer ? op.evaluateInteger! : truncates ? saturating(op.evaluate, output.dtype) : op.evaluate;
   const [a, b, c] = inputs.map(({ data }) => data);
   if (!b) { for (let i = 0; i < result.length; i++) result[i] = rule(a[i]); }
   else if (!c) { for (let i = 0; i < result.length; i++) result[i] = rule(a[i], b[i]); }
@@ -62,7 +68,7 @@ function gathered([table, indices]: readonly Operand[], output: TensorType): Ten
 
 function reduced(node: FlatNode, { type, data }: Operand): TensorData {
   if (node.op.kind !== "reduction") throw new Error("not a reduction");
-  const result = wideArray(node.dtype, sizeOf(node.shape)).fill(node.op.identity);
+  const result = wideArray(node.dtype, sizeOf(node.shape)).fill(saturate(node.op.identity, node.dtype));
   const strides = stridesOf(node.shape);
   const { evaluate } = node.op;
   forEachCoordinate(type.shape, (coordinates, position) => {

@@ -14,6 +14,7 @@ import { fromDevice, toDevice } from "./convert.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { ScratchArena } from "./scratch.ts";
+import { TextureArena } from "./textures.ts";
 
 /** Opens the first adapter with all of its limits, or `undefined` where there is none. */
 export async function openWebGpu(): Promise<Backend | undefined> {
@@ -52,6 +53,7 @@ class WebGpuBackend implements Backend {
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #scratch: ScratchArena;
+  readonly #textures: TextureArena;
   #failure: Error | undefined;
 
   constructor(device: GPUDevice, info: GPUAdapterInfo) {
@@ -67,6 +69,7 @@ class WebGpuBackend implements Backend {
     this.#pool = new BufferPool(device, this.statistics);
     this.#pipelines = new PipelineCache(device, this.statistics);
     this.#scratch = new ScratchArena(this.#pool);
+    this.#textures = new TextureArena(device, this.statistics);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= new Error(`The GPU rejected a command: ${(event as GPUUncapturedErrorEvent).error.message}`);
@@ -84,6 +87,7 @@ class WebGpuBackend implements Backend {
       pool: this.#pool,
       pipelines: this.#pipelines,
       scratch: this.#scratch,
+      textures: this.#textures,
       statistics: this.statistics,
       check: () => this.#check(),
     });
@@ -130,6 +134,7 @@ class WebGpuBackend implements Backend {
 
   close(): void {
     this.#pool.destroy();
+    this.#textures.destroy();
     this.#device.destroy();
   }
 

@@ -10,6 +10,7 @@ import type { BackendStatistics, Executable } from "../backend.ts";
 import type { BufferPool } from "./buffers.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import type { ScratchArena } from "./scratch.ts";
+import { copyToTexture, type TextureArena } from "./textures.ts";
 
 /** What an executable borrows from its device. */
 export interface Services {
@@ -17,13 +18,23 @@ export interface Services {
   readonly pool: BufferPool;
   readonly pipelines: PipelineCache;
   readonly scratch: ScratchArena;
+  readonly textures: TextureArena;
   readonly statistics: BackendStatistics;
   /** Throws what the device has reported. */
   check(): void;
 }
 
+/** A buffer that a dispatch reads from a texture. */
+interface Copy {
+  readonly binding: Binding;
+  readonly texture: GPUTexture;
+  readonly texels: number;
+}
+
 interface Launch {
   readonly dispatch: Dispatch;
+  /** By position among the bindings. */
+  readonly copies: ReadonlyMap<number, Copy>;
   readonly pipeline: GPUComputePipeline;
   readonly uniform: GPUBuffer | undefined;
   /** Bind groups by the buffers of inputs and outputs that they hold. */
@@ -44,6 +55,7 @@ export class WebGpuExecutable implements Executable {
     this.#scratch = services.scratch.assign(program.scratchBytes);
     this.#launches = program.dispatches.map((dispatch) => ({
       dispatch,
+      copies: this.#copies(dispatch.bindings),
       pipeline: services.pipelines.get(dispatch.label, dispatch.shader, dispatch.overrides),
       uniform: this.#uniform(dispatch.params),
       groups: new Map(),
@@ -56,18 +68,39 @@ export class WebGpuExecutable implements Executable {
       donor === undefined ? this.services.pool.take(bytes) : inputs[donor] as GPUBuffer
     );
     const encoder = this.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (const launch of this.#launches) {
-      pass.setPipeline(launch.pipeline);
-      pass.setBindGroup(0, this.#bindGroup(launch, inputs as readonly GPUBuffer[], outputs));
-      pass.dispatchWorkgroups(...launch.dispatch.grid);
-    }
-    pass.end();
+    this.#encode(encoder, inputs as readonly GPUBuffer[], outputs);
     this.device.queue.submit([encoder.finish()]);
     for (const index of this.program.released) this.services.pool.give(inputs[index] as GPUBuffer);
     this.services.statistics.submissions++;
     this.services.statistics.dispatches += this.#launches.length;
     return outputs;
+  }
+
+  /** One pass for as long as no textures are to be filled, which happens between passes. */
+  #encode(encoder: GPUCommandEncoder, inputs: readonly GPUBuffer[], outputs: readonly GPUBuffer[]): void {
+    let pass: GPUComputePassEncoder | undefined;
+    for (const launch of this.#launches) {
+      if (launch.copies.size > 0) {
+        pass?.end();
+        pass = undefined;
+      }
+      for (const { binding, texture, texels } of launch.copies.values()) {
+        copyToTexture(encoder, this.#buffer(binding, inputs, outputs), texture, texels);
+      }
+      pass ??= encoder.beginComputePass();
+      pass.setPipeline(launch.pipeline);
+      pass.setBindGroup(0, this.#bindGroup(launch, inputs, outputs));
+      pass.dispatchWorkgroups(...launch.dispatch.grid);
+    }
+    pass?.end();
+  }
+
+  #copies(bindings: readonly Binding[]): Map<number, Copy> {
+    return new Map(bindings.flatMap((binding, position): [number, Copy][] => {
+      if (binding.texels === undefined) return [];
+      const texture = this.services.textures.get(position, binding.texels);
+      return [[position, { binding, texture, texels: binding.texels }]];
+    }));
   }
 
   #buffer({ slot }: Binding, inputs: readonly GPUBuffer[], outputs: readonly GPUBuffer[]): GPUBuffer {
@@ -76,23 +109,25 @@ export class WebGpuExecutable implements Executable {
   }
 
   #bindGroup(
-    { dispatch, pipeline, uniform, groups }: Launch,
+    { dispatch, copies, pipeline, uniform, groups }: Launch,
     inputs: readonly GPUBuffer[],
     outputs: readonly GPUBuffer[],
   ): GPUBindGroup {
     let key = "";
     for (const binding of dispatch.bindings) {
-      if (binding.slot.kind !== "scratch") key += `${this.#id(this.#buffer(binding, inputs, outputs))},`;
+      if (binding.slot.kind !== "scratch" && binding.texels === undefined) key += `${this.#id(this.#buffer(binding, inputs, outputs))},`;
     }
     let group = groups.get(key);
     if (group) return group;
     if (groups.size >= maxGroups) groups.delete(groups.keys().next().value!);
-    const buffers = dispatch.bindings.map((binding) => this.#buffer(binding, inputs, outputs));
-    if (uniform) buffers.push(uniform);
+    const resources = dispatch.bindings.map((binding, position): GPUBindingResource =>
+      copies.get(position)?.texture.createView() ?? { buffer: this.#buffer(binding, inputs, outputs) }
+    );
+    if (uniform) resources.push({ buffer: uniform });
     group = this.device.createBindGroup({
       label: dispatch.label,
       layout: pipeline.getBindGroupLayout(0),
-      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+      entries: resources.map((resource, binding) => ({ binding, resource })),
     });
     groups.set(key, group);
     this.services.statistics.bindGroupsCreated++;

@@ -1,0 +1,96 @@
+/**
+ * `deno task conformance`: recorded cases against this library.
+ *
+ * @module
+ */
+
+import { type Case, readCases } from "../conformance/case.ts";
+import { type CaseResult, type GroupSummary, runCase, summarize } from "../conformance/run.ts";
+import { useBackend } from "../runtime.ts";
+import type { Command, Option, Positional } from "./args.ts";
+import { UsageError } from "./errors.ts";
+import { type Context, main } from "./main.ts";
+import { formatSeconds, table } from "./table.ts";
+
+const command = {
+  name: "conformance",
+  summary: "Run recorded cases through the public API, and compare with what was recorded.",
+  options: {
+    backend: {
+      type: "string",
+      choices: ["webgpu", "reference"],
+      value: "NAME",
+      description: "Device; by default WebGPU where there is one",
+    },
+    verbose: { type: "boolean", description: "Print a line for each case" },
+  },
+  positionals: { directory: { description: "Folder of safetensors files with cases", default: "tests/golden" } },
+} as const satisfies Command<Record<string, Option>, Record<string, Positional>>;
+
+/** Cases of every safetensors file of a folder, by file name. */
+async function casesIn(directory: string): Promise<Case[]> {
+  const names: string[] = [];
+  try {
+    for await (const { name } of Deno.readDir(directory)) if (name.endsWith(".safetensors")) names.push(name);
+  } catch (error) {
+    throw new UsageError(`cannot read the folder ${directory}: ${(error as Error).message}`);
+  }
+  const cases: Case[] = [];
+  for (const name of names.sort()) {
+    try {
+      cases.push(...readCases(await Deno.readFile(`${directory}/${name}`), { source: name }));
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
+  }
+  if (cases.length === 0) {
+    throw new UsageError(`${directory} holds no cases: wanted safetensors files whose metadata name an "op"`);
+  }
+  return cases;
+}
+
+const exponent = (value: number | null) => value === null ? "–" : value.toExponential(1);
+
+function groupRow([op, group]: [string, GroupSummary]): (string | number)[] {
+  const { cases, failed, skipped, worstError, worstRatio } = group;
+  const verdict = failed > 0 ? `${failed} failed` : skipped === cases ? "skipped" : skipped > 0 ? `ok, ${skipped} skipped` : "ok";
+  return [op, cases, exponent(worstError), exponent(worstRatio), verdict];
+}
+
+function caseLine({ name, verdict, comparisons, reason }: CaseResult): string {
+  const worst = comparisons.reduce((max, { error }) => Math.max(max, error), 0);
+  return `${verdict.padEnd(7)} ${name}  ${comparisons.length > 0 ? exponent(worst) : ""}${reason ? `  ${reason}` : ""}`;
+}
+
+async function conform(
+  cases: readonly Case[],
+  backend: string | undefined,
+  { verbose, signal, print }: Pick<Context, "signal" | "print"> & { verbose: boolean },
+) {
+  const { name } = await useBackend(backend as "webgpu" | "reference" | undefined);
+  const started = performance.now();
+  const results: CaseResult[] = [];
+  for (const recorded of cases) {
+    signal.throwIfAborted();
+    const begun = performance.now();
+    const result = await runCase(recorded, { float32: name === "webgpu" });
+    results.push(result);
+    const seconds = (performance.now() - begun) / 1000;
+    if (verbose || result.verdict === "failed") print(`${caseLine(result)}  ${seconds.toFixed(2)} s`);
+  }
+  const summary = summarize(results);
+  print(table(["group", "cases", "worst error", "of tolerance", "verdict"], Object.entries(summary.groups).map(groupRow)));
+  for (const [reason, count] of Object.entries(summary.skippedBecause)) print(`skipped ${count}: ${reason}`);
+  for (const [op, roles] of Object.entries(summary.uncompared)) print(`not compared in ${op}: ${roles.join(", ")}`);
+  print(`${cases.length} cases on ${name} in ${formatSeconds((performance.now() - started) / 1000)}`);
+  return { backend: name, ...summary };
+}
+
+if (import.meta.main) {
+  await main(command, async ({ directory, backend, verbose, json }, context) => {
+    const { backend: name, ...summary } = await conform(await casesIn(directory), backend, { ...context, verbose });
+    const last = { ...summary, backend: name };
+    if (!json) console.log(JSON.stringify(last));
+    return { summary: last, exitCode: summary.failed > 0 ? 1 : 0 };
+  });
+}

@@ -1,0 +1,50 @@
+/**
+ * `deno task generate`: a model writes on from a prompt.
+ *
+ * @module
+ */
+
+import { type GenerateOptions, generateTokens, promptTokens } from "../llama/generate.ts";
+import type { Command } from "./args.ts";
+import { main } from "./main.ts";
+import { modelOption, openModel, refusing, required } from "./models.ts";
+
+const command = {
+  name: "generate",
+  summary: "Continues a prompt with a trained or packed model.",
+  options: {
+    model: modelOption,
+    prompt: { type: "string", default: "Call me Ishmael.", description: "Text to continue" },
+    maxTokens: { type: "integer", minimum: 1, default: 200, description: "Tokens to write at most" },
+    temperature: { type: "number", minimum: 0, default: 0.8, description: "0 takes the likeliest token each time" },
+    topK: { type: "integer", minimum: 1, description: "Draw among the likeliest tokens, this many" },
+    topP: { type: "number", minimum: 1e-6, maximum: 1, description: "Draw among the likeliest that together have this probability" },
+    seed: { type: "integer", minimum: 0, maximum: 0xffffffff, default: 0, description: "The same seed gives the same text" },
+  },
+} as const satisfies Command;
+
+if (import.meta.main) {
+  await main(command, async ({ model: path, prompt, json, ...options }, { signal, print }) => {
+    const { model } = await openModel(required(path, "--model", command.name));
+    const write = (text: string) => (json ? Deno.stderr : Deno.stdout).writeSync(new TextEncoder().encode(text));
+    const decoder = model.tokenizer.stream();
+    const settings: GenerateOptions = { ...options, stopTokens: model.endTokens };
+    const start = performance.now();
+    let [text, tokens] = ["", 0];
+    write(prompt);
+    await refusing(async () => {
+      for await (const id of generateTokens(model, promptTokens(model, prompt), settings)) {
+        const piece = decoder.push(id);
+        text += piece;
+        tokens++;
+        write(piece);
+        if (signal.aborted) break;
+      }
+    });
+    const rest = decoder.end();
+    write(rest + "\n");
+    const tokensPerSecond = tokens / (performance.now() - start) * 1000;
+    print(`${tokens} tokens, ${tokensPerSecond.toFixed(1)} tokens/s`);
+    return { summary: { prompt, text: text + rest, tokens, tokensPerSecond, seed: options.seed } };
+  });
+}

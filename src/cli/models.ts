@@ -1,0 +1,99 @@
+/**
+ * Opening the model that a command names: a folder in Hugging Face's layout, the folder of a run, or a GGUF file.
+ *
+ * @module
+ */
+
+import type { LanguageModel } from "../llama/checkpoint.ts";
+import { loadCheckpoint } from "../llama/checkpoint.ts";
+import { openPacked } from "../pipeline/open_packed.ts";
+import { roundedModel } from "../pipeline/rounded.ts";
+import type { Option } from "./args.ts";
+import { UsageError } from "./errors.ts";
+
+/** The option that names a model. */
+export const modelOption = {
+  type: "string",
+  value: "PATH",
+  description: "Folder of a run or of a model (config.json, model.safetensors, tokenizer.json), or a packed model.gguf",
+} as const satisfies Option;
+
+/** A model as a command uses it. */
+export interface OpenedModel {
+  /** With the weights that it computes with: rounded where the checkpoint holds latent ones. */
+  readonly model: LanguageModel;
+  /** Of the tensors in the files. */
+  readonly bytes: number;
+  /** Storage per weight of the layers' linear maps. */
+  readonly bitsPerWeight: number;
+  /** What the model is, in a few words: "packed", "hestia, groups of 128", "full precision". */
+  readonly description: string;
+}
+
+/** Value of an option that must be typed. Throws a UsageError where it was not. */
+export function required(value: string | undefined, flag: string, command: string): string {
+  if (value !== undefined) return value;
+  throw new UsageError(`${flag} is missing; see deno task ${command} --help`);
+}
+
+/** The result of `work`. What a library function says about its input ("Cannot …") becomes a UsageError. */
+export async function refusing<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { message } = error as Error;
+    if (!message?.startsWith("Cannot ") || message.startsWith("Cannot read properties")) throw error;
+    throw new UsageError(message.charAt(0).toLowerCase() + message.slice(1).replace(/\s+/g, " "));
+  }
+}
+
+/**
+ * Loads the model of a folder, with its weights as stored.
+ *
+ * @throws {UsageError} Where there is none, or it cannot be used.
+ */
+export async function loadModelFolder(path: string): Promise<LanguageModel> {
+  const stat = await statOf(path);
+  if (!stat.isDirectory) throw new UsageError(`cannot open the model ${path}: wanted a folder, it is a file`);
+  return await refusing(async () => loadCheckpoint(await isRun(path) ? `${path}/model` : path));
+}
+
+/**
+ * Opens the model at a path.
+ *
+ * @throws {UsageError} Where there is none, or it cannot be used.
+ */
+export async function openModel(path: string): Promise<OpenedModel> {
+  if ((await statOf(path)).isFile) {
+    const { sizes: { bytes, bitsPerWeight }, ...model } = await refusing(async () =>
+      openPacked(await Deno.readFile(path), { source: `"${path}"` })
+    );
+    return { model, bytes, bitsPerWeight, description: "packed" };
+  }
+  const latent = await loadModelFolder(path);
+  const { quantization } = latent;
+  const bytes = await checkpointBytes(await isRun(path) ? `${path}/model` : path);
+  const weights = Object.values(latent.parameters).reduce((sum, { size }) => sum + size, 0);
+  const description = quantization ? `${quantization.quantizer}, group size ${quantization.groupSize}` : "full precision";
+  return { model: await refusing(() => roundedModel(latent)), bytes, bitsPerWeight: 8 * bytes / weights, description };
+}
+
+async function statOf(path: string): Promise<Deno.FileInfo> {
+  return await Deno.stat(path).catch((error: Error) => {
+    const reason = error instanceof Deno.errors.NotFound ? "no such file or folder" : error.message;
+    throw new UsageError(`cannot open the model ${path}: ${reason}`);
+  });
+}
+
+/** Whether a folder is that of a run, which holds the model in a folder of its own. */
+async function isRun(path: string): Promise<boolean> {
+  return await Deno.stat(`${path}/model/config.json`).then(({ isFile }) => isFile, () => false);
+}
+
+async function checkpointBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    if (isFile && name.endsWith(".safetensors")) bytes += (await Deno.stat(`${folder}/${name}`)).size;
+  }
+  return bytes;
+}

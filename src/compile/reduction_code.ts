@@ -1,0 +1,115 @@
+/**
+ * Text of kernels that reduce, with what comes before and after the reduction fused.
+ *
+ * @module
+ */
+
+import { saturate } from "../core/dtype.ts";
+import type { Reduction } from "../core/graph.ts";
+import type { FlatNode } from "../core/program.ts";
+import { type Shape, sizeOf } from "../core/shape.ts";
+import { wgslLiteral, wgslType } from "../core/wgsl.ts";
+import { shaders } from "../kernels/shaders.ts";
+import { type CodeBinding, CodeBuffers, type Load } from "./code_buffers.ts";
+import { ExpressionWriter, type Index, quads } from "./expression.ts";
+import type { GeneratedCode } from "./map_code.ts";
+
+/** How a reduction is laid out over invocations. */
+export interface ReductionLayout {
+  /** Which axis is taken four elements at a time: one that is reduced, one that stays, or none. */
+  readonly wide: "reduced" | "kept" | "none";
+  /** Outputs, in fours where those are wide. */
+  readonly count: number;
+  /** Elements combined into each, in fours where those are wide. */
+  readonly length: number;
+  /** Invocations that share one output's elements. */
+  readonly parts: number;
+}
+
+const busy = 4096; // invocations that keep a device occupied
+const longest = 16384; // iterations of a loop; some drivers stop one after 65535
+
+/** Plans a reduction so that devices are busy and no loop is long. */
+export function layoutReduction(shape: Shape, axes: readonly number[]): ReductionLayout {
+  const innermost = shape.length - 1;
+  const aligned = innermost >= 0 && shape[innermost] % 4 === 0 && shape[innermost] > 0;
+  const wide = !aligned ? "none" : axes.includes(innermost) ? "reduced" : "kept";
+  const elements = axes.reduce((product, axis) => product * shape[axis], 1);
+  const outputs = sizeOf(shape.filter((_, axis) => !axes.includes(axis)));
+  const length = wide === "reduced" ? elements / 4 : elements;
+  const count = wide === "kept" ? outputs / 4 : outputs;
+  const wanted = count >= busy ? 1 : Math.min(Math.ceil(length / 32), Math.ceil(busy / Math.max(1, count)));
+  return { wide, count, length, parts: Math.max(1, wanted, Math.ceil(length / longest)) };
+}
+
+/** Where the element at position `r` of output `o` lies in the reduced tensor of this (possibly quartered) shape. */
+function elementIndex(writer: ExpressionWriter, shape: Shape, axes: readonly number[]): Index {
+  const kept = shape.map((length, axis) => axes.includes(axis) ? 1 : length);
+  const reduced = shape.map((length, axis) => axes.includes(axis) ? length : 1);
+  const long = (list: Shape) => list.flatMap((length, axis) => length !== 1 ? [axis] : []);
+  const [inner, outer] = [long(reduced), long(kept)];
+  if (outer.every((axis) => axis < (inner[0] ?? Infinity))) return { linear: writer.define(`o * ${sizeOf(reduced)}u + r`) };
+  if (inner.every((axis) => axis < outer[0])) return { linear: writer.define(`r * ${sizeOf(kept)}u + o`) };
+  const [fromOutput, fromLoop] = [writer.coordinates({ linear: "o" }, kept), writer.coordinates({ linear: "r" }, reduced)];
+  return { coordinates: shape.map((_, axis) => axes.includes(axis) ? fromLoop[axis] : fromOutput[axis]) };
+}
+
+/** What `reductionCode` needs. */
+export interface ReductionRequest {
+  readonly nodes: readonly FlatNode[];
+  readonly reduction: number;
+  /** The node stored: the reduction, or an expression that continues it. */
+  readonly root: number;
+  readonly bindings: readonly CodeBinding[];
+  readonly layout: ReductionLayout;
+  /** All at once, or partial results, or their combination. */
+  readonly stage: "whole" | "first" | "second";
+}
+
+/** Shader of a reduction. */
+export function reductionCode(request: ReductionRequest): GeneratedCode {
+  const { nodes, reduction, bindings, layout, stage } = request;
+  const { dtype, op } = nodes[reduction];
+  const second = stage === "second";
+  const parts = stage === "first" ? layout.parts : 1;
+  const length = second ? layout.parts : layout.length;
+  const wideLoop = layout.wide === "kept" || layout.wide === "reduced" && !second;
+  const buffers = new CodeBuffers(bindings, layout.wide === "kept");
+  const [combine, after] = buffers.settle(() => [loopBody(request, buffers), afterLoop(request, buffers)]);
+  const type = wgslType(dtype, wideLoop);
+  const constants = { COUNT: layout.count, LENGTH: length, PARTS: parts, CHUNK: Math.ceil(length / parts) };
+  const shader = buffers.fill(shaders.reduce, {
+    constants: Object.entries(constants).map(([name, value]) => `const ${name}: u32 = ${value}u;`).join(" "),
+    identity: `  var accumulated = ${type}(${wgslLiteral(saturate((op as Reduction).identity, dtype), dtype)});`,
+    combine,
+    store: after,
+  });
+  return { shader, invocations: layout.count * parts };
+}
+
+function loopBody({ nodes, reduction, layout, stage }: ReductionRequest, buffers: CodeBuffers): string {
+  const { op, inputs: [input], attributes } = nodes[reduction];
+  const writer = new ExpressionWriter(nodes, buffers.load, "v");
+  const element = () => {
+    if (stage === "second") return "partials[r * COUNT + o]";
+    const { shape } = nodes[input];
+    const index = elementIndex(writer, layout.wide === "none" ? shape : quads(shape), attributes.axes as readonly number[]);
+    return layout.wide === "none" ? writer.value(input, index) : writer.wideValue(input, index);
+  };
+  const combined = `accumulated = ${(op as Reduction).wgsl("accumulated", element())};`;
+  return [...writer.lines, combined].map((line) => `    ${line}`).join("\n");
+}
+
+function afterLoop({ nodes, reduction, root, layout, stage }: ReductionRequest, buffers: CodeBuffers): string {
+  const op = nodes[reduction].op as Reduction;
+  const lanes = layout.wide === "reduced" && stage !== "second";
+  const total = lanes
+    ? [`let total = ${["x", "y", "z", "w"].map((lane) => `accumulated.${lane}`).reduce((a, b) => `(${op.wgsl(a, b)})`)};`]
+    : [];
+  const result = lanes ? "total" : "accumulated";
+  if (stage === "first") return [...total, `partials[i] = ${result};`].map((line) => `  ${line}`).join("\n");
+  const load: Load = (node, linear, wide) => node === reduction ? result : buffers.load(node, linear, wide);
+  const writer = new ExpressionWriter(nodes, load, "e");
+  const value = layout.wide === "kept" ? writer.wideValue(root, { linear: "o" }) : writer.value(root, { linear: "o" });
+  return [...total, ...writer.lines, buffers.store("out0", "o", value)].map((line) => `  ${line}`).join("\n");
+}

@@ -1,0 +1,47 @@
+/**
+ * Which operation of a recorded case is computed by which handler.
+ *
+ * @module
+ */
+
+import { adamwCase } from "./adamw.ts";
+import type { Case } from "./case.ts";
+import type { Computed } from "./compare.ts";
+import { hessianTracesCase, mlpTracesCase } from "./curvature.ts";
+import { crossEntropyCase, rmsNormCase, ropeTableCase, swigluCase } from "./layers.ts";
+import { llamaBlockCase } from "./block.ts";
+import { llamaCase } from "./llama.ts";
+import { ternaryCase, thermoCase } from "./quantizers.ts";
+import { initialTemperatureCase, learningRateCase, schedulerCase, softQuantizeCase, temperatureScalesCase } from "./schedules.ts";
+import { trajectoryCase } from "./trajectory.ts";
+
+/** Computes the outputs of a case, or says why this version cannot. An error is a failure. */
+export type Handler = (recorded: Case) => readonly Computed[] | { readonly skip: string } | Promise<readonly Computed[]>;
+
+/** Every operation that is computed. */
+export const operations = {
+  thermo: thermoCase,
+  ternary: ternaryCase,
+  scheduler: schedulerCase,
+  init_temp: initialTemperatureCase,
+  soft_quant_func: softQuantizeCase,
+  temp_scales: temperatureScalesCase,
+  lr: learningRateCase,
+  rmsnorm: rmsNormCase,
+  swiglu: swigluCase,
+  cross_entropy: crossEntropyCase,
+  rope_table: ropeTableCase,
+  llama_block: llamaBlockCase,
+  llama: llamaCase,
+  adamw: adamwCase,
+  mlp_traces: mlpTracesCase,
+  hessian_traces: hessianTracesCase,
+  trajectory: trajectoryCase,
+} as const satisfies Record<string, Handler>;
+
+/** Operations that cases are recorded of and that the library does not have yet, with the reason. */
+export const pendingOperations: Readonly<Record<string, string>> = {
+  bitwidth: "integer quantizers are not implemented",
+  phase: "the complex-valued quantizer is not implemented",
+  hutchpp_matrix: "the sketched trace estimator is not implemented",
+};

@@ -1,0 +1,70 @@
+/**
+ * Cases of quantizers.
+ *
+ * @module
+ */
+
+import { gradients } from "../autodiff/gradients.ts";
+import { hessianVectorProduct } from "../autodiff/hessian.ts";
+import { absmeanCodes } from "../quant/codebook.ts";
+import { hestia } from "../quant/hestia.ts";
+import { ternary } from "../quant/ternary.ts";
+import type { Tensor } from "../tensor.ts";
+import { compile } from "../trace.ts";
+import type { Case } from "./case.ts";
+import type { Computed } from "./compare.ts";
+
+interface ThermoInputs {
+  readonly x: Tensor;
+  readonly g: Tensor;
+  readonly c: Tensor;
+  readonly v: Tensor;
+}
+
+/** The relaxed weight, its gradient and its curvature, as one compiled step for each group size and phase: temperatures are inputs. */
+const thermoSteps = new Map<string, ReturnType<typeof thermoStep>>();
+
+function thermoStep({ groupSize, hard, training }: { groupSize: number; hard: boolean; training: boolean }) {
+  return compile(
+    ({ x, g, c, v, temperature, pressure }: ThermoInputs & { temperature: Tensor; pressure: Tensor }): Record<string, Tensor> => {
+      const relaxed = hestia(x, { temperature, pressure, groupSize, hard });
+      // when evaluating, the recorded code leaves out the straight-through identity of the hard path and keeps the derivative of the scale
+      const q = hard && !training ? relaxed.sub(x.sub(x.stopGradient()).mul(pressure)) : relaxed;
+      const [dx] = gradients(q.mul(g).sum(), [x]);
+      return hard ? { q, dx } : { q, dx, hvp: hessianVectorProduct(q.sin().mul(c).sum(), [x], [v])[0] };
+    },
+  );
+}
+
+/** `thermo`: the relaxation of Hestia. */
+export function thermoCase(recorded: Case): Computed[] {
+  const temperature = recorded.number("temp");
+  const phase = {
+    groupSize: recorded.number("group_size"),
+    hard: temperature === 0,
+    training: recorded.parameter("is_training") !== false,
+  };
+  const key = JSON.stringify(phase);
+  let step = thermoSteps.get(key);
+  if (!step) thermoSteps.set(key, step = thermoStep(phase));
+  const input = (role: string) => recorded.input(recorded.hasInput(role) ? role : "x");
+  const outputs = step({
+    x: input("x"),
+    g: input("g"),
+    c: input("c"),
+    v: input("v"),
+    temperature,
+    pressure: recorded.number("pressure"),
+  });
+  // each order of derivative divides by the temperature once: rounding errors of x are enlarged by it
+  const sensitivity = phase.hard ? 1 : 1 + 1 / temperature;
+  return recorded.outputs.map((role) => ({ role, value: outputs[role], sensitivity }));
+}
+
+/** `ternary`: absmean rounding, and the same from its codes and scales. */
+export function ternaryCase(recorded: Case): Computed[] {
+  const [x, groupSize] = [recorded.input("x"), recorded.number("group_size")];
+  const { codes, scales } = absmeanCodes(x, { groupSize });
+  const unpacked = codes.cast("float32").reshape([scales.size, -1]).mul(scales.reshape([scales.size, 1]));
+  return [{ role: "q", value: ternary(x, { groupSize }) }, { role: "q", value: unpacked }];
+}

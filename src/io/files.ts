@@ -1,0 +1,30 @@
+/**
+ * Small files and folders, with errors that name the path.
+ *
+ * @module
+ */
+
+import { type JsonObject, parseJsonObject } from "./json.ts";
+
+/** Content of a file that holds one JSON object. Throws an error that names the path when it cannot be read or is none. */
+export async function readJsonFile(path: string): Promise<JsonObject> {
+  const text = await Deno.readTextFile(path).catch((cause) => {
+    throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
+  });
+  return parseJsonObject(text, `Cannot read "${path}"`);
+}
+
+/** Makes a folder, and those above it, unless it is there. Throws an error that names the path. */
+export async function makeFolder(path: string): Promise<void> {
+  await Deno.mkdir(path, { recursive: true }).catch((cause) => {
+    throw new Error(`Cannot make the folder "${path}": ${reasonOf(cause)}`, { cause });
+  });
+}
+
+function reasonOf(cause: unknown): string {
+  if (cause instanceof Deno.errors.NotFound) return "no such file or folder";
+  if (cause instanceof Deno.errors.IsADirectory) return "it is a folder";
+  if (cause instanceof Deno.errors.NotADirectory || cause instanceof Deno.errors.AlreadyExists) return "a file is in the way";
+  if (cause instanceof Deno.errors.PermissionDenied) return "permission denied";
+  return cause instanceof Error ? cause.message : String(cause);
+}

@@ -1,0 +1,137 @@
+/**
+ * Models on disk, in the layout of Hugging Face: `config.json`, `model.safetensors` (or shards), `tokenizer.json`.
+ *
+ * @module
+ */
+
+import { sameShape } from "../core/shape.ts";
+import { tensor } from "../create.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { makeFolder, readJsonFile } from "../io/files.ts";
+import { isJsonObject, type JsonObject } from "../io/json.ts";
+import { type SafetensorsEntry, safetensorsChunks, tensorValues } from "../io/safetensors.ts";
+import { type Checkpoint, readCheckpointFolder } from "../io/safetensors_file.ts";
+import type { Tensor } from "../tensor.ts";
+import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
+import type { LlamaModel } from "./model.ts";
+import { type Parameters, parameterShapes } from "./parameters.ts";
+import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+
+/** How weights were quantized in training. Checkpoints hold latent weights: the model is what the quantizer makes of them. */
+export interface Quantization {
+  /** Name of the quantizer, such as "hestia". */
+  readonly quantizer: string;
+  /** 0: a whole tensor shares a scale; -1: an output channel; n > 0: blocks of n along a row. */
+  readonly groupSize: number;
+}
+
+/** What a model needs besides its parameters to read and write text. */
+export interface TextSettings {
+  readonly tokenizer: Tokenizer;
+  /** Token that begins every text; absent where there is none. */
+  readonly beginToken?: number;
+  /** Tokens that end a text. */
+  readonly endTokens?: readonly number[];
+  /** Absent where the parameters are what the model computes with. */
+  readonly quantization?: Quantization;
+}
+
+/** A model that reads and writes text. */
+export interface LanguageModel extends LlamaModel, TextSettings {}
+
+/**
+ * Writes a model in Hugging Face's layout: float32, with Hugging Face's tensor names; `config.json` has a field `hestia` where the weights
+ * are latent. Each file is written whole or not at all, `config.json` last. The folder is made where it is missing.
+ *
+ * @throws Error that names the file which cannot be written
+ */
+export async function saveCheckpoint(folder: string, { config, parameters }: LlamaModel, settings: TextSettings): Promise<void> {
+  const names = Object.keys(parameterShapes(config));
+  const values = await Promise.all(names.map((name) => parameters[name].data()));
+  const entries = names.map((name, index) =>
+    [name, { dtype: "F32", shape: parameters[name].shape, data: values[index] }] as const
+  );
+  await makeFolder(folder);
+  await writeFileAtomic(`${folder}/tokenizer.json`, JSON.stringify(settings.tokenizer.toJSON()));
+  await writeFileAtomic(`${folder}/model.safetensors`, safetensorsChunks(Object.fromEntries(entries), { format: "pt" }));
+  await writeFileAtomic(`${folder}/config.json`, JSON.stringify(configJson(config, settings), null, 2) + "\n");
+}
+
+function configJson(config: LlamaConfig, { beginToken, endTokens = [], quantization }: TextSettings): JsonObject {
+  return {
+    ...huggingFaceConfig(config),
+    bos_token_id: beginToken ?? null,
+    eos_token_id: endTokens.length === 0 ? null : endTokens.length === 1 ? endTokens[0] : endTokens,
+    ...(quantization ? { hestia: quantization } : {}),
+  };
+}
+
+/**
+ * Reads a model in Hugging Face's layout: one file or shards, float32, float16 or bfloat16, with a tied head or its own. Where
+ * `quantization` is present the parameters are latent.
+ *
+ * @throws Error that names the file, field or tensor, what it is, and what was wanted
+ */
+export async function loadCheckpoint(folder: string): Promise<LanguageModel> {
+  const json = await readJsonFile(`${folder}/config.json`);
+  const config = llamaConfig(json as unknown as HuggingFaceConfig);
+  const settings = { ...specialTokens(json), ...quantizationOf(json, folder) };
+  const tokenizer = await loadTokenizer(await readJsonFile(`${folder}/tokenizer.json`));
+  if (tokenizer.vocabularySize > config.vocabularySize) {
+    throw new RangeError(
+      `Cannot load "${folder}": its tokenizer has ${tokenizer.vocabularySize} ids, its config a vocab_size of ${config.vocabularySize}`,
+    );
+  }
+  using checkpoint = await readCheckpointFolder(folder);
+  checkTensors(checkpoint, config, folder);
+  return { config, parameters: await readParameters(checkpoint, config), tokenizer, ...settings };
+}
+
+function specialTokens({ bos_token_id: begin, eos_token_id: end }: JsonObject): Pick<TextSettings, "beginToken" | "endTokens"> {
+  const isId = (id: unknown): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0;
+  return { ...(isId(begin) ? { beginToken: begin } : {}), endTokens: [end].flat().filter(isId) };
+}
+
+function quantizationOf({ hestia }: JsonObject, folder: string): { quantization?: Quantization } {
+  if (hestia === undefined) return {};
+  const { quantizer, groupSize } = isJsonObject(hestia) ? hestia : {} as JsonObject;
+  if (typeof quantizer === "string" && typeof groupSize === "number") return { quantization: { quantizer, groupSize } };
+  throw new TypeError(
+    `Cannot load "${folder}": the field hestia of its config.json must be {"quantizer": name, "groupSize": number}, ` +
+      `got ${JSON.stringify(hestia)}`,
+  );
+}
+
+/** Stored tensors that say nothing: constants of older converters, and a tied head that was written nevertheless. */
+function isRedundant(name: string, { tieEmbeddings }: LlamaConfig): boolean {
+  return name.endsWith("rotary_emb.inv_freq") || tieEmbeddings && name === "lm_head.weight";
+}
+
+function checkTensors({ tensors }: Checkpoint, config: LlamaConfig, folder: string): void {
+  const wanted = parameterShapes(config);
+  for (const [name, shape] of Object.entries(wanted)) {
+    const stored = tensors.get(name);
+    const fail = (got: string) => new RangeError(`Cannot load "${folder}": wanted a float tensor "${name}" of [${shape}], ${got}`);
+    if (!stored) throw fail("there is none");
+    if (!sameShape(stored.shape, shape)) throw fail(`got [${stored.shape}]`);
+    if (!["F64", "F32", "F16", "BF16"].includes(stored.dtype)) throw fail(`got ${stored.dtype}`);
+  }
+  const extra = [...tensors.keys()].find((name) => !Object.hasOwn(wanted, name) && !isRedundant(name, config));
+  if (extra !== undefined) {
+    const count = Object.keys(wanted).length;
+    throw new RangeError(`Cannot load "${folder}": tensor "${extra}" is not one of the ${count} of a Llama model of ${config.layers} layers`);
+  }
+}
+
+async function readParameters(checkpoint: Checkpoint, config: LlamaConfig): Promise<Parameters> {
+  const parameters: Record<string, Tensor> = {};
+  for (const [name, shape] of Object.entries(parameterShapes(config))) {
+    parameters[name] = tensor(floats(await checkpoint.read(name)), { shape });
+  }
+  return parameters;
+}
+
+function floats(entry: SafetensorsEntry): Float32Array<ArrayBuffer> {
+  const values = tensorValues(entry);
+  return values instanceof Float32Array ? values : Float32Array.from(values);
+}

@@ -1,0 +1,139 @@
+/**
+ * Writing text, one token after another.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import type { Tensor } from "../tensor.ts";
+import type { TextSettings } from "./checkpoint.ts";
+import { Decoder } from "./decode.ts";
+import type { LlamaModel, Project } from "./model.ts";
+
+/** How a model writes on. */
+export interface GenerateOptions {
+  /** Tokens to write at most; 256 by default. */
+  readonly maxTokens?: number;
+  /** 0 takes the likeliest token each time; 1, the default, draws from the model's own distribution. */
+  readonly temperature?: number;
+  /** Draw among the likeliest tokens, this many. */
+  readonly topK?: number;
+  /** Draw among the likeliest tokens that together have this probability, above 0 and up to 1. */
+  readonly topP?: number;
+  /** Integer from 0 to 2³² - 1, 0 by default: the same seed gives the same text. */
+  readonly seed?: number;
+  /** Tokens that end the text and are not part of it; the model's own end tokens by default. */
+  readonly stopTokens?: readonly number[];
+  /** Longest context, in tokens; the model's by default. When it is full, writing goes on from its second half. */
+  readonly contextLength?: number;
+  /** Linear maps other than by the weights of the model. */
+  readonly project?: Project;
+}
+
+/** Most tokens that are drawn before the host looks at them: each look has a price of its own. */
+const maxUnread = 16;
+
+/**
+ * Writes on from a prompt, and yields the text in pieces, whole characters each. Leaving the loop ends the work.
+ *
+ * @throws RangeError where an option is out of range, or the prompt is empty or does not fit the context
+ *
+ * @example
+ * ```ts ignore
+ * for await (const text of generate(model, "Call me", { maxTokens: 64, temperature: 0.8, seed: 1 })) write(text);
+ * ```
+ */
+export async function* generate(
+  model: LlamaModel & Omit<TextSettings, "quantization">,
+  prompt: string,
+  options: GenerateOptions = {},
+): AsyncGenerator<string, void> {
+  const decoder = model.tokenizer.stream();
+  for await (const id of generateTokens(model, promptTokens(model, prompt), { stopTokens: model.endTokens, ...options })) {
+    const piece = decoder.push(id);
+    if (piece !== "") yield piece;
+  }
+  const rest = decoder.end();
+  if (rest !== "") yield rest;
+}
+
+/** Ids of a prompt, after the token that begins every text where the model has one. */
+export function promptTokens({ tokenizer, beginToken }: TextSettings, prompt: string): number[] {
+  return [...beginToken === undefined ? [] : [beginToken], ...tokenizer.encode(prompt)];
+}
+
+/**
+ * Writes on from some ids, and yields ids. {@linkcode generate} does the same with text.
+ *
+ * @throws RangeError where an option is out of range, or the prompt is empty or does not fit the context
+ */
+export async function* generateTokens(
+  model: LlamaModel,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions = {},
+): AsyncGenerator<number, void> {
+  const { maxTokens = 256, temperature = 1, topK, topP, seed = 0, stopTokens = [], project } = options;
+  const context = Math.min(options.contextLength ?? Infinity, model.config.maxPositions);
+  checkOptions(options, context);
+  checkPrompt(model, prompt, context);
+  const length = Math.min(context, prompt.length + maxTokens);
+  const sampling = temperature === 0 ? undefined : { temperature, topK, topP };
+  const decoder = new Decoder(model, { length, seed, project, sampling });
+  try {
+    let tokens = Array.from(prompt);
+    for (let written = 0; written < maxTokens;) {
+      const room = context - tokens.length + 1; // the last token that is drawn needs no place
+      const count = Math.min(maxTokens - written, room);
+      for await (const id of run(decoder, tokens, { written, count, vocabularySize: model.config.vocabularySize })) {
+        if (stopTokens.includes(id)) return;
+        yield id;
+        tokens.push(id);
+      }
+      written += count;
+      tokens = tokens.slice(-Math.ceil(context / 2));
+    }
+  } finally {
+    decoder.dispose();
+  }
+}
+
+/** Draws `count` tokens after `prompt`, looking at 1, 2, 4, … of them together. */
+async function* run(
+  decoder: Decoder,
+  prompt: readonly number[],
+  { written, count, vocabularySize }: { written: number; count: number; vocabularySize: number },
+): AsyncGenerator<number, void> {
+  let last = decoder.start(prompt, { draw: written });
+  let unread = [last];
+  for (let drawn = 1, size = 1; unread.length > 0; size = Math.min(2 * size, maxUnread)) {
+    yield* await readIds(unread, vocabularySize);
+    const more = Math.min(size, count - drawn);
+    unread = Array.from({ length: more }, () => last = decoder.next(last, { draw: written + drawn++ }));
+  }
+}
+
+async function readIds(ids: readonly Tensor[], vocabularySize: number): Promise<number[]> {
+  const values = (await Promise.all(ids.map((id) => id.data()))).map(([id]) => id);
+  if (values.some((id) => id >= vocabularySize)) throw new Error("Cannot generate: the model's logits are not numbers");
+  return values;
+}
+
+function check(holds: boolean, wanted: string, got: unknown): void {
+  if (!holds) throw atCaller(new RangeError(`Cannot generate: wanted ${wanted}, got ${got}`));
+}
+
+function checkOptions({ maxTokens = 0, temperature = 1, topK = 1, topP = 1, seed = 0 }: GenerateOptions, context: number): void {
+  check(Number.isInteger(maxTokens) && maxTokens >= 0, "maxTokens to be an integer of at least 0", maxTokens);
+  check(temperature >= 0 && temperature < Infinity, "temperature to be a number of at least 0", temperature);
+  check(Number.isInteger(topK) && topK >= 1, "topK to be an integer of at least 1", topK);
+  check(topP > 0 && topP <= 1, "topP to be above 0 and at most 1", topP);
+  check(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, "seed to be an integer from 0 to 4294967295", seed);
+  check(Number.isInteger(context) && context >= 2, "contextLength to be an integer of at least 2", context);
+}
+
+function checkPrompt({ config }: LlamaModel, prompt: ArrayLike<number>, context: number): void {
+  check(prompt.length >= 1, "a prompt of at least one token", prompt.length);
+  check(prompt.length <= context, `a prompt of at most ${context} tokens, the longest context`, prompt.length);
+  const foreign = Array.from(prompt).find((id) => !(id >= 0 && id < config.vocabularySize));
+  check(foreign === undefined, `a prompt of ids from 0 to ${config.vocabularySize - 1}`, foreign);
+}

@@ -1,0 +1,98 @@
+/**
+ * Loss of a model on text that it was not trained on.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import { tensor } from "../create.ts";
+import { llama, type LlamaModel, type Project } from "../llama/model.ts";
+import { crossEntropy } from "../nn/loss.ts";
+import { compile } from "../trace.ts";
+import type { BatchSize } from "../train/data.ts";
+
+/** Settings of {@linkcode heldOutLoss}. */
+export interface EvaluationOptions extends Partial<BatchSize> {
+  /** Evaluate the first batches only; all by default. */
+  readonly maxBatches?: number;
+  /** Linear maps other than by the weights of the model. */
+  readonly project?: Project;
+  /** Told of every few batches: tokens predicted so far, and in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Ends the work with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** How well a model predicts a text. */
+export interface Evaluation {
+  /** Mean cross-entropy of a token, in nats. */
+  readonly lossNats: number;
+  /** exp(lossNats): as uncertain as a choice among this many equally likely tokens. */
+  readonly perplexity: number;
+  /** Tokens predicted. */
+  readonly tokens: number;
+}
+
+/** Target that does not count. */
+const ignored = -100;
+
+/** Batches on their way before their losses are read. */
+const batchesPerRead = 32;
+
+/**
+ * Mean cross-entropy over a text cut into consecutive windows, each predicted from its own beginning: every token but the first counts once,
+ * those of the last, shorter window too. The parameters are used as they are: for latent weights, give `roundedModel(model)`.
+ *
+ * @param tokens the text, two tokens at least
+ * @param options `batchSize` 8 and `sequenceLength` 128 by default
+ * @throws RangeError where the text or an option is too small
+ */
+export async function heldOutLoss(
+  model: LlamaModel,
+  tokens: ArrayLike<number>,
+  options: EvaluationOptions = {},
+): Promise<Evaluation> {
+  const { batchSize = 8, sequenceLength = 128, maxBatches = Infinity, onProgress, signal } = options;
+  if (tokens.length < 2 || batchSize < 1 || sequenceLength < 1 || maxBatches < 1) {
+    throw atCaller(
+      new RangeError(
+        `Cannot evaluate ${tokens.length} tokens in batches of ${batchSize} × ${sequenceLength}, ${maxBatches} at most: ` +
+          `wanted two tokens or more, and at least 1 of each`,
+      ),
+    );
+  }
+  const batchLoss = compileLoss(model, options.project);
+  const perBatch = batchSize * sequenceLength;
+  const total = Math.min(tokens.length - 1, maxBatches * perBatch);
+  let sum = 0;
+  for (let start = 0; start < total;) {
+    signal?.throwIfAborted();
+    const counts: number[] = [];
+    const losses = [];
+    for (; start < total && losses.length < batchesPerRead; start += perBatch) {
+      const { inputs, targets } = windowsAt(tokens, { start, shape: [batchSize, sequenceLength] });
+      losses.push(batchLoss({ inputs, targets }));
+      counts.push(Math.min(perBatch, total - start));
+    }
+    const means = await Promise.all(losses.map((loss) => loss.item()));
+    means.forEach((mean, index) => sum += mean * counts[index]);
+    losses.forEach((loss) => loss.dispose());
+    onProgress?.(Math.min(start, total), total);
+  }
+  const lossNats = sum / total;
+  return { lossNats, perplexity: Math.exp(lossNats), tokens: total };
+}
+
+function compileLoss(model: LlamaModel, project?: Project) {
+  return compile(({ inputs, targets }) => crossEntropy(llama(model, inputs, { project }), targets, { ignoreIndex: ignored }), {
+    donate: ["inputs", "targets"],
+  });
+}
+
+/** Consecutive windows from `start` on; what lies behind the text is filled up, with targets that do not count. */
+function windowsAt(tokens: ArrayLike<number>, { start, shape }: { start: number; shape: readonly [number, number] }) {
+  const length = shape[0] * shape[1];
+  const inputs = Int32Array.from({ length }, (_, index) => tokens[start + index] ?? 0);
+  const targets = Int32Array.from({ length }, (_, index) => tokens[start + index + 1] ?? ignored);
+  return { inputs: tensor(inputs, { shape }), targets: tensor(targets, { shape }) };
+}

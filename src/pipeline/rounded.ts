@@ -1,0 +1,25 @@
+/**
+ * The model that a quantizer makes of latent weights.
+ *
+ * @module
+ */
+
+import type { Quantization } from "../llama/checkpoint.ts";
+import type { LlamaModel } from "../llama/model.ts";
+import { quantizedNames } from "../llama/parameters.ts";
+import { quantizerNamed } from "../quant/quantizer.ts";
+import { realize } from "../trace.ts";
+
+/**
+ * The model that is packed in the end, with its weights as float32: the linear maps of the layers rounded, all else as it is. A model
+ * without `quantization` is returned as it is, since its parameters are what it computes with. The other parameters are shared.
+ */
+export function roundedModel<M extends LlamaModel & { readonly quantization?: Quantization }>(model: M): M {
+  const { quantization, config, parameters } = model;
+  if (!quantization) return model;
+  const quantizer = quantizerNamed(quantization.quantizer);
+  const names = quantizedNames(config);
+  const state = { groupSize: quantization.groupSize, hard: true };
+  const rounded = realize(names.map((name) => quantizer.quantize(parameters[name], state)));
+  return { ...model, parameters: { ...parameters, ...Object.fromEntries(names.map((name, index) => [name, rounded[index]])) } };
+}

@@ -1,0 +1,172 @@
+/**
+ * Training of a Llama model, in full precision or with a quantizer.
+ *
+ * @module
+ */
+
+import type { LlamaModel } from "../llama/model.ts";
+import { isNorm, quantizedNames } from "../llama/parameters.ts";
+import type { AdamWOptions } from "../optim/adamw.ts";
+import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.ts";
+import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
+import { temperatureScaleOf } from "../quant/guidance.ts";
+import { quantizedProject } from "../quant/project.ts";
+import { type Quantizer, type QuantizerName, quantizerNamed } from "../quant/quantizer.ts";
+import { tensor } from "../create.ts";
+import type { Tensor } from "../tensor.ts";
+import { compile } from "../trace.ts";
+import type { Batch } from "../train/data.ts";
+import {
+  disposeAll,
+  initialState,
+  type Loss,
+  type StepResult,
+  type TrainerOptions,
+  type TrainingState,
+  trainSteps,
+} from "../train/trainer.ts";
+import { languageModelLoss, tokenTensors } from "./data.ts";
+
+/** Settings of `train`. */
+export interface TrainOptions {
+  /** Optimizer steps. */
+  readonly steps: number;
+  /** "none" (the default) trains in full precision. */
+  readonly quantizer?: QuantizerName;
+  /** Weights that share a scale: 0 the whole tensor, -1 an output channel, n blocks of n inputs; 128 by default. */
+  readonly groupSize?: number;
+  /** Factor of each weight's temperature, as `calibrate` finds them; 1 for all by default. */
+  readonly temperatureScales?: Readonly<Record<string, number>>;
+  /** How pressure and temperature go; `totalSteps` is `steps`. */
+  readonly annealing?: Omit<AnnealingOptions, "totalSteps">;
+  /** Peak learning rate; 1e-3 by default. */
+  readonly learningRate?: number;
+  /** How the learning rate goes; `totalSteps` is `steps`. */
+  readonly schedule?: Omit<ScheduleOptions, "totalSteps">;
+  readonly optimizer?: Omit<AdamWOptions, "learningRate" | "decays">;
+  /** Ends after the step at hand. */
+  readonly signal?: AbortSignal;
+}
+
+/** How a model's weights were trained to be quantized. */
+export interface Quantization {
+  readonly quantizer: QuantizerName;
+  readonly groupSize: number;
+}
+
+/** What `train` tells: each step, and the trained model at the end. */
+export type TrainEvent =
+  | {
+    readonly type: "step";
+    /** Counted from 1. */
+    readonly step: number;
+    readonly lossNats: number;
+    readonly gradientNorm: number;
+    readonly learningRate: number;
+    /** 0 to 1; absent in full precision. */
+    readonly pressure?: number;
+    /** Mean over the quantized weights; absent in full precision. */
+    readonly temperature?: number;
+    readonly tokensPerSecond: number;
+  }
+  | { readonly type: "end"; readonly model: LlamaModel; readonly quantization?: Quantization };
+
+/** Copies on the device, so that training does not overwrite the model it starts from. */
+const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) => ({ ...parameters }));
+
+/**
+ * Trains a copy of a model on batches of tokens.
+ *
+ * With a quantizer, the linear maps of the layers are quantized in every forward pass, and the latent weights are trained. A quantizer
+ * that anneals runs a soft phase, with pressure and temperature from the schedule, and a hard phase at temperature zero.
+ *
+ * @param model where to start
+ * @param data batches, one for each step; it may be endless
+ * @throws Error where the loss is not finite, RangeError where the data end early or a temperature scale is missing
+ *
+ * @example
+ * ```ts
+ * import { batches, initialModel, train } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const tokens = new TextEncoder().encode("Call me Ishmael. Some years ago, never mind how long precisely.");
+ * const data = batches(tokens, { batchSize: 2, sequenceLength: 8, seed: 1 });
+ * for await (const event of train(model, data, { quantizer: "hestia", groupSize: 16, steps: 4 })) {
+ *   if (event.type === "step") console.log(event.step, event.lossNats);
+ * }
+ * ```
+ */
+export async function* train(model: LlamaModel, data: Iterable<Batch>, options: TrainOptions): AsyncGenerator<TrainEvent> {
+  const { steps, quantizer: name = "none", groupSize = 128 } = options;
+  const quantizer = quantizerNamed(name);
+  const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
+  const plan = phasePlan(model, quantizer, options);
+  const iterator = data[Symbol.iterator]();
+  const parameters = copy({ parameters: model.parameters });
+  let state: TrainingState = initialState(parameters);
+  for (const { hard, count } of [{ hard: false, count: steps - hardSteps }, { hard: true, count: hardSteps }]) {
+    if (count === 0 || options.signal?.aborted) continue;
+    const run = trainSteps(state, { ...plan(hard, iterator), steps: count, signal: options.signal });
+    let next = await run.next();
+    for (; !next.done; next = await run.next()) yield stepEvent(next.value, quantizer);
+    state = next.value;
+  }
+  disposeAll(state.moments);
+  const trained = { config: model.config, parameters: state.parameters };
+  yield { type: "end", model: trained, ...(name === "none" ? {} : { quantization: { quantizer: name, groupSize } }) };
+}
+
+/** The trainer's settings for the soft and for the hard phase. */
+function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOptions) {
+  const { steps, groupSize = 128, learningRate = 1e-3, temperatureScales } = options;
+  const names = quantizedNames(model.config);
+  const scaleOf = (name: string) => temperatureScales ? temperatureScaleOf(temperatureScales, name) : 1;
+  const meanScale = names.reduce((sum, name) => sum + scaleOf(name), 0) / names.length;
+  const rate = (step: number) => learningRate * learningRateMultiplier(step, { ...options.schedule, totalSteps: steps });
+  const anneal = annealing({ ...options.annealing, totalSteps: steps });
+  // scales are inputs, so that weights of one shape share one kernel
+  const constants = quantizer.anneals ? Object.fromEntries(names.map((name) => [name, tensor(scaleOf(name))])) : {};
+  return (hard: boolean, data: Iterator<Batch>): Pick<TrainerOptions, "loss" | "inputs" | "constants" | "optimizer"> => {
+    let done = hard ? steps - (options.annealing?.hardSteps ?? 0) : 0;
+    return {
+      constants: hard ? {} : constants,
+      optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) },
+      loss: quantizer.name === "none"
+        ? (parameters, { batch }) => languageModelLoss(model.config, parameters, batch)
+        : quantizedLoss(model, quantizer, { groupSize, hard }),
+      inputs() {
+        const next = data.next();
+        if (next.done) throw new RangeError(`Cannot train for ${steps} steps: the data ended after ${done}`);
+        const { temperature, pressure } = anneal.at(done);
+        const step = done++;
+        const controls = quantizer.anneals ? { pressure, temperature, meanTemperature: temperature * meanScale } : undefined;
+        return {
+          batch: tokenTensors(next.value),
+          items: next.value.inputs.length,
+          learningRate: rate(step),
+          ...(controls ? { controls } : {}),
+        };
+      },
+    };
+  };
+}
+
+function quantizedLoss(model: LlamaModel, quantizer: Quantizer, { groupSize, hard }: { groupSize: number; hard: boolean }): Loss {
+  return (parameters, { batch, controls, constants }) => {
+    const temperatureOf = (name: string): Tensor => controls.temperature.mul(constants[name]);
+    const project = quantizedProject(
+      parameters,
+      quantizer,
+      (name) =>
+        hard || !quantizer.anneals
+          ? { groupSize, hard: true }
+          : { groupSize, temperature: temperatureOf(name), pressure: controls.pressure },
+    );
+    return languageModelLoss(model.config, parameters, batch, project);
+  };
+}
+
+function stepEvent(result: StepResult, quantizer: Quantizer): TrainEvent {
+  const { step, lossNats, gradientNorm, learningRate, controls, items, seconds } = result;
+  const state = quantizer.anneals ? { pressure: controls.pressure, temperature: controls.meanTemperature } : {};
+  return { type: "step", step, lossNats, gradientNorm, learningRate, ...state, tokensPerSecond: items / seconds };
+}

@@ -1,0 +1,105 @@
+/**
+ * Pressure and temperature over the steps of training.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import { initialTemperature as optimalInitialTemperature } from "./temperature.ts";
+
+/** Shapes of the temperature's way from its start to its end. */
+export const annealingStyles = ["cosine", "linear"] as const;
+
+/** Settings of an annealing schedule. */
+export interface AnnealingOptions {
+  /** Steps of training, the hard ones included. */
+  readonly totalSteps: number;
+  /** Steps at the end that run hard: temperature zero, full pressure. 0 by default; the soft schedule takes the steps before them. */
+  readonly hardSteps?: number;
+  /** Share of the soft steps in which pressure rises from 0 to 1; 0.2 by default. */
+  readonly compressRatio?: number;
+  /** Share of the soft steps, the last ones, in which temperature falls; 0.8 by default. */
+  readonly annealRatio?: number;
+  /** Temperature of the first step; by default the one with the least expected error on Gaussian weights. */
+  readonly initialTemperature?: number;
+  /** Temperature that the soft schedule ends at; 0 by default. */
+  readonly endTemperature?: number;
+  /** "cosine" (the default) or "linear". */
+  readonly style?: typeof annealingStyles[number];
+}
+
+/** State of the annealing at one step: what a quantizer is given. */
+export interface AnnealingState {
+  readonly temperature: number;
+  /** 0 to 1. */
+  readonly pressure: number;
+  /** Whether the temperature has reached zero, where weights are rounded. */
+  readonly hard: boolean;
+}
+
+/** A schedule: a pure function of the step. */
+export interface Annealing {
+  /**
+   * State at a step counted from 0. `scale` multiplies the temperature throughout: the guidance that a tensor's curvature gives.
+   */
+  at(step: number, options?: { readonly scale?: number }): AnnealingState;
+}
+
+/**
+ * Annealing schedule. With progress r = step / soft steps, pressure rises as r / compressRatio up to 1, and the temperature keeps its
+ * initial value while r <= 1 - annealRatio, then falls to the end temperature along a line or half a cosine.
+ *
+ * The published code applies a tensor's scale to its linear and cosine schedules only before the fall begins, where the temperature then
+ * jumps, and has a third style, `hessian`, which is a cosine that keeps the scale. Here every style keeps it.
+ *
+ * @throws RangeError for a setting outside of its range
+ *
+ * @example
+ * ```ts
+ * import { annealing } from "./src/quant/annealing.ts";
+ * const schedule = annealing({ totalSteps: 2000, hardSteps: 100 });
+ * console.log(schedule.at(0), schedule.at(1000, { scale: 0.78 }), schedule.at(1999).hard); // …, …, true
+ * ```
+ */
+export function annealing(options: AnnealingOptions): Annealing {
+  const {
+    totalSteps,
+    hardSteps = 0,
+    compressRatio = 0.2,
+    annealRatio = 0.8,
+    initialTemperature = optimalInitialTemperature,
+    endTemperature = 0,
+    style = "cosine",
+  } = options;
+  checkRange({ compressRatio, annealRatio }, { maximum: 1 });
+  checkRange({ initialTemperature, endTemperature }, { maximum: Infinity });
+  checkRange({ hardSteps }, { maximum: totalSteps });
+  if (!annealingStyles.includes(style)) {
+    throw atCaller(new RangeError(`Cannot anneal in the style "${style}": wanted one of ${annealingStyles.join(", ")}`));
+  }
+  const softSteps = totalSteps - hardSteps;
+  return {
+    at(step, { scale = 1 } = {}) {
+      if (hardSteps > 0 && step >= softSteps) return { temperature: 0, pressure: 1, hard: true };
+      const progress = Math.min(step / softSteps, 1);
+      const share = remaining(progress, { annealRatio, style });
+      const temperature = scale * (endTemperature + (initialTemperature - endTemperature) * share);
+      return { temperature, pressure: compressRatio === 0 ? 1 : Math.min(progress / compressRatio, 1), hard: temperature === 0 };
+    },
+  };
+}
+
+/** Share of the way that the temperature has still to fall, 1 to 0. */
+function remaining(progress: number, { annealRatio, style }: Required<Pick<AnnealingOptions, "annealRatio" | "style">>): number {
+  const start = 1 - annealRatio;
+  if (progress <= start) return 1;
+  return style === "linear" ? (1 - progress) / annealRatio : (1 + Math.cos(Math.PI * (progress - start) / annealRatio)) / 2;
+}
+
+function checkRange(values: Readonly<Record<string, number>>, { maximum }: { maximum: number }): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (value >= 0 && value <= maximum && Number.isFinite(value)) continue;
+    const wanted = maximum === Infinity ? "a finite number of at least 0" : `0 to ${maximum}`;
+    throw atCaller(new RangeError(`Cannot anneal with ${name} ${value}: wanted ${wanted}`));
+  }
+}

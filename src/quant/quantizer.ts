@@ -1,0 +1,66 @@
+/**
+ * What a quantizer is, and the list of those there are. A new one is a file that exports a {@linkcode Quantizer}, and a line in
+ * {@linkcode quantizers}.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import type { Tensor } from "../tensor.ts";
+import type { Codes } from "./groups.ts";
+import { hestiaQuantizer } from "./hestia.ts";
+import { ternaryQuantizer } from "./ternary.ts";
+
+/** State of one weight's quantization at one step. A quantizer uses what it knows. */
+export interface QuantizerState {
+  /** 0: the whole tensor is one group; -1: each output channel; n > 0: blocks of n along the last axis. */
+  readonly groupSize: number;
+  /** Of this weight at this step, for quantizers that anneal: a number or a float32 scalar tensor. */
+  readonly temperature?: number | Tensor;
+  /** Share of the quantized weight in the result, 0 to 1, for quantizers that anneal. */
+  readonly pressure?: number | Tensor;
+  /** The final phase: weights are rounded, and gradients pass straight through. */
+  readonly hard?: boolean;
+  /** Learned parameters of this weight's quantizer, by the names that `parameters` gave them. */
+  readonly parameters?: Readonly<Record<string, Tensor>>;
+}
+
+/** A way to quantize weights during training. Pure functions of tensors. */
+export interface Quantizer {
+  /** Lower-case name, as in commands and configurations. */
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  /** Whether temperature and pressure mean something to it, so that a schedule and calibration are needed. */
+  readonly anneals: boolean;
+  /** The weight that the model computes with: float32, of the weight's shape, differentiable. */
+  quantize(weight: Tensor, state: QuantizerState): Tensor;
+  /** What is packed in the end: integers and scales. Absent where weights stay floating-point. */
+  codes?(weight: Tensor, state: Pick<QuantizerState, "groupSize" | "parameters">): Codes;
+  /** Initial values of parameters that are learned together with the weight, by name. Absent where there are none. */
+  parameters?(weight: Tensor, state: Pick<QuantizerState, "groupSize">): Record<string, Tensor>;
+}
+
+/** Full precision: the weight itself. */
+const none: Quantizer = {
+  name: "none",
+  summary: "Full precision",
+  anneals: false,
+  quantize: (weight) => weight,
+};
+
+/** Every quantizer by name. */
+export const quantizers = {
+  none,
+  ternary: ternaryQuantizer,
+  hestia: hestiaQuantizer,
+} as const satisfies Record<string, Quantizer>;
+
+/** Name of a quantizer. */
+export type QuantizerName = keyof typeof quantizers;
+
+/** The quantizer of a name. Throws a RangeError that lists the names there are. */
+export function quantizerNamed(name: string): Quantizer {
+  if (Object.hasOwn(quantizers, name)) return quantizers[name as QuantizerName];
+  throw atCaller(new RangeError(`Cannot quantize by "${name}": wanted one of ${Object.keys(quantizers).join(", ")}`));
+}

@@ -1,0 +1,61 @@
+import { realize, tensor, useBackend, zeros } from "../../mod.ts";
+import { deepEqual, equal, match, ok, rejects } from "../assert.ts";
+
+Deno.test("the reference backend computes in float64, a GPU in float32", async () => {
+  await useBackend("reference");
+  const wanted = await tensor([0.1]).add(0.2).data();
+  ok(wanted instanceof Float64Array);
+  equal(wanted[0], 0.1 + 0.2);
+  await useBackend("webgpu");
+  const actual = await tensor([0.1]).add(0.2).data();
+  ok(actual instanceof Float32Array);
+  equal(actual[0], Math.fround(Math.fround(0.1) + Math.fround(0.2)));
+});
+
+Deno.test("each backend says what it is", async () => {
+  const reference = await useBackend("reference");
+  deepEqual([reference.name, reference.description], ["reference", "float64 on the host, one thread"]);
+  const webgpu = await useBackend("webgpu");
+  equal(webgpu.name, "webgpu");
+  match(webgpu.description, /\w/);
+});
+
+Deno.test("a fresh device holds nothing", async () => {
+  await useBackend("reference");
+  const { statistics } = await useBackend("webgpu");
+  ok(Object.values(statistics).every((count) => count === 0));
+});
+
+for (const name of ["webgpu", "reference"] as const) {
+  Deno.test(`data read are a copy of their own (${name})`, async () => {
+    await useBackend(name);
+    const x = tensor([1, 2]);
+    (await x.data()).fill(9);
+    deepEqual([...await x.data()], [1, 2]);
+    const mine = Float32Array.of(1, 2);
+    const copied = tensor(mine);
+    mine.fill(9);
+    deepEqual([...await copied.data()], [1, 2]);
+  });
+
+  Deno.test(`empty tensors are computed and read (${name})`, async () => {
+    await useBackend(name);
+    const nothing = zeros([0, 3]);
+    const [data, sum, half] = await Promise.all([
+      nothing.exp().data(),
+      nothing.sum({ axes: 0 }).data(),
+      nothing.cast("float16").data(),
+    ]);
+    deepEqual([data.length, [...sum], half.length], [0, [0, 0, 0], 0]);
+  });
+}
+
+Deno.test("a tensor larger than one binding is refused with both lengths, and the device stays of use", async () => {
+  await useBackend("webgpu");
+  const count = 2 ** 33;
+  await rejects(
+    async () => await realize([zeros([count]).add(1)])[0].data(),
+    /Cannot run on this adapter: a tensor takes 34359738368 bytes, and one binding holds at most \d+/,
+  );
+  deepEqual([...await tensor([1]).add(1).data()], [2]);
+});

@@ -1,0 +1,41 @@
+/**
+ * Commands as a shell runs them.
+ *
+ * @module
+ */
+
+import { type LanguageModel, saveCheckpoint } from "../../src/llama/checkpoint.ts";
+
+/** What a command leaves behind. */
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `src/cli/NAME.ts` and waits for its end. Lines in which a driver complains about the environment are left out. */
+export async function runCommand(name: string, args: readonly string[]): Promise<Finished> {
+  const path = new URL(`../../src/cli/${name}.ts`, import.meta.url).pathname;
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", path, ...args],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr).replace(/^.*XDG_RUNTIME_DIR.*\n/gm, "") };
+}
+
+/** The object that a command prints last when `--json` was typed. */
+export function lastJson({ stdout }: Finished): Record<string, unknown> {
+  return JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+}
+
+/** Calls `work` with a folder that holds the checkpoint of a model in `model`; it is removed afterwards. */
+export async function withModelFolder(model: LanguageModel, work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await saveCheckpoint(`${folder}/model`, model, model);
+    await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,131 @@
+import { writeSafetensors } from "../../src/io/safetensors.ts";
+import { readSafetensorsFile } from "../../src/io/safetensors_file.ts";
+import { type LanguageModel, loadCheckpoint, saveCheckpoint } from "../../src/llama/checkpoint.ts";
+import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { deepEqual, equal, ok, rejects } from "../assert.ts";
+import { tinyModel } from "../support/models.ts";
+
+const model = tinyModel({ layers: 1 });
+
+/** Runs `work` in a folder that is removed afterwards, and that holds a checkpoint. */
+async function inCheckpoint(work: (folder: string) => Promise<void>, saved: LanguageModel = model): Promise<void> {
+  const root = await Deno.makeTempDir();
+  try {
+    await saveCheckpoint(`${root}/model`, saved, saved);
+    await work(`${root}/model`);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+async function values({ parameters }: LanguageModel): Promise<Record<string, Float32Array>> {
+  const data = await Promise.all(Object.values(parameters).map((each) => each.data()));
+  return Object.fromEntries(Object.keys(parameters).map((name, index) => [name, Float32Array.from(data[index])]));
+}
+
+async function editConfig(folder: string, change: Record<string, unknown>): Promise<void> {
+  const json = JSON.parse(await Deno.readTextFile(`${folder}/config.json`));
+  await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify({ ...json, ...change }));
+}
+
+/** Rewrites the stored tensors. */
+async function editTensors(folder: string, change: (tensors: Parameters<typeof writeSafetensors>[0]) => void): Promise<void> {
+  const tensors = Object.fromEntries((await readSafetensorsFile(`${folder}/model.safetensors`)).tensors);
+  change(tensors);
+  await Deno.writeFile(`${folder}/model.safetensors`, writeSafetensors(tensors));
+}
+
+Deno.test("a checkpoint comes back to the bit, with its tokenizer and the way it was quantized", async () => {
+  const saved = { ...model, beginToken: 1, endTokens: [2, 3], quantization: { quantizer: "hestia", groupSize: 64 } };
+  await inCheckpoint(async (folder) => {
+    const { parameters: _, ...rest } = saved;
+    const loaded = await loadCheckpoint(folder);
+    const { parameters: __, ...loadedRest } = loaded;
+    deepEqual(loadedRest, rest);
+    equal(loaded.tokenizer, byteTokenizer);
+    deepEqual(await values(loaded), await values(saved));
+    const files = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    deepEqual(files, ["config.json", "model.safetensors", "tokenizer.json"]);
+  }, saved);
+});
+
+Deno.test("a checkpoint in full precision has no field of ours, and a head where it is not tied", async () => {
+  const own = tinyModel({ layers: 1, tieEmbeddings: false, ropeScaling: undefined });
+  await inCheckpoint(async (folder) => {
+    const json = JSON.parse(await Deno.readTextFile(`${folder}/config.json`));
+    ok(!("hestia" in json));
+    equal(json.tie_word_embeddings, false);
+    const loaded = await loadCheckpoint(folder);
+    equal(loaded.quantization, undefined);
+    deepEqual(await values(loaded), await values(own));
+  }, own);
+});
+
+Deno.test("half-precision tensors, and shards, are read", async () => {
+  await inCheckpoint(async (folder) => {
+    const { tensors } = await readSafetensorsFile(`${folder}/model.safetensors`);
+    const wanted = await values(model);
+    const names = [...tensors.keys()];
+    const shards: [string, "F16" | "BF16", string[]][] = [["a.safetensors", "F16", names.slice(0, 4)], ["b.safetensors", "BF16", names.slice(4)]];
+    for (const [file, dtype, part] of shards) {
+      const entries = part.map((name) => [name, { dtype, shape: tensors.get(name)!.shape, data: wanted[name] }] as const);
+      await Deno.writeFile(`${folder}/${file}`, writeSafetensors(Object.fromEntries(entries)));
+    }
+    const map = Object.fromEntries(shards.flatMap(([file, , part]) => part.map((name) => [name, file])));
+    await Deno.writeTextFile(`${folder}/model.safetensors.index.json`, JSON.stringify({ weight_map: map }));
+    await Deno.remove(`${folder}/model.safetensors`);
+    const loaded = await values(await loadCheckpoint(folder));
+    for (const [, dtype, part] of shards) {
+      const relative = dtype === "F16" ? 2 ** -11 : 2 ** -8;
+      for (const name of part) ok(loaded[name].every((value, i) => Math.abs(value - wanted[name][i]) <= relative * Math.abs(value) + 1e-7));
+    }
+  });
+});
+
+const q = "model.layers.0.self_attn.q_proj.weight";
+const faults: Record<string, [(folder: string) => Promise<void>, RegExp]> = {
+  "a missing tensor": [
+    (folder) => editTensors(folder, (tensors) => delete tensors[q]),
+    /wanted a float tensor "model\.layers\.0\.self_attn\.q_proj\.weight" of \[64,64\], there is none/,
+  ],
+  "a tensor of another shape": [
+    (folder) => editTensors(folder, (tensors) => tensors[q] = { dtype: "F32", shape: [2, 3], data: new Float32Array(6) }),
+    /q_proj\.weight" of \[64,64\], got \[2,3\]/,
+  ],
+  "a tensor of integers": [
+    (folder) => editTensors(folder, (tensors) => tensors[q] = { dtype: "I8", shape: [64, 64], data: new Int8Array(4096) }),
+    /q_proj\.weight" of \[64,64\], got I8/,
+  ],
+  "a tensor too many": [
+    (folder) => editTensors(folder, (tensors) => tensors["model.extra"] = { dtype: "F32", shape: [1], data: [1] }),
+    /tensor "model\.extra" is not one of the 11 of a Llama model of 1 layers/,
+  ],
+  "another architecture": [(folder) => editConfig(folder, { model_type: "gpt2" }), /model_type must be "llama", got "gpt2"/],
+  "a missing field": [(folder) => editConfig(folder, { hidden_size: undefined }), /hidden_size must be a positive number, got undefined/],
+  "a damaged quantization": [
+    (folder) => editConfig(folder, { hestia: { quantizer: 3 } }),
+    /the field hestia of its config\.json must be .* got \{"quantizer":3\}/,
+  ],
+  "a tokenizer that is too large": [(folder) => editConfig(folder, { vocab_size: 100 }), /its tokenizer has 256 ids, its config a vocab_size of 100/],
+  "no config": [(folder) => Deno.remove(`${folder}/config.json`), /Cannot read ".*config\.json": no such file or folder/],
+  "no tokenizer": [(folder) => Deno.remove(`${folder}/tokenizer.json`), /Cannot read ".*tokenizer\.json": no such file or folder/],
+  "no weights": [(folder) => Deno.remove(`${folder}/model.safetensors`), /wanted model\.safetensors or model\.safetensors\.index\.json/],
+};
+
+for (const [what, [damage, message]] of Object.entries(faults)) {
+  Deno.test(`a checkpoint with ${what} is refused in one line`, () =>
+    inCheckpoint(async (folder) => {
+      await damage(folder);
+      await rejects(loadCheckpoint(folder), message);
+    }));
+}
+
+Deno.test("a head that is tied and stored nevertheless is passed over", () =>
+  inCheckpoint(async (folder) => {
+    await editTensors(folder, (tensors) => tensors["lm_head.weight"] = { dtype: "F32", shape: [256, 64], data: new Float32Array(16384) });
+    deepEqual(await values(await loadCheckpoint(folder)), await values(model));
+  }));
+
+Deno.test("a folder that cannot be written is named", async () => {
+  await rejects(saveCheckpoint("/dev/null/model", model, model), /Cannot make the folder "\/dev\/null\/model"/);
+});

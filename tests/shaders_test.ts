@@ -1,0 +1,56 @@
+import { shaderModule } from "../shaders/generate.ts";
+import { lower } from "../src/compile/lower.ts";
+import { flattenGraph } from "../src/compile/flatten.ts";
+import { shaders } from "../src/kernels/shaders.ts";
+import { matmulKernels } from "../src/kernels/matmul.ts";
+import { scatterAddBinding } from "../src/kernels/scatter_add.ts";
+import { tensor } from "../mod.ts";
+import { deepEqual, equal, match, ok } from "./assert.ts";
+
+const stored = Object.entries(shaders);
+
+Deno.test("src/kernels/shaders.ts is what shaders/*.wgsl say (run `deno task shaders`)", async () => {
+  equal(await Deno.readTextFile(new URL("../src/kernels/shaders.ts", import.meta.url)), await shaderModule());
+});
+
+Deno.test("every shader begins with a comment that says what it computes", () => {
+  for (const [name, text] of stored) match(text, /^\/\/ .{30,}\n/, name);
+});
+
+Deno.test("every shader has one entry point, named main", () => {
+  for (const [name, text] of stored) {
+    deepEqual(text.match(/@compute[^{]*?fn \w+/g)?.map((entry) => entry.split(" ").at(-1)), ["main"], name);
+  }
+});
+
+Deno.test("every shader compiles as stored", async () => {
+  const adapter = await navigator.gpu?.requestAdapter();
+  ok(adapter, "wanted a WebGPU adapter");
+  const device = await adapter.requestDevice();
+  for (const [name, code] of stored) {
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ code });
+    device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+    const { messages } = await module.getCompilationInfo();
+    deepEqual(messages.map(({ type, lineNum, message }) => `${name}.wgsl:${lineNum}: ${type}: ${message}`), []);
+    equal((await device.popErrorScope())?.message, undefined, name);
+  }
+  device.destroy();
+});
+
+Deno.test("every shader is used by a kernel", () => {
+  const kernels = [...matmulKernels, ...scatterAddBinding.kernels].map(({ source }) => source);
+  const generated = generatedShaders();
+  for (const [name, text] of stored) {
+    const [heading] = text.split("\n");
+    ok(kernels.includes(text) || generated.some((shader) => shader.includes(heading)), `${name}.wgsl is used by no kernel`);
+  }
+});
+
+/** What the compiler makes of the templates. */
+function generatedShaders(): string[] {
+  const x = tensor([1, 2, 3]);
+  const { graph } = flattenGraph([x.exp(), x.sum()].map(({ node }) => node), [], new Set());
+  const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxWorkgroups: 65_535 };
+  return lower(graph, { limits, float16: false }).dispatches.map(({ shader }) => shader);
+}

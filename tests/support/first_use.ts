@@ -1,0 +1,34 @@
+/**
+ * A worker that uses the library before any device is open, and tells what came of it.
+ *
+ * @module
+ */
+
+import { realize, tensor, useBackend, zeros } from "../../mod.ts";
+
+const message = (promise: Promise<unknown>) => promise.then(() => "no error", (error: Error) => error.message);
+
+async function report(): Promise<unknown> {
+  const x = tensor([1, 2]);
+  const [y] = realize([x.add(1)]);
+  const [z] = realize([y.mul(2)]);
+  const [failed, fine] = [zeros([70_000]).scatterAdd(zeros([70_000], "uint32"), 2), tensor([1, 2])];
+  realize([failed]);
+  realize([fine]);
+  x.dispose();
+  const reads = { disposed: message(x.data()), tooLarge: message(failed.data()) };
+  const opening = useBackend();
+  return {
+    chained: [...await z.data()],
+    disposedAfterUse: [...await y.data()],
+    disposed: await reads.disposed,
+    tooLarge: await reads.tooLarge,
+    besideFailure: [...await fine.data()],
+    name: (await opening).name,
+  };
+}
+
+self.addEventListener("message", async () => {
+  const scope = self as unknown as { postMessage(value: unknown): void };
+  scope.postMessage(await report().catch((error: Error) => error.stack));
+});
