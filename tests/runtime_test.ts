@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { backendInfo, compile, gradients, realize, type Tensor, tensor, useBackend, zeros } from "../mod.ts";
 import { deepEqual, equal, match, ok, rejects, throws } from "./assert.ts";
 import { noise } from "./support/numbers.ts";
@@ -127,6 +129,23 @@ Deno.test("a disposed tensor's memory is used again, by `using` too", async () =
   deepEqual([statistics.buffersCreated, statistics.bytesHeld], [buffersCreated, bytesHeld]);
 });
 
+Deno.test("collected tensors give their memory back", async () => {
+  const { statistics } = await useBackend("webgpu");
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const fill = () => {
+    for (let i = 0; i < 50; i++) realize([filled([1021]).add(i)]);
+  };
+  fill();
+  const { bytesHeld } = statistics;
+  for (let round = 0; round < 5; round++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 20)); // finalizers run between turns of the event loop
+    fill();
+  }
+  ok(statistics.bytesHeld < 1.5 * bytesHeld, `${statistics.bytesHeld} bytes held, ${bytesHeld} after the first round`);
+});
+
 Deno.test("disposing twice is disposing once", async () => {
   await useBackend("webgpu");
   const x = filled([1013]);
@@ -146,6 +165,15 @@ Deno.test("reads asked for together share one submission and one wait", async ()
   deepEqual([a.length, typeof b, c.length], [11, "number", 11]);
   equal(statistics.readbacks - before.readbacks, 1);
   equal(statistics.submissions - before.submissions, 2);
+});
+
+Deno.test("a read that fails does not fail the others", async () => {
+  await useBackend("webgpu");
+  const gone = filled([4]);
+  await gone.data();
+  gone.dispose();
+  const reads = await Promise.allSettled([filled([3]).mul(0).data(), gone.data(), gone.add(1).data(), filled([2]).sum().item()]);
+  deepEqual(reads.map(({ status }) => status), ["fulfilled", "rejected", "rejected", "fulfilled"]);
 });
 
 Deno.test("a realized tensor is not computed again, and still differentiates", async () => {

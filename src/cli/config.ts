@@ -5,17 +5,14 @@
  */
 
 import * as v from "valibot";
+import { scheduleStyles } from "../optim/schedule.ts";
+import { annealingStyles } from "../quant/annealing.ts";
+import { type QuantizerName, quantizers } from "../quant/quantizer.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { readText } from "./files.ts";
 
 /** Quantizers that `quantize.quantizer` may name. */
-export const quantizers = ["hestia", "ternary"] as const;
-
-/** Shapes of a learning rate over the steps of a phase. */
-export const scheduleStyles = ["wsd", "cosine", "linear", "constant"] as const;
-
-/** Shapes of the temperature's way to its end. */
-export const annealStyles = ["cosine", "linear"] as const;
+const quantizerNames = Object.keys(quantizers).filter((name) => name !== "none") as Exclude<QuantizerName, "none">[];
 
 /** Weights in one block of the packed format, which shares one scale: groups must be whole blocks. */
 const PACKED_BLOCK = 64;
@@ -128,14 +125,14 @@ const runSchema = section({
   quantize: v.optional(
     section({
       ...phase({ steps: 400, learningRate: 1e-3, warmupSteps: 20 }),
-      quantizer: v.optional(oneOf(quantizers), "hestia"),
+      quantizer: v.optional(oneOf(quantizerNames), "hestia"),
       /** Weights that share a scale. */
       groupSize: v.optional(groupSize(), 128),
       /** Share of the steps over which the pressure rises to 1. */
       compressRatio: v.optional(between(0, 1), 0.2),
       /** Share of the steps, the last ones, over which the temperature falls. */
       annealRatio: v.optional(between(0, 1), 0.8),
-      annealStyle: v.optional(oneOf(annealStyles), "cosine"),
+      annealStyle: v.optional(oneOf(annealingStyles), "cosine"),
       /** Temperature where the annealing ends, before the hard steps. */
       endTemperature: v.optional(notNegative(), 0),
       /** Last steps, at temperature zero. */

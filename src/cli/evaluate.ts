@@ -19,7 +19,13 @@ const command = {
   options: {
     model: modelOption,
     data: { type: "string", value: "FILE", default: PACKAGED_CORPUS, description: 'Text file, or "moby-dick"' },
-    heldOut: { type: "number", minimum: 0.001, maximum: 1, default: 0.1, description: "Share of the text, its end, to evaluate on" },
+    heldOut: {
+      type: "number",
+      minimum: 0.001,
+      maximum: 1,
+      default: 0.1,
+      description: "Share of the text, its end, to evaluate on",
+    },
     batchSize: { type: "integer", minimum: 1, default: 8, description: "Windows at a time" },
     sequenceLength: { type: "integer", minimum: 1, default: 128, description: "Tokens of a window, the longest context" },
     maxBatches: { type: "integer", minimum: 1, description: "Evaluate this many batches only" },
@@ -30,7 +36,9 @@ if (import.meta.main) {
   await main(command, async ({ model: path, data, heldOut: share, ...options }, { signal, print }) => {
     const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name));
     const { heldOut } = splitTokens(model.tokenizer.encode(await loadCorpus(data)), share);
-    if (heldOut.length < 2) throw new UsageError(`the text ${data} is too short: ${heldOut.length} tokens are held out, wanted 2 or more`);
+    if (heldOut.length < 2) {
+      throw new UsageError(`the text ${data} is too short: ${heldOut.length} tokens are held out, wanted 2 or more`);
+    }
     const { lossNats, perplexity, tokens } = await refusing(() => heldOutLoss(model, heldOut, { ...options, signal }));
     print(table(["model", "loss (nats)", "perplexity", "tokens", "bytes", "bits per weight"], [
       [description, lossNats.toFixed(4), perplexity.toFixed(3), tokens, formatBytes(bytes), bitsPerWeight.toFixed(2)],

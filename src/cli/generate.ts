@@ -8,6 +8,7 @@ import { type GenerateOptions, generateTokens, promptTokens } from "../llama/gen
 import type { Command } from "./args.ts";
 import { main } from "./main.ts";
 import { modelOption, openModel, refusing, required } from "./models.ts";
+import { formatSeconds } from "./table.ts";
 
 const command = {
   name: "generate",
@@ -18,7 +19,12 @@ const command = {
     maxTokens: { type: "integer", minimum: 1, default: 200, description: "Tokens to write at most" },
     temperature: { type: "number", minimum: 0, default: 0.8, description: "0 takes the likeliest token each time" },
     topK: { type: "integer", minimum: 1, description: "Draw among the likeliest tokens, this many" },
-    topP: { type: "number", minimum: 1e-6, maximum: 1, description: "Draw among the likeliest that together have this probability" },
+    topP: {
+      type: "number",
+      minimum: 1e-6,
+      maximum: 1,
+      description: "Draw among the likeliest that together have this probability",
+    },
     seed: { type: "integer", minimum: 0, maximum: 0xffffffff, default: 0, description: "The same seed gives the same text" },
   },
 } as const satisfies Command;
@@ -30,21 +36,21 @@ if (import.meta.main) {
     const decoder = model.tokenizer.stream();
     const settings: GenerateOptions = { ...options, stopTokens: model.endTokens };
     const start = performance.now();
-    let [text, tokens] = ["", 0];
-    write(prompt);
+    let [text, tokens, firstAt] = ["", 0, start];
     await refusing(async () => {
       for await (const id of generateTokens(model, promptTokens(model, prompt), settings)) {
+        if (tokens++ === 0) firstAt = (write(prompt), performance.now()); // shaders are compiled by now
         const piece = decoder.push(id);
-        text += piece;
-        tokens++;
         write(piece);
+        text += piece;
         if (signal.aborted) break;
       }
     });
     const rest = decoder.end();
     write(rest + "\n");
-    const tokensPerSecond = tokens / (performance.now() - start) * 1000;
-    print(`${tokens} tokens, ${tokensPerSecond.toFixed(1)} tokens/s`);
-    return { summary: { prompt, text: text + rest, tokens, tokensPerSecond, seed: options.seed } };
+    const secondsToFirst = (firstAt - start) / 1000;
+    const tokensPerSecond = Math.max(0, tokens - 1) / (performance.now() - firstAt) * 1000;
+    print(`${tokens} tokens: the first after ${formatSeconds(secondsToFirst)}, then ${tokensPerSecond.toFixed(1)} tokens/s`);
+    return { summary: { prompt, text: text + rest, tokens, secondsToFirst, tokensPerSecond, seed: options.seed } };
   });
 }

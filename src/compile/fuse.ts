@@ -10,6 +10,8 @@ import { mergeGroups } from "./merge.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
 import { windowOf } from "./strided.ts";
 
+/** Longest path of nodes computed in place: longer expressions are cut, as drivers take long to compile them. */
+const maxDepth = 256;
 /** Highest price (in additions) of an expression that is computed again in each kernel that uses it, rather than stored. */
 const maxRepeatedCost = 20;
 /** The same for an expression that a broadcast would repeat within one kernel. */
@@ -70,6 +72,15 @@ function storeShared({ nodes }: Graph, stored: boolean[]): void {
   }
 }
 
+/** Stores results within very long chains. */
+function storeDeep({ nodes }: Graph, stored: boolean[]): void {
+  const depth: number[] = [];
+  nodes.forEach((node, position) => {
+    depth[position] = 1 + node.inputs.reduce((deepest, input) => stored[input] ? deepest : Math.max(deepest, depth[input]), 0);
+    if (depth[position] >= maxDepth && node.op.kind === "elementwise") stored[position] = true;
+  });
+}
+
 /** Stores parts of expressions that read more buffers than one shader may bind. */
 function storeWide({ nodes }: Graph, stored: boolean[], maxLoads: number): void {
   const reads: Set<number>[] = [];
@@ -90,14 +101,17 @@ function continuedReduction(
   graph: Graph,
   stored: readonly boolean[],
   root: number,
-  userCount: readonly number[],
+  { userCount, maxBuffers }: { userCount: readonly number[]; maxBuffers: number },
 ): number | undefined {
   const { nodes, outputs } = graph;
   if (nodes[root].op.kind !== "elementwise") return undefined;
   const size = sizeOf(nodes[root].shape);
-  for (const [position, aligned] of readsOf(graph, stored, root)) {
+  const reads = readsOf(graph, stored, root);
+  for (const [position, aligned] of reads) {
     const fits = aligned && nodes[position].op.kind === "reduction" && sizeOf(nodes[position].shape) === size;
-    if (fits && userCount[position] === 1 && !outputs.includes(position)) return position;
+    if (!fits || userCount[position] !== 1 || outputs.includes(position)) continue;
+    const buffers = new Set([...reads.keys(), ...readsOf(graph, stored, position).keys()]); // the output in place of the reduction
+    if (buffers.size <= maxBuffers) return position;
   }
   return undefined;
 }
@@ -111,13 +125,14 @@ function countUsers(graph: Graph, stored: readonly boolean[], roots: readonly nu
 /** Decides what is stored and groups it into kernels. `maxBuffers` is the most that one shader may bind. */
 export function fuse(graph: Graph, { maxBuffers }: { maxBuffers: number }): Fusion {
   const stored = mandatory(graph);
+  storeDeep(graph, stored);
   storeShared(graph, stored);
   storeWide(graph, stored, maxBuffers - 2);
   const roots = graph.nodes.flatMap((node, position) => stored[position] && node.op.kind !== "leaf" ? [position] : []);
   const userCount = countUsers(graph, stored, roots);
   const absorbed = new Map<number, number>();
   for (const root of roots) {
-    const reduction = continuedReduction(graph, stored, root, userCount);
+    const reduction = continuedReduction(graph, stored, root, { userCount, maxBuffers });
     if (reduction !== undefined) absorbed.set(root, reduction);
   }
   for (const reduction of absorbed.values()) stored[reduction] = false;

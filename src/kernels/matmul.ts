@@ -47,7 +47,7 @@ const LANES = 8;
 const FEW_ROWS = 8;
 /** Fewest tiles worth larger tiles: two workgroups, one for each of two cores. */
 const FEW_TILES = 2 * LANES;
-/** Fewest multiplications worth 32 × 32 tiles, which a driver needs seconds to compile. */
+/** Fewest multiplications worth the largest tiles, which a driver needs seconds to compile. */
 const LARGE_WORK = 2 ** 22;
 /** Fewest multiplications worth copying the operands to textures. */
 const COPY_WORK = 2 ** 15;
@@ -133,6 +133,10 @@ function tileCount(call: MatmulCall, rows: number, columns: number): number {
   return batchCount(call) * Math.ceil(call.m / rows) * Math.ceil(call.n / columns);
 }
 
+function multiplications(call: MatmulCall): number {
+  return batchCount(call) * call.m * call.n * call.k;
+}
+
 /** The smallest power of two that holds `size` rows, at most 8. */
 function rowBlock(size: number): number {
   return size > 4 ? 8 : size > 2 ? 4 : size;
@@ -154,8 +158,7 @@ const rowsKernel: Kernel<MatmulCall> = {
 function tileKernel(rows: 16 | 32, columns: 16 | 32): Kernel<MatmulCall> {
   const fills = (call: MatmulCall): boolean =>
     (rows === 16 || call.m > 16) && (columns === 16 || call.n > 16) && tileCount(call, rows, columns) >= FEW_TILES;
-  const repays = (call: MatmulCall): boolean =>
-    rows * columns < 1024 || batchCount(call) * call.m * call.n * call.k >= LARGE_WORK;
+  const repays = (call: MatmulCall): boolean => rows * columns < 1024 || multiplications(call) >= LARGE_WORK;
   return {
     name: `matmul_tile_${rows}x${columns}`,
     source: shaders.matmul_tile,
@@ -189,19 +192,19 @@ function texelsRead(call: MatmulCall): [a: number, b: number] {
 }
 
 /**
- * Tiles of quads that are read from textures. Measured per core on Mesa 22.3's software driver: 14 GFLOP/s where buffers give 2.3,
- * or 4.2 with 32 × 32 tiles that take four times as long to compile; copying both operands is 1 % of 512 × 384 × 128. Uniform
- * buffers are as fast, but hold only 64 KiB.
+ * Tiles of quads that are read from textures. Measured on a core with Mesa 22.3's software driver, which loads from storage buffers
+ * lane by lane: 14 GFLOP/s with 16 × 16 tiles and 15.5 with 16 × 32, where buffers give 2.3, or 4.2 with 32 × 32. A pipeline takes
+ * 0.45 s (16 × 16), 1.2 s (16 × 32) or 2.1 s (32 × 32 from buffers) to compile. Copying both operands is 1 % of a product of
+ * 512 × 384 × 128. Uniform buffers are as fast as textures, but hold 64 KiB.
  */
 function textureKernel(columns: 16 | 32): Kernel<MatmulCall> {
   const tile = tileKernel(16, columns);
+  const leastWork = columns === 16 ? COPY_WORK : LARGE_WORK;
   return {
     ...tile,
     name: `matmul_texture_16x${columns}`,
     source: readingTextures(tile.source),
-    applies: (call) =>
-      tile.applies(call) && batchCount(call) * call.m * call.n * call.k >= COPY_WORK &&
-      Math.max(...texelsRead(call)) <= MAX_TEXELS,
+    applies: (call) => tile.applies(call) && multiplications(call) >= leastWork && Math.max(...texelsRead(call)) <= MAX_TEXELS,
     texels: texelsRead,
   };
 }
@@ -233,6 +236,7 @@ const generalKernel: Kernel<MatmulCall> = {
  */
 export const matmulKernels: readonly Kernel<MatmulCall>[] = [
   rowsKernel,
+  textureKernel(32),
   textureKernel(16),
   tileKernel(32, 32),
   tileKernel(16, 32),

@@ -18,7 +18,9 @@ export type KeyValueCache = {
 export function emptyCache(config: LlamaConfig, { batch = 1, length }: { batch?: number; length: number }): KeyValueCache {
   const shape = [batch, config.keyValueHeads, length, config.headDim];
   const buffers = realize(Array.from({ length: 2 * config.layers }, () => zeros(shape)));
-  return { layers: Array.from({ length: config.layers }, (_, layer) => ({ keys: buffers[2 * layer], values: buffers[2 * layer + 1] })) };
+  return {
+    layers: Array.from({ length: config.layers }, (_, layer) => ({ keys: buffers[2 * layer], values: buffers[2 * layer + 1] })),
+  };
 }
 
 /** The cache with `fresh` (`[batch, heads, tokens, headDim]`) written from `position` on; in place where the cache is donated. */

@@ -9,7 +9,7 @@ import { tensor } from "../create.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
-import { type SafetensorsEntry, safetensorsChunks, tensorValues } from "../io/safetensors.ts";
+import { safetensorsChunks, type SafetensorsEntry, tensorValues } from "../io/safetensors.ts";
 import { type Checkpoint, readCheckpointFolder } from "../io/safetensors_file.ts";
 import type { Tensor } from "../tensor.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
@@ -111,7 +111,8 @@ function checkTensors({ tensors }: Checkpoint, config: LlamaConfig, folder: stri
   const wanted = parameterShapes(config);
   for (const [name, shape] of Object.entries(wanted)) {
     const stored = tensors.get(name);
-    const fail = (got: string) => new RangeError(`Cannot load "${folder}": wanted a float tensor "${name}" of [${shape}], ${got}`);
+    const fail = (got: string) =>
+      new RangeError(`Cannot load "${folder}": wanted a float tensor "${name}" of [${shape}], ${got}`);
     if (!stored) throw fail("there is none");
     if (!sameShape(stored.shape, shape)) throw fail(`got [${stored.shape}]`);
     if (!["F64", "F32", "F16", "BF16"].includes(stored.dtype)) throw fail(`got ${stored.dtype}`);
@@ -119,7 +120,9 @@ function checkTensors({ tensors }: Checkpoint, config: LlamaConfig, folder: stri
   const extra = [...tensors.keys()].find((name) => !Object.hasOwn(wanted, name) && !isRedundant(name, config));
   if (extra !== undefined) {
     const count = Object.keys(wanted).length;
-    throw new RangeError(`Cannot load "${folder}": tensor "${extra}" is not one of the ${count} of a Llama model of ${config.layers} layers`);
+    throw new RangeError(
+      `Cannot load "${folder}": tensor "${extra}" is not one of the ${count} of a Llama model of ${config.layers} layers`,
+    );
   }
 }
 

@@ -106,9 +106,12 @@ async function* run(
   let last = decoder.start(prompt, { draw: written });
   let unread = [last];
   for (let drawn = 1, size = 1; unread.length > 0; size = Math.min(2 * size, maxUnread)) {
-    yield* await readIds(unread, vocabularySize);
+    const read = unread;
+    const ids = await readIds(read, vocabularySize);
     const more = Math.min(size, count - drawn);
-    unread = Array.from({ length: more }, () => last = decoder.next(last, { draw: written + drawn++ }));
+    unread = Array.from({ length: more }, () => last = decoder.next(last, { draw: written + drawn++ })); // runs while the caller looks
+    read.forEach((id) => id.dispose());
+    yield* ids;
   }
 }
 

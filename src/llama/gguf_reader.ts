@@ -83,7 +83,9 @@ function withScaling(config: LlamaConfig, metadata: GgufMetadata, factors: Array
   const wanted = ropeFactors(huggingFaceConfig(scaled) as unknown as LlamaConfigJson)!;
   const agrees = factors.length === wanted.length && wanted.every((value, pair) => Math.abs(value / factors[pair] - 1) < 1e-4);
   if (agrees) return scaled;
-  throw new RangeError(`Cannot read the model: its rope factors are not those of Llama 3 with ${JSON.stringify(scaled.ropeScaling)}`);
+  throw new RangeError(
+    `Cannot read the model: its rope factors are not those of Llama 3 with ${JSON.stringify(scaled.ropeScaling)}`,
+  );
 }
 
 /** A tokenizer as GGUF has it. */
@@ -115,7 +117,9 @@ export function ggufTokenizer(metadata: GgufMetadata): GgufTokenizer {
   const pre = metadata["tokenizer.ggml.pre"]?.value ?? "gpt-2";
   if (metadata["tokenizer.ggml.model"]?.value !== "gpt2" || typeof pre !== "string" || !Object.hasOwn(preTokenizers, pre)) {
     throw new RangeError(
-      `Cannot read the tokenizer: tokenizer.ggml.model is ${metadata["tokenizer.ggml.model"]?.value} with tokenizer.ggml.pre ${pre}, ` +
+      `Cannot read the tokenizer: tokenizer.ggml.model is ${
+        metadata["tokenizer.ggml.model"]?.value
+      } with tokenizer.ggml.pre ${pre}, ` +
         `wanted gpt2 with ${Object.keys(preTokenizers).join(" or ")}`,
     );
   }
@@ -132,7 +136,9 @@ export function ggufTokenizer(metadata: GgufMetadata): GgufTokenizer {
     decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
     model: {
       type: "BPE",
-      vocab: Object.fromEntries(ids.filter((id) => (types[id] ?? tokenType.normal) === tokenType.normal).map((id) => [texts[id], id])),
+      vocab: Object.fromEntries(
+        ids.filter((id) => (types[id] ?? tokenType.normal) === tokenType.normal).map((id) => [texts[id], id]),
+      ),
       merges: strings(metadata, "tokenizer.ggml.merges"),
       ignore_merges: pre === "llama-bpe",
     },

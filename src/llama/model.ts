@@ -59,7 +59,10 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
   const keys = cache ? writeCache(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
   const values = cache ? writeCache(cache.layers[layer].values, newValues, cache.position) : newValues;
   const attended = causalAttention(q, keys, values, { offset: cache?.position ?? 0 }).transpose([0, 2, 1, 3]);
-  const attention = project(`${prefix}.self_attn.o_proj.weight`, attended.reshape([batch, tokens, config.heads * config.headDim]));
+  const attention = project(
+    `${prefix}.self_attn.o_proj.weight`,
+    attended.reshape([batch, tokens, config.heads * config.headDim]),
+  );
   const residual = h.add(attention);
 
   const y = norm("post_attention_layernorm", residual);
@@ -83,7 +86,12 @@ export interface LlamaOptions {
 export function llama(model: LlamaModel, ids: Tensor, options: LlamaOptions = {}): Tensor {
   const { config } = model;
   checkIds(model, ids);
-  const rotary = rotaryTable({ headDim: config.headDim, theta: config.ropeTheta, scaling: config.ropeScaling, length: ids.shape[1] });
+  const rotary = rotaryTable({
+    headDim: config.headDim,
+    theta: config.ropeTheta,
+    scaling: config.ropeScaling,
+    length: ids.shape[1],
+  });
   const context: BlockContext = { ...model, project: options.project ?? plainProject(model.parameters), rotary };
   let h = model.parameters["model.embed_tokens.weight"].gather(ids);
   for (let layer = 0; layer < config.layers; layer++) h = llamaBlock(h, layer, context).output;

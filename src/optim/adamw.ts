@@ -5,7 +5,6 @@
  */
 
 import { atCaller } from "../core/errors.ts";
-import { zeros } from "../create.ts";
 import { constant, type Tensor } from "../tensor.ts";
 
 /** Tensors by parameter name. */
@@ -54,7 +53,7 @@ export interface AdamWResult {
 
 /** Moments before the first step: zeros. */
 export function initialMoments(parameters: NamedTensors): Moments {
-  const fresh = () => mapRecord(parameters, ({ shape }) => zeros(shape));
+  const fresh = () => mapRecord(parameters, ({ shape }) => constant(0, shape));
   return { first: fresh(), second: fresh() };
 }
 

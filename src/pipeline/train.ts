@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Quantization } from "../llama/checkpoint.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { isNorm, quantizedNames } from "../llama/parameters.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
@@ -46,12 +47,6 @@ export interface TrainOptions {
   readonly optimizer?: Omit<AdamWOptions, "learningRate" | "decays">;
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;
-}
-
-/** How a model's weights were trained to be quantized. */
-export interface Quantization {
-  readonly quantizer: QuantizerName;
-  readonly groupSize: number;
 }
 
 /** What `train` tells: each step, and the trained model at the end. */

@@ -27,9 +27,15 @@ Deno.test("deno task evaluate refuses bad input in one line", () =>
     await Deno.writeTextFile(`${folder}/short`, "abc");
     const cases: [string[], RegExp][] = [
       [["--model", folder, "--data", `${folder}/none`], /^error: cannot read the corpus .*none: no such file or folder\n$/],
-      [["--model", folder, "--data", `${folder}/short`], /^error: the text .*short is too short: 0 tokens are held out, wanted 2 or more\n$/],
+      [
+        ["--model", folder, "--data", `${folder}/short`],
+        /^error: the text .*short is too short: 0 tokens are held out, wanted 2 or more\n$/,
+      ],
       [["--model", folder, "--held-out", "2"], /^error: --held-out must be a number from 0\.001 to 1, got "2"\n$/],
-      [["--model", folder, "--data", `${folder}/model/config.json`, "--sequence-length", "999"], /^error: .* its context ends at 256\n$/],
+      [
+        ["--model", folder, "--data", `${folder}/model/config.json`, "--sequence-length", "999"],
+        /^error: .* its context ends at 256\n$/,
+      ],
     ];
     for (const [args, message] of cases) {
       const { code, stderr } = await runCommand("evaluate", args);

@@ -40,8 +40,14 @@ Deno.test("deno task pack refuses bad input in one line", () =>
     const cases: [string[], RegExp][] = [
       [["--model", folder], /^error: --output is missing; see deno task pack --help\n$/],
       [["--model", "/nowhere", "--output", "x"], /^error: cannot open the model \/nowhere: no such file or folder\n$/],
-      [["--model", folder, "--output", "/nowhere/x.gguf"], /^error: cannot write "\/nowhere\/x\.gguf": its folder does not exist\n$/],
-      [["--model", folder, "--output", "x", "--format", "q2_1"], /^error: --format must be one of q2_0, got "q2_1" \(did you mean "q2_0"\?\)\n$/],
+      [
+        ["--model", folder, "--output", "/nowhere/x.gguf"],
+        /^error: cannot write "\/nowhere\/x\.gguf": its folder does not exist\n$/,
+      ],
+      [
+        ["--model", folder, "--output", "x", "--format", "q2_1"],
+        /^error: --format must be one of q2_0, got "q2_1" \(did you mean "q2_0"\?\)\n$/,
+      ],
     ];
     for (const [args, message] of cases) {
       const { code, stderr } = await runCommand("pack", args);

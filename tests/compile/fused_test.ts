@@ -2,7 +2,7 @@ import { applyFused, arange, gradients, hessianVectorProduct, type Tensor, tenso
 import { lower } from "../../src/compile/lower.ts";
 import type { Fused, KernelBinding } from "../../src/core/graph.ts";
 import { sizeOf } from "../../src/core/shape.ts";
-import { deepEqual, equal, rejects } from "../assert.ts";
+import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { agree } from "../support/backends.ts";
 import { flat, smallTarget } from "../support/compiler.ts";
 
@@ -68,6 +68,17 @@ Deno.test("fused and composed derivatives are the same numbers", async () => {
   const x = tensor([0.5, -1, 2]);
   const wanted = await gradients(compose([x]).sum(), [x])[0].data();
   for (const op of [cube, withVjp]) deepEqual(await gradients(applyFused(op, [x]).sum(), [x])[0].data(), wanted);
+});
+
+Deno.test("a chain of five thousand operations is cut into several kernels", async () => {
+  const chain = (x: Tensor) => {
+    let y = x;
+    for (let i = 0; i < 5000; i++) y = i % 2 ? y.mul(0.999) : y.add(x);
+    return y;
+  };
+  const kernels = labels([chain(tensor([1, 2]))]).length;
+  ok(kernels > 1 && kernels < 100, `${kernels} kernels`);
+  await agree(() => ({ chain: chain(tensor([1, 2])) }), { relative: 1e-3 });
 });
 
 Deno.test("a shader that the device rejects is an error where results are read, until the device is opened again", async () => {

@@ -78,6 +78,8 @@ Deno.test("a kernel binds no more buffers than the device allows", () => {
   const graphs = [
     [sum(many(30, 7))],
     [sum(many(6, 5000, 4)).sum({ axes: 1 }).add(sum(many(6, 5000)))],
+    [sum(many(6, 5000, 4)).sum({ axes: 1 }).add(sum(many(5, 5000)))],
+    [sum(many(6, 100_000)).sum().add(sum(many(5)).sum())],
     [sum(many(6, 100_000)).sum().add(sum(many(6)).sum())],
     ((shared) => many(12, 9).map((x) => x.mul(shared)))(filled(9)),
     [sum(many(9, 4, 3).map((x) => x.gather(tensor(new Uint32Array([1, 0])))))],

@@ -1,6 +1,8 @@
 import { deepEqual, equal, ok } from "../assert.ts";
+import { copyToTexture, TextureArena } from "../../src/backend/webgpu/textures.ts";
 import type { Kernel } from "../../src/kernels/kernel.ts";
 import { MATMUL_MAX_K, type MatmulCall, matmulKernels, type MatmulOperand } from "../../src/kernels/matmul.ts";
+import { MAX_TEXELS, TEXTURE_WIDTH } from "../../src/kernels/textures.ts";
 
 const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxWorkgroups: 65_535 };
 const byName = new Map(matmulKernels.map((kernel) => [kernel.name, kernel]));
@@ -99,11 +101,13 @@ const adapter = await navigator.gpu?.requestAdapter();
 
 class Harness {
   readonly #device: GPUDevice;
+  readonly #arena: TextureArena;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   #uncaptured = "";
 
   constructor(device: GPUDevice) {
     this.#device = device;
+    this.#arena = new TextureArena(device, { bytesHeld: 0 });
     device.addEventListener("uncapturederror", (event) => this.#uncaptured += (event as GPUUncapturedErrorEvent).error.message);
   }
 
@@ -118,22 +122,32 @@ class Harness {
   }
 
   #buffer(data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>, usage: number): GPUBuffer {
-    const buffer = this.#device.createBuffer({ size: Math.max(4, data.byteLength), usage: usage | GPUBufferUsage.COPY_DST });
+    const size = Math.max(16, Math.ceil(data.byteLength / 16) * 16); // whole texels
+    const buffer = this.#device.createBuffer({ size, usage: usage | GPUBufferUsage.COPY_DST });
     this.#device.queue.writeBuffer(buffer, 0, data);
     return buffer;
+  }
+
+  #textures(encoder: GPUCommandEncoder, buffers: GPUBuffer[], texels: readonly number[]): GPUTextureView[] {
+    return texels.map((count, binding) => {
+      const texture = this.#arena.get(binding, count);
+      copyToTexture(encoder, buffers[binding], texture, count);
+      return texture.createView();
+    });
   }
 
   async run(kernel: Kernel<MatmulCall>, call: MatmulCall, inputs: Float32Array<ArrayBuffer>[]): Promise<Float32Array> {
     const length = call.batch.reduce((x, y) => x * y) * call.m * call.n;
     const pipeline = this.#pipeline(kernel, call);
     const buffers = [
-      ...inputs.map((data) => this.#buffer(data, GPUBufferUsage.STORAGE)),
+      ...inputs.map((data) => this.#buffer(data, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC)),
       this.#buffer(new Float32Array(length).fill(NaN), GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC),
       this.#buffer(kernel.params(call), GPUBufferUsage.UNIFORM),
       this.#buffer(new Float32Array(length), GPUBufferUsage.MAP_READ),
     ];
-    const entries = buffers.slice(0, 4).map((buffer, binding) => ({ binding, resource: { buffer } }));
     const encoder = this.#device.createCommandEncoder();
+    const textures = this.#textures(encoder, buffers, kernel.texels?.(call) ?? []);
+    const entries = buffers.slice(0, 4).map((buffer, binding) => ({ binding, resource: textures[binding] ?? { buffer } }));
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, this.#device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
@@ -142,7 +156,7 @@ class Harness {
     encoder.copyBufferToBuffer(buffers[2], 0, buffers[4], 0, length * 4);
     this.#device.queue.submit([encoder.finish()]);
     await buffers[4].mapAsync(GPUMapMode.READ);
-    const result = new Float32Array(buffers[4].getMappedRange()).slice();
+    const result = new Float32Array(buffers[4].getMappedRange()).slice(0, length);
     buffers.forEach((buffer) => buffer.destroy());
     equal(this.#uncaptured, "");
     return result;
@@ -186,20 +200,30 @@ const cases: Case[] = [
   {
     says: "tiles, any k where no operand runs along it",
     uses: "matmul_tile_16x16",
-    calls: [1, 7, 511].map((k) => product(20, 36, k, { layout: "TN" })),
+    calls: [1, 7, 45].map((k) => product(20, 36, k, { layout: "TN" })),
   },
   {
     says: "tiles of a batch with offsets, gaps and a shared operand",
     uses: "matmul_tile_16x16",
     calls: inLayouts(20, 16, 8, { batch: [2, 1, 3], sharedB: true, offset: 4, gap: 8 }),
   },
-  { says: "wide tiles", uses: "matmul_tile_16x32", calls: [product(67, 100, 64, { layout: "NN" })] },
+  { says: "textures", uses: "matmul_texture_16x16", calls: inLayouts(67, 100, 64) },
   {
-    says: "wide tiles of attention heads",
-    uses: "matmul_tile_16x32",
+    says: "textures, any k where no operand runs along it",
+    uses: "matmul_texture_16x16",
+    calls: [product(20, 36, 511, { layout: "TN" })],
+  },
+  {
+    says: "textures of attention heads",
+    uses: "matmul_texture_16x16",
     calls: [product(63, 64, 32, { layout: "NT", batch: [2, 2, 1] })],
   },
-  { says: "large tiles", uses: "matmul_tile_32x32", calls: [product(257, 132, 128, { layout: "NT" })] },
+  {
+    says: "textures of a batch with offsets, gaps and a shared operand",
+    uses: "matmul_texture_16x16",
+    calls: inLayouts(20, 16, 64, { batch: [2, 1, 3], sharedB: true, offset: 4, gap: 8 }),
+  },
+  { says: "textures and wide tiles", uses: "matmul_texture_16x32", calls: [product(257, 132, 128, { layout: "NT" })] },
   { says: "few rows", uses: "matmul_rows", calls: [1, 2, 3, 4, 5, 8].map((m) => product(m, 41, 64, { layout: "NT" })) },
   { says: "few rows, B along n", uses: "matmul_rows", calls: [1, 3].map((m) => product(m, 44, 12, { layout: "NN" })) },
   {
@@ -250,6 +274,17 @@ Deno.test("matmul: a repeated row or column has stride 0", { ignore: !harness },
   const call = { ...dense, a: { ...dense.a, row: 0 }, b: { ...dense.b, row: 0 } };
   equal(applicable(call)[0], "matmul_tile_16x16");
   await check(call);
+});
+
+Deno.test("matmul: operands larger than a texture are read from buffers", () => {
+  const line = MAX_TEXELS / 8;
+  const filling = product(32, 256, line * 4);
+  const fitting = { ...filling, k: 2048, a: { ...filling.a, row: line * 4 }, b: { ...filling.b, row: 256 } };
+  const texels = byName.get("matmul_texture_16x16")!.texels!;
+  deepEqual(texels(fitting), [31 * line + 512, 2048 * 64]);
+  equal(applicable(fitting)[0], "matmul_tile_32x32");
+  equal(applicable({ ...fitting, m: 8 * 2, a: { ...fitting.a, row: line * 2 } })[0], "matmul_texture_16x32");
+  ok(MAX_TEXELS % TEXTURE_WIDTH === 0);
 });
 
 Deno.test("matmul: strides of axes of length 1 do not matter", () => {

@@ -66,7 +66,11 @@ Deno.test("half-precision tensors, and shards, are read", async () => {
     const { tensors } = await readSafetensorsFile(`${folder}/model.safetensors`);
     const wanted = await values(model);
     const names = [...tensors.keys()];
-    const shards: [string, "F16" | "BF16", string[]][] = [["a.safetensors", "F16", names.slice(0, 4)], ["b.safetensors", "BF16", names.slice(4)]];
+    const shards: [string, "F16" | "BF16", string[]][] = [["a.safetensors", "F16", names.slice(0, 4)], [
+      "b.safetensors",
+      "BF16",
+      names.slice(4),
+    ]];
     for (const [file, dtype, part] of shards) {
       const entries = part.map((name) => [name, { dtype, shape: tensors.get(name)!.shape, data: wanted[name] }] as const);
       await Deno.writeFile(`${folder}/${file}`, writeSafetensors(Object.fromEntries(entries)));
@@ -77,7 +81,9 @@ Deno.test("half-precision tensors, and shards, are read", async () => {
     const loaded = await values(await loadCheckpoint(folder));
     for (const [, dtype, part] of shards) {
       const relative = dtype === "F16" ? 2 ** -11 : 2 ** -8;
-      for (const name of part) ok(loaded[name].every((value, i) => Math.abs(value - wanted[name][i]) <= relative * Math.abs(value) + 1e-7));
+      for (const name of part) {
+        ok(loaded[name].every((value, i) => Math.abs(value - wanted[name][i]) <= relative * Math.abs(value) + 1e-7));
+      }
     }
   });
 });
@@ -101,15 +107,27 @@ const faults: Record<string, [(folder: string) => Promise<void>, RegExp]> = {
     /tensor "model\.extra" is not one of the 11 of a Llama model of 1 layers/,
   ],
   "another architecture": [(folder) => editConfig(folder, { model_type: "gpt2" }), /model_type must be "llama", got "gpt2"/],
-  "a missing field": [(folder) => editConfig(folder, { hidden_size: undefined }), /hidden_size must be a positive number, got undefined/],
+  "a missing field": [
+    (folder) => editConfig(folder, { hidden_size: undefined }),
+    /hidden_size must be a positive number, got undefined/,
+  ],
   "a damaged quantization": [
     (folder) => editConfig(folder, { hestia: { quantizer: 3 } }),
     /the field hestia of its config\.json must be .* got \{"quantizer":3\}/,
   ],
-  "a tokenizer that is too large": [(folder) => editConfig(folder, { vocab_size: 100 }), /its tokenizer has 256 ids, its config a vocab_size of 100/],
+  "a tokenizer that is too large": [
+    (folder) => editConfig(folder, { vocab_size: 100 }),
+    /its tokenizer has 256 ids, its config a vocab_size of 100/,
+  ],
   "no config": [(folder) => Deno.remove(`${folder}/config.json`), /Cannot read ".*config\.json": no such file or folder/],
-  "no tokenizer": [(folder) => Deno.remove(`${folder}/tokenizer.json`), /Cannot read ".*tokenizer\.json": no such file or folder/],
-  "no weights": [(folder) => Deno.remove(`${folder}/model.safetensors`), /wanted model\.safetensors or model\.safetensors\.index\.json/],
+  "no tokenizer": [
+    (folder) => Deno.remove(`${folder}/tokenizer.json`),
+    /Cannot read ".*tokenizer\.json": no such file or folder/,
+  ],
+  "no weights": [
+    (folder) => Deno.remove(`${folder}/model.safetensors`),
+    /wanted model\.safetensors or model\.safetensors\.index\.json/,
+  ],
 };
 
 for (const [what, [damage, message]] of Object.entries(faults)) {
@@ -122,7 +140,8 @@ for (const [what, [damage, message]] of Object.entries(faults)) {
 
 Deno.test("a head that is tied and stored nevertheless is passed over", () =>
   inCheckpoint(async (folder) => {
-    await editTensors(folder, (tensors) => tensors["lm_head.weight"] = { dtype: "F32", shape: [256, 64], data: new Float32Array(16384) });
+    await editTensors(folder, (tensors) =>
+      tensors["lm_head.weight"] = { dtype: "F32", shape: [256, 64], data: new Float32Array(16384) });
     deepEqual(await values(await loadCheckpoint(folder)), await values(model));
   }));
 

@@ -73,7 +73,9 @@ Deno.test("samples follow the distribution, and leave out what topK and topP lea
     return [0, 1, 2, 3].map((id) => ids.filter((each: number) => each === id).length / rows);
   };
   const near = (actual: number[], expected: number[]) =>
-    expected.forEach((share, id) => ok(Math.abs(actual[id] - share) <= (share === 0 ? 0 : 0.03), `${actual}, wanted ${expected}`));
+    expected.forEach((share, id) =>
+      ok(Math.abs(actual[id] - share) <= (share === 0 ? 0 : 0.03), `${actual}, wanted ${expected}`)
+    );
   near(await shares({}), [0.5, 0.3, 0.15, 0.05]);
   near(await shares({ topK: 2 }), [0.625, 0.375, 0, 0]);
   near(await shares({ topP: 0.79 }), [0.625, 0.375, 0, 0]);

@@ -27,6 +27,8 @@ const llama3: TokenizerJson = {
       use_regex: false,
     }],
   },
+  normalizer: null,
+  post_processor: null,
   decoder: { type: "ByteLevel" },
 };
 
@@ -58,7 +60,10 @@ Deno.test("the rope scaling of Llama 3 is found from the factors alone", () => {
   const factors = ropeFactors(huggingFaceConfig(config) as unknown as LlamaConfigJson)!;
   const facts = { vocabularySize: 256, tieEmbeddings: true, ropeFactors: factors };
   deepEqual(ggufLlamaConfig(metadataOf(config), facts), config);
-  throws(() => ggufLlamaConfig(metadataOf(config), { ...facts, ropeFactors: factors.map((factor) => factor + 1) }), /not those of Llama 3/);
+  throws(
+    () => ggufLlamaConfig(metadataOf(config), { ...facts, ropeFactors: factors.map((factor) => factor + 1) }),
+    /not those of Llama 3/,
+  );
 });
 
 Deno.test("other rope scalings are found from keys of our own", () => {

@@ -61,7 +61,10 @@ Deno.test("fresh parameters have the shapes of the names, and depend on the seed
 });
 
 Deno.test("ids that do not fit are refused where the model is called", () => {
-  throws(() => llama(model, tensor([1, 2], { dtype: "uint32" })), /Cannot run the model on uint32\[2\]: wanted token ids \[batch, tokens\]/);
+  throws(
+    () => llama(model, tensor([1, 2], { dtype: "uint32" })),
+    /Cannot run the model on uint32\[2\]: wanted token ids \[batch, tokens\]/,
+  );
   const long = tensor(new Uint32Array(257), { shape: [1, 257] });
   throws(() => llama(model, long), /Cannot run the model on 257 tokens: its context ends at 256/);
 });

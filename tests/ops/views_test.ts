@@ -22,6 +22,16 @@ const chains: Record<string, () => Tensor> = {
   "flip of a slice of a flip": () => matrix(5, 7).flip(0).slice([1, 1], [4, 6]).flip(1),
   "flip of a pad": () => matrix(2, 3).pad([1, 0], [0, 2]).flip(1),
   "pad of a flip of a transpose": () => matrix(2, 3).transpose().flip(0).pad([0, 1], [2, 0]),
+  "aligned transpose": () => matrix(8, 12).transpose(),
+  "aligned slice": () => matrix(8, 12).slice([0, 4], [8, 12]),
+  "slice off by one": () => matrix(8, 12).slice([0, 1], [8, 9]),
+  "aligned pad": () => matrix(4, 8).pad([1, 4], [0, 4]),
+  "pad off by one": () => matrix(4, 8).pad([0, 1], [0, 3]),
+  "aligned flip": () => matrix(4, 8).flip(1),
+  "aligned expand": () => matrix(1, 8).expand([4, 8]),
+  "expand along rows": () => matrix(4, 1).expand([4, 8]),
+  "aligned heads": () => matrix(8, 16).reshape([8, 2, 8]).transpose([1, 0, 2]).reshape([16, 8]),
+  "rotated halves": () => matrix(6, 8).reshape([6, 2, 4]).flip(1).reshape([6, 8]),
   "split into heads": () => matrix(3, 8).reshape([3, 2, 4]).transpose([1, 0, 2]).reshape([2, 12]),
 };
 

@@ -78,8 +78,14 @@ Deno.test("a model in full precision is packed when it is said how", async () =>
 });
 
 Deno.test("what cannot be packed is refused", async () => {
-  await rejects(pack(quantizedModel(32)), /group size 32 would lose scales, wanted 0 \(tensor\), -1 \(channel\), or a multiple of 64/);
-  await rejects(pack({ ...tinyModel(), quantization: { quantizer: "none", groupSize: 64 } }), /quantized by "none": they are floating-point/);
+  await rejects(
+    pack(quantizedModel(32)),
+    /group size 32 would lose scales, wanted 0 \(tensor\), -1 \(channel\), or a multiple of 64/,
+  );
+  await rejects(
+    pack({ ...tinyModel(), quantization: { quantizer: "none", groupSize: 64 } }),
+    /quantized by "none": they are floating-point/,
+  );
   await rejects(pack({ ...tinyModel(), quantization: { quantizer: "best", groupSize: 64 } }), /Cannot quantize by "best"/);
   const model = quantizedModel(64);
   const huge = tensor(new Float32Array(256 * 64).fill(1e5), { shape: [256, 64] });
@@ -102,15 +108,27 @@ Deno.test("a file that is no packed Llama model is refused in one line", async (
   const cases: [Uint8Array, RegExp][] = [
     [new TextEncoder().encode("not a model at all"), /wanted it to begin with "GGUF"/],
     [writeGguf(metadata, without(up)), /wanted a tensor "blk\.0\.ffn_up\.weight", there is none/],
-    [writeGguf(metadata, { ...all, [up]: all["blk.0.attn_q.weight"] }), /wanted "blk\.0\.ffn_up\.weight" to be \[128,64\], got \[64,64\]/],
+    [
+      writeGguf(metadata, { ...all, [up]: all["blk.0.attn_q.weight"] }),
+      /wanted "blk\.0\.ffn_up\.weight" to be \[128,64\], got \[64,64\]/,
+    ],
     [
       writeGguf(metadata, { ...all, [up]: { type: "Q8_0", shape: [128, 64], bytes: new Uint8Array(128 * 68) } }),
       /"blk\.0\.ffn_up\.weight": it is of type Q8_0, wanted one of F32, F16, BF16, Q2_0/,
     ],
-    [writeGguf({ ...metadata, "general.architecture": { type: "string", value: "gpt2" } }, all), /general\.architecture is "gpt2", wanted "llama"/],
-    [writeGguf({ ...metadata, "llama.block_count": { type: "uint32", value: 0 } }, all), /llama\.block_count is 0, wanted a number above 0/],
+    [
+      writeGguf({ ...metadata, "general.architecture": { type: "string", value: "gpt2" } }, all),
+      /general\.architecture is "gpt2", wanted "llama"/,
+    ],
+    [
+      writeGguf({ ...metadata, "llama.block_count": { type: "uint32", value: 0 } }, all),
+      /llama\.block_count is 0, wanted a number above 0/,
+    ],
     [writeGguf({ ...metadata, "tokenizer.ggml.pre": { type: "string", value: "qwen2" } }, all), /tokenizer\.ggml\.pre qwen2/],
-    [writeGguf({ ...metadata, "hestia.rope.factor": { type: "float32", value: 3 } }, all), /its rope factors are not those of Llama 3/],
+    [
+      writeGguf({ ...metadata, "hestia.rope.factor": { type: "float32", value: 3 } }, all),
+      /its rope factors are not those of Llama 3/,
+    ],
   ];
   for (const [bytes, message] of cases) await rejects(openPacked(bytes), message);
 });

@@ -115,7 +115,8 @@ export class WebGpuExecutable implements Executable {
   ): GPUBindGroup {
     let key = "";
     for (const binding of dispatch.bindings) {
-      if (binding.slot.kind !== "scratch" && binding.texels === undefined) key += `${this.#id(this.#buffer(binding, inputs, outputs))},`;
+      if (binding.slot.kind === "scratch" || binding.texels !== undefined) continue; // always the same
+      key += `${this.#id(this.#buffer(binding, inputs, outputs))},`;
     }
     let group = groups.get(key);
     if (group) return group;

@@ -11,7 +11,7 @@ import type { BackendStatistics } from "../backend.ts";
 export class TextureArena {
   readonly #textures = new Map<string, GPUTexture>();
 
-  constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
+  constructor(private readonly device: GPUDevice, private readonly statistics: Pick<BackendStatistics, "bytesHeld">) {}
 
   /** A texture of at least so many texels, for one binding of any dispatch; its contents are those of its last use. */
   get(binding: number, texels: number): GPUTexture {

@@ -1,0 +1,222 @@
+/**
+ * `deno task train`, the main job: full precision, calibration, quantized training, packing, evaluation and a sample.
+ *
+ * @module
+ */
+
+import { writeFileAtomic } from "../io/atomic.ts";
+import { saveCheckpoint } from "../llama/checkpoint.ts";
+import { generate } from "../llama/generate.ts";
+import type { LlamaModel } from "../llama/model.ts";
+import { initialModel } from "../llama/parameters.ts";
+import { byteTokenizer } from "../llama/tokenizer.ts";
+import { calibrate, type Calibration } from "../pipeline/calibrate.ts";
+import { heldOutLoss } from "../pipeline/evaluate.ts";
+import { openPacked } from "../pipeline/open_packed.ts";
+import { pack } from "../pipeline/pack.ts";
+import { roundedModel } from "../pipeline/rounded.ts";
+import { train, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
+import { backendInfo } from "../runtime.ts";
+import { batchAt, batches, splitTokens } from "../train/data.ts";
+import { openLog, type TrainingLog } from "../train/log.ts";
+import type { Command } from "./args.ts";
+import { loadConfig, overrideConfig, type RunConfig } from "./config.ts";
+import { checkCorpusLength, loadCorpus } from "./corpus.ts";
+import { slowBackendWarning } from "./estimate.ts";
+import { type Context, main } from "./main.ts";
+import { prepareRunFolder } from "./run_folder.ts";
+import { type HeldOut, type RunSummary, summaryTable } from "./summary.ts";
+
+const command = {
+  name: "train",
+  summary: "Trains a small Llama, calibrates it, anneals it to ternary weights, packs it, and lets it write.",
+  options: {
+    config: { type: "string", value: "FILE", default: "configs/quickstart.json", description: "Configuration of the run" },
+    output: { type: "string", value: "DIR", description: "Folder of the run (default: runs/ and the configuration's name)" },
+    maxSteps: { type: "integer", value: "N", minimum: 2, description: "Cut each phase of training to so many steps" },
+    seed: {
+      type: "integer",
+      value: "N",
+      minimum: 0,
+      maximum: 0xffffffff,
+      description: "Seed of weights, batches, probes and sample",
+    },
+  },
+} as const satisfies Command;
+
+/** One run: its settings and what its phases share. */
+class Run {
+  readonly #seconds: Record<string, number> = {};
+
+  constructor(
+    readonly config: RunConfig,
+    readonly folder: string,
+    private readonly tokens: { readonly training: Uint8Array | Uint32Array; readonly heldOut: Uint8Array | Uint32Array },
+    private readonly log: TrainingLog,
+    private readonly context: Context,
+  ) {}
+
+  /** Runs a phase and remembers how long it took. */
+  async #timed<T>(phase: string, work: () => Promise<T>): Promise<T> {
+    this.context.signal.throwIfAborted();
+    const started = performance.now();
+    const result = await work();
+    this.#seconds[phase] = (performance.now() - started) / 1000;
+    this.context.signal.throwIfAborted();
+    return result;
+  }
+
+  async all(): Promise<RunSummary> {
+    const { config, folder } = this;
+    const backend = await backendInfo();
+    const initial = initialModel({ ...config.model, maxPositions: contextLength(config) }, { seed: config.seed });
+    const base = await this.#timed("pretrain", () => this.#pretrain(initial));
+    const calibration = await this.#timed("calibrate", () => this.#calibrate(base));
+    const latent = await this.#timed("quantize", () => this.#quantize(base, calibration));
+    const { quantizer, groupSize } = config.quantize;
+    const trained = { ...latent, tokenizer: byteTokenizer, quantization: { quantizer, groupSize } };
+    const path = `${folder}/packed/model.gguf`;
+    const bytes = await this.#timed("pack", async () => {
+      await saveCheckpoint(`${folder}/model`, trained, trained);
+      const packed = await pack(trained, { name: "Hestia quickstart" });
+      await writeFileAtomic(path, packed);
+      return packed;
+    });
+    const { sizes, ...packed } = await openPacked(bytes, { source: path });
+    const heldOut = await this.#timed("evaluate", async () => ({
+      fullPrecision: await this.#heldOut(base),
+      rounded: await this.#heldOut(roundedModel({ ...base, quantization: trained.quantization })),
+      quantized: await this.#heldOut(roundedModel(trained)),
+      packed: await this.#heldOut(packed),
+    }));
+    const sample = await this.#timed("sample", () => this.#sample(packed));
+    return {
+      output: folder,
+      backend: { name: backend.name, description: backend.description },
+      seed: config.seed,
+      quantizer,
+      parameters: Object.values(base.parameters).reduce((sum, { size }) => sum + size, 0),
+      heldOut,
+      gapClosed: (heldOut.rounded.lossNats - heldOut.quantized.lossNats) /
+        (heldOut.rounded.lossNats - heldOut.fullPrecision.lossNats),
+      packed: { fileBytes: bytes.length, ...sizes },
+      seconds: this.#seconds,
+      sample,
+    };
+  }
+
+  async #pretrain(model: LlamaModel): Promise<LlamaModel> {
+    const { pretrain } = this.config;
+    return await this.#train("full precision", "pretrain", model, {
+      ...phaseOptions(this.config, pretrain),
+      seed: this.config.seed,
+    });
+  }
+
+  async #calibrate(model: LlamaModel): Promise<Calibration> {
+    const { calibration, seed } = this.config;
+    const size = this.#batchSize();
+    const data = Array.from(
+      { length: calibration.batches },
+      (_, step) => batchAt(this.tokens.training, { ...size, seed: seed + 2, step }),
+    );
+    const { signal } = this.context;
+    let shown = performance.now();
+    const result = await calibrate(model, data, {
+      ...calibration,
+      seed,
+      signal,
+      onProgress: ({ probes, of }) => {
+        if (probes < of && performance.now() - shown < 5000) return;
+        shown = performance.now();
+        console.error(`calibration ${probes}/${of} Hessian-vector products`);
+      },
+    });
+    await writeFileAtomic(`${this.folder}/calibration.json`, JSON.stringify(result, null, 2) + "\n");
+    return result;
+  }
+
+  async #quantize(model: LlamaModel, { temperatureScales }: Calibration): Promise<LlamaModel> {
+    const { quantize, seed } = this.config;
+    const { quantizer, groupSize, compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps } = quantize;
+    return await this.#train(quantizer, "quantize", model, {
+      ...phaseOptions(this.config, quantize),
+      quantizer,
+      groupSize,
+      temperatureScales,
+      annealing: { compressRatio, annealRatio, style, endTemperature, hardSteps },
+      seed: seed + 1,
+    });
+  }
+
+  async #train(title: string, phase: string, model: LlamaModel, options: TrainOptions & { seed: number }): Promise<LlamaModel> {
+    const { seed, ...settings } = options;
+    const data = batches(this.tokens.training, { ...this.#batchSize(), seed });
+    let trained: LlamaModel | undefined;
+    this.log.begin(title, settings.steps);
+    for await (const event of train(model, data, { ...settings, signal: this.context.signal })) {
+      if (event.type === "end") trained = event.model;
+      else this.log.step(metricsOf(event, phase));
+    }
+    this.log.end();
+    return trained!;
+  }
+
+  async #heldOut(model: LlamaModel): Promise<HeldOut> {
+    const { lossNats, perplexity } = await heldOutLoss(model, this.tokens.heldOut, {
+      ...this.#batchSize(),
+      maxBatches: this.config.evaluation.batches,
+      signal: this.context.signal,
+    });
+    return { lossNats, perplexity };
+  }
+
+  async #sample(model: Parameters<typeof generate>[0]): Promise<string> {
+    const { prompt, tokens: maxTokens, temperature } = this.config.sample;
+    let text = prompt;
+    for await (const piece of generate(model, prompt, { maxTokens, temperature, seed: this.config.seed })) text += piece;
+    return text;
+  }
+
+  #batchSize(): { batchSize: number; sequenceLength: number } {
+    return { batchSize: this.config.batchSize, sequenceLength: this.config.sequenceLength };
+  }
+}
+
+/** Tokens that a model is used with: the sequences it is trained on, or the sample if that is longer. */
+const contextLength = ({ sequenceLength, sample }: RunConfig) =>
+  Math.max(sequenceLength, sample.tokens + sample.prompt.length * 4);
+
+/** Settings that both phases of training have. */
+function phaseOptions({ optimizer }: RunConfig, phase: RunConfig["pretrain"]): TrainOptions {
+  const { steps, learningRate, warmupSteps, decayRatio, minLearningRateRatio: minRatio, style } = phase;
+  return { steps, learningRate, schedule: { style, warmupSteps, decayRatio, minRatio }, optimizer };
+}
+
+/** A line of `metrics.jsonl`. */
+function metricsOf(
+  { type: _, ...event }: Extract<TrainEvent, { type: "step" }>,
+  phase: string,
+): Parameters<TrainingLog["step"]>[0] {
+  return { ...event, phase };
+}
+
+if (import.meta.main) {
+  await main(command, async ({ config: path, output, ...overrides }, context) => {
+    const config = overrideConfig(await loadConfig(path), overrides);
+    const tokens = splitTokens(byteTokenizer.encode(await loadCorpus(config.data.corpus)), config.data.heldOutFraction);
+    checkCorpusLength(tokens, { corpus: config.data.corpus, sequenceLength: config.sequenceLength });
+    const folder = output ?? `runs/${path.replace(/^.*[/\\]/, "").replace(/\.json$/, "")}`;
+    await prepareRunFolder(folder, config);
+    const warning = await slowBackendWarning(config);
+    if (warning) console.error(warning);
+    using log = openLog({ metricsPath: `${folder}/metrics.jsonl` });
+    const summary = await new Run(config, folder, tokens, log, context).all().catch((error) => {
+      if (context.signal.aborted) console.error(`Interrupted. What was done until now is in ${folder}.`);
+      throw error;
+    });
+    await writeFileAtomic(`${folder}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
+    context.print(summaryTable(summary));
+    return { summary };
+  });
+}

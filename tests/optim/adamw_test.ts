@@ -1,0 +1,133 @@
+import { backendInfo, compile, constant, realize, type Tensor, tensor, useBackend } from "../../mod.ts";
+import { adamw, type AdamWOptions, globalNorm, initialMoments } from "../../src/optim/adamw.ts";
+import { deepEqual, equal, ok, throws } from "../assert.ts";
+import { close, noise } from "../support/numbers.ts";
+
+type Numbers = Record<string, number[]>;
+
+const start = (): Numbers => ({ "w": Array.from(noise(6, { seed: 1 })), "model.norm.weight": Array.from(noise(4, { seed: 2 })) });
+const slopes = (step: number): Numbers => ({
+  "w": Array.from(noise(6, { seed: 10 + step })),
+  "model.norm.weight": Array.from(noise(4, { seed: 20 + step })),
+});
+const tensors = (record: Numbers) => Object.fromEntries(Object.entries(record).map(([name, values]) => [name, tensor(values)]));
+
+/** AdamW in plain numbers, after `steps` steps. */
+function expected(steps: number, { rate, clip, decay }: { rate: number; clip: number; decay: number }): Numbers {
+  const parameters = start();
+  const [first, second] = [1, 2].map(() => Object.fromEntries(Object.entries(parameters).map(([n, p]) => [n, p.map(() => 0)])));
+  for (let step = 1; step <= steps; step++) {
+    const gradients = slopes(step);
+    const norm = Math.sqrt(Object.values(gradients).flat().reduce((sum, g) => sum + g * g, 0));
+    const factor = clip > 0 ? Math.min(1, clip / (norm + 1e-6)) : 1;
+    for (const [name, values] of Object.entries(parameters)) {
+      values.forEach((value, i) => {
+        const g = gradients[name][i] * factor;
+        first[name][i] = 0.9 * first[name][i] + 0.1 * g;
+        second[name][i] = 0.95 * second[name][i] + 0.05 * g * g;
+        const move = first[name][i] / (1 - 0.9 ** step) / (Math.sqrt(second[name][i] / (1 - 0.95 ** step)) + 1e-8);
+        values[i] = value * (1 - rate * (name === "w" ? decay : 0)) - rate * move;
+      });
+    }
+  }
+  return parameters;
+}
+
+async function run(steps: number, options: AdamWOptions): Promise<Numbers> {
+  const update = compile(({ parameters, gradients, moments, step, rate }: {
+    parameters: Record<string, Tensor>;
+    gradients: Record<string, Tensor>;
+    moments: { first: Record<string, Tensor>; second: Record<string, Tensor> };
+    step: Tensor;
+    rate: Tensor;
+  }) => adamw({ parameters, gradients, moments, step }, { ...options, learningRate: rate }), {
+    donate: ["parameters", "moments"],
+  });
+  let parameters = tensors(start());
+  let moments = initialMoments(parameters);
+  for (let step = 1; step <= steps; step++) {
+    ({ parameters, moments } = update({
+      parameters,
+      gradients: tensors(slopes(step)),
+      moments,
+      step,
+      rate: options.learningRate as number,
+    }));
+  }
+  const values = await Promise.all(Object.values(parameters).map((parameter) => parameter.data()));
+  return Object.fromEntries(Object.keys(parameters).map((name, index) => [name, Array.from(values[index])]));
+}
+
+for (const [backend, relative] of [["reference", 1e-12], ["webgpu", 1e-5]] as const) {
+  for (const [clip, decay] of [[1, 0.01], [0.1, 0.5], [0, 0]]) {
+    Deno.test(`adamw() follows its formula with clip ${clip} and decay ${decay} (${backend})`, async () => {
+      await useBackend(backend);
+      const wanted = expected(12, { rate: 0.02, clip, decay });
+      const got = await run(12, { learningRate: 0.02, clipNorm: clip, weightDecay: decay });
+      for (const name of Object.keys(wanted)) close(got[name], wanted[name], { relative, absolute: relative / 10, says: name });
+    });
+  }
+}
+
+Deno.test("adamw() corrects the start of its moments as exactly from a scalar tensor as from a number", async () => {
+  for (const [backend, relative] of [["reference", 1e-12], ["webgpu", 2e-6]] as const) {
+    await useBackend(backend);
+    for (const step of [1, 2, 3, 5, 6, 30, 1000, 100_000]) {
+      for (const beta of [0.9, 0.95, 0.999]) {
+        const parameters = { w: tensor([1, -2]) };
+        const state = {
+          parameters,
+          gradients: { w: tensor([0.3, 0.1]) },
+          moments: { first: { w: tensor([0.1, 0.2]) }, second: { w: tensor([1, 2]) } },
+        };
+        const options = { learningRate: 1, weightDecay: 0, beta1: beta, beta2: beta };
+        const [exact, computed] = await Promise.all(
+          [step, tensor(step)].map((at) => adamw({ ...state, step: at }, options).parameters.w.data()),
+        );
+        close(computed, exact, { relative, absolute: relative, says: `${backend}, step ${step}, beta ${beta}` });
+      }
+    }
+  }
+});
+
+Deno.test("a step of adamw() takes fewer than three kernels for each parameter, and compiles nothing on replay", async () => {
+  await useBackend("webgpu");
+  const { statistics } = await backendInfo();
+  const dispatches = async (count: number) => {
+    const names = Array.from({ length: count }, (_, index) => `p${index}`);
+    const make = () => Object.fromEntries(names.map((name, index) => [name, tensor(noise(100 + index, { seed: index }))]));
+    const step = compile(
+      (inputs: { parameters: Record<string, Tensor>; gradients: Record<string, Tensor>; step: Tensor; rate: Tensor }) => {
+        const moments = { first: inputs.gradients, second: inputs.parameters };
+        return adamw({ ...inputs, moments }, { learningRate: inputs.rate });
+      },
+    );
+    const inputs = { parameters: make(), gradients: make(), step: 3, rate: 0.1 };
+    await step(inputs).gradientNorm.item();
+    const before = { ...statistics };
+    await step({ ...inputs, step: 4, rate: 0.2 }).gradientNorm.item();
+    equal(statistics.pipelinesCreated, before.pipelinesCreated);
+    return statistics.dispatches - before.dispatches;
+  };
+  // for each parameter: its sum of squares and its update; and now and then a kernel that adds some of the sums
+  ok(await dispatches(9) - await dispatches(3) < 6 * 3);
+});
+
+Deno.test("globalNorm() is the root of the sum of all squares", async () => {
+  await useBackend("reference");
+  equal(await globalNorm({ a: tensor([3]), b: tensor([[4]]) }).item(), 5);
+  equal(await globalNorm({}).item(), 0);
+});
+
+Deno.test("adamw() refuses a parameter without a gradient or a moment", () => {
+  const w = constant(1, [2]);
+  const moments = initialMoments({ w });
+  realize(Object.values(moments.first));
+  throws(
+    () => adamw({ parameters: { w }, gradients: {}, moments, step: 1 }, { learningRate: 1 }),
+    /Cannot update "w": there is no gradient for it/,
+  );
+  const state = { parameters: { w }, gradients: { w }, moments: { first: { w }, second: {} }, step: 1 };
+  throws(() => adamw(state, { learningRate: 1 }), /Cannot update "w": there is no second moment for it/);
+  deepEqual(Object.keys(adamw({ ...state, moments }, { learningRate: 1 }).parameters), ["w"]);
+});

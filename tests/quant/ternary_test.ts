@@ -1,0 +1,57 @@
+import { gradients, type Tensor, tensor, useBackend } from "../../mod.ts";
+import { absmeanCodes } from "../../src/quant/codebook.ts";
+import { quantizerNamed, quantizers } from "../../src/quant/quantizer.ts";
+import { ternary } from "../../src/quant/ternary.ts";
+import { deepEqual, equal, throws } from "../assert.ts";
+import { noise } from "../support/numbers.ts";
+
+const read = async (x: Tensor) => Array.from(await x.data());
+const weight = () => tensor(noise(48, { seed: 2, low: -1, high: 1 }), { shape: [4, 12] });
+
+for (const backend of ["reference", "webgpu"] as const) {
+  Deno.test(`ternary() has the identity for a gradient, whatever the groups (${backend})`, async () => {
+    await useBackend(backend);
+    for (const groupSize of [0, -1, 3, 12]) {
+      const w = weight();
+      const upstream = tensor(noise(48, { seed: 7 }), { shape: [4, 12] });
+      deepEqual(await read(gradients(ternary(w, { groupSize }).mul(upstream).sum(), [w])[0]), await read(upstream));
+    }
+  });
+
+  Deno.test(`codes times scales are the quantized weight of every quantizer that packs (${backend})`, async () => {
+    await useBackend(backend);
+    for (const quantizer of Object.values(quantizers)) {
+      if (!("codes" in quantizer)) continue;
+      for (const groupSize of [0, -1, 3, 12]) {
+        const w = weight();
+        const hard = quantizer.quantize(w, { groupSize, temperature: 0, pressure: 1, hard: true });
+        const { codes, scales } = quantizer.codes!(w, { groupSize });
+        const [values, integers, factors] = await Promise.all([hard, codes, scales].map(read));
+        equal(codes.dtype, "int32");
+        deepEqual(codes.shape, w.shape);
+        equal(factors.length, groupSize === 0 ? 1 : groupSize === -1 ? 4 : 48 / groupSize);
+        const length = 48 / factors.length;
+        deepEqual(values.map((value) => value + 0), integers.map((code, at) => code * factors[Math.floor(at / length)] + 0));
+      }
+    }
+  });
+}
+
+Deno.test("a group of zeros keeps the smallest scale and zero codes", async () => {
+  await useBackend("reference");
+  const { codes, scales } = absmeanCodes(tensor([[0, 0], [1, -3]]), { groupSize: -1 });
+  deepEqual(await read(codes), [0, 0, 0, -1]);
+  deepEqual(await read(scales), [1e-5, 2]);
+});
+
+Deno.test("absmeanCodes() refuses codes that are no integers", () => {
+  throws(() => absmeanCodes(weight(), { codebook: [-1, 0.5] }), /wanted a codebook of integers/);
+});
+
+Deno.test("quantizers are found by the name they carry; others are named in the error", () => {
+  for (const [name, quantizer] of Object.entries(quantizers)) equal(quantizer.name, name);
+  equal(quantizerNamed("hestia"), quantizers.hestia);
+  const w = weight();
+  equal(quantizers.none.quantize(w, { groupSize: 0 }), w);
+  throws(() => quantizerNamed("hestai"), /Cannot quantize by "hestai": wanted one of none, ternary, hestia/);
+});
