@@ -1,10 +1,37 @@
 /**
- * Hestia.
+ * Hestia: ternary language models, from the tensor library to the packed file, on WebGPU.
+ *
+ * Tensors are vertices of a lazy graph; derivatives of any order are more graph; a compiler turns graphs into a few WGSL kernels. On top
+ * stand a Llama-3.2 model, the Hestia relaxation (arXiv 2601.20745) that anneals its weights to {-1, 0, 1}, and packing to 2.25 bits.
+ *
+ * @example Derivatives of any order
+ * ```ts
+ * import { gradients, hessianVectorProduct, tensor } from "@hestia/hestia";
+ *
+ * const x = tensor([[1, 2], [3, 4]]);
+ * const w = tensor([[0.5], [-0.25]]);
+ * const loss = x.matmul(w).tanh().square().mean(); // nothing has run yet
+ * const [g] = gradients(loss, [w]);
+ * const [hv] = hessianVectorProduct(loss, [w], [tensor([[1], [0]])]);
+ * console.log(...await Promise.all([loss.item(), g.data(), hv.data()])); // one submission
+ * ```
+ *
+ * @example A quantizer on a model of one's own
+ * ```ts
+ * import { annealing, hestia, randomNormal, ternary } from "@hestia/hestia";
+ *
+ * const w = randomNormal([64, 128], { seed: 1 });
+ * const schedule = annealing({ totalSteps: 2000 }); // pressure for 20 %, then annealing; initial temperature from theory
+ * const weight = hestia(w, { ...schedule.at(500, { scale: 0.78 }), groupSize: 128 }); // differentiable to any order
+ * const baseline = ternary(w, { groupSize: 128 }); // straight-through
+ * console.log(await weight.sub(baseline).square().mean().item());
+ * ```
  *
  * @module
  */
 
-export { applyFused, constant, isTensor, type Operand, type ReduceOptions, Tensor } from "./src/tensor.ts";
+// tensors and derivatives
+export { constant, isTensor, type Operand, type ReduceOptions, Tensor } from "./src/tensor.ts";
 export {
   arange,
   full,
@@ -22,6 +49,60 @@ export {
 export { type Arguments, compile, type CompileOptions, realize } from "./src/trace.ts";
 export { gradients } from "./src/autodiff/gradients.ts";
 export { hessianVectorProduct } from "./src/autodiff/hessian.ts";
-export { type BackendInfo, backendInfo, type BackendName, useBackend } from "./src/runtime.ts";
+export { backendInfo, type BackendInfo, type BackendName, useBackend } from "./src/runtime.ts";
+export type { BackendStatistics } from "./src/backend/backend.ts";
 export type { DType, TensorData } from "./src/core/dtype.ts";
+export type { TensorType } from "./src/core/graph.ts";
 export type { Shape } from "./src/core/shape.ts";
+
+// functions of neural networks
+export { swiglu } from "./src/nn/activation.ts";
+export { type AttentionOptions, causalAttention } from "./src/nn/attention.ts";
+export { crossEntropy } from "./src/nn/loss.ts";
+export { rmsNorm } from "./src/nn/normalization.ts";
+export { type RopeScaling, type RotaryOptions, type RotaryTable, rotaryTable, rotate } from "./src/nn/rotary.ts";
+export {
+  adamw,
+  type AdamWOptions,
+  type AdamWResult,
+  type AdamWState,
+  initialMoments,
+  type Moments,
+  type NamedTensors,
+} from "./src/optim/adamw.ts";
+export { learningRateMultiplier, type ScheduleOptions } from "./src/optim/schedule.ts";
+
+// quantizers and their guidance
+export { hestia, type HestiaOptions } from "./src/quant/hestia.ts";
+export { ternary, type TernaryOptions } from "./src/quant/ternary.ts";
+export { type Quantizer, type QuantizerName, quantizers, type QuantizerState } from "./src/quant/quantizer.ts";
+export type { Codes } from "./src/quant/groups.ts";
+export { type Annealing, annealing, type AnnealingOptions, type AnnealingState } from "./src/quant/annealing.ts";
+export { expectedError, optimalTemperature, softQuantize } from "./src/quant/temperature.ts";
+export { type Guidance, type GuidanceOptions, temperatureScales } from "./src/quant/guidance.ts";
+export { hessianTraces, type TensorTrace, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
+
+// Llama
+export { type LlamaConfig, llamaConfig } from "./src/llama/config.ts";
+export type { HuggingFaceConfig } from "./src/llama/config.ts";
+export { llama, type LlamaModel, type LlamaOptions, type Project } from "./src/llama/model.ts";
+export { initialModel, type NewLlamaConfig, type Parameters, quantizedNames } from "./src/llama/parameters.ts";
+export { type LanguageModel, loadCheckpoint, type Quantization, saveCheckpoint, type TextSettings } from "./src/llama/checkpoint.ts";
+export { generate, type GenerateOptions } from "./src/llama/generate.ts";
+export {
+  byteTokenizer,
+  loadTokenizer,
+  type Tokenizer,
+  type TokenizerJson,
+  type TokenizerModelJson,
+  type TokenStream,
+} from "./src/llama/tokenizer.ts";
+
+// calibration, training, packing
+export { type Batch, batchAt, batches, type BatchSize, splitTokens, windows } from "./src/train/data.ts";
+export { calibrate, type Calibration, type CalibrationOptions } from "./src/pipeline/calibrate.ts";
+export { train, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
+export { type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
+export { roundedModel } from "./src/pipeline/rounded.ts";
+export { pack, type PackOptions } from "./src/pipeline/pack.ts";
+export { openPacked, type PackedModel } from "./src/pipeline/open_packed.ts";

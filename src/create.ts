@@ -103,6 +103,7 @@ export function arange(shape: number | Shape, { axis = -1, dtype = "float32" }: 
 
 /** Options of random tensors: a seed, a number or a uint32 scalar tensor (an input of a compiled step, say). */
 export interface RandomOptions {
+  /** An integer from 0 to 2³² - 1, or a uint32 scalar tensor. */
   readonly seed: number | Tensor;
 }
 

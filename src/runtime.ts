@@ -15,13 +15,15 @@ import type { Graph } from "./core/program.ts";
 import { sizeOf } from "./core/shape.ts";
 
 /** Which device computes: the first WebGPU adapter, or float64 on the host. */
-export type BackendName = Backend["name"];
+export type BackendName = "webgpu" | "reference";
 
 /** The device in use, for people and reports. */
 export interface BackendInfo {
+  /** Which kind of device it is. */
   readonly name: BackendName;
   /** The adapter's own description. */
   readonly description: string;
+  /** Counts since it was opened; they go on counting. */
   readonly statistics: Readonly<BackendStatistics>;
 }
 

@@ -13,7 +13,9 @@ import { disposeValue, readNode } from "./runtime.ts";
 
 /** Which axes a reduction combines (all by default; negative ones count from the end) and whether they stay with length 1. */
 export interface ReduceOptions {
+  /** One axis or several; all by default. Negative ones count from the end. */
   readonly axes?: number | readonly number[];
+  /** Whether reduced axes stay, with length 1; false by default. */
   readonly keepDims?: boolean;
 }
 
@@ -88,11 +90,19 @@ function permuted(x: Tensor, order: readonly number[]): Tensor {
  * ```
  */
 export class Tensor {
-  constructor(readonly node: Node) {}
+  /** @internal The vertex of the graph. */
+  readonly node: Node;
 
+  /** @internal Made by `tensor` and by operations. */
+  constructor(node: Node) {
+    this.node = node;
+  }
+
+  /** Length of each axis; empty for a scalar. */
   get shape(): Shape {
     return this.node.shape;
   }
+  /** Type of the elements. */
   get dtype(): DType {
     return this.node.dtype;
   }
@@ -120,21 +130,26 @@ export class Tensor {
   dispose(): void {
     disposeValue(this.node);
   }
+  /** `dispose` at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
   // ---- elementwise; operands broadcast
 
+  /** this + other. */
   add(other: Operand): Tensor {
     return combine(primitives.add, this, other);
   }
+  /** this - other. */
   sub(other: Operand): Tensor {
     return combine(primitives.sub, this, other);
   }
+  /** this · other, element by element. */
   mul(other: Operand): Tensor {
     return other === 1 && this.dtype !== "float16" ? this : combine(primitives.mul, this, other);
   }
+  /** this / other; integers truncate toward zero. */
   div(other: Operand): Tensor {
     return combine(primitives.div, this, other);
   }
@@ -158,12 +173,15 @@ export class Tensor {
   equal(other: Operand): Tensor {
     return combine(primitives.equal, this, other);
   }
+  /** Bits set in both; int32 and uint32. */
   bitAnd(other: Operand): Tensor {
     return combine(primitives.bitAnd, this, other);
   }
+  /** Bits set in either; int32 and uint32. */
   bitOr(other: Operand): Tensor {
     return combine(primitives.bitOr, this, other);
   }
+  /** Bits set in exactly one; int32 and uint32. */
   bitXor(other: Operand): Tensor {
     return combine(primitives.bitXor, this, other);
   }
@@ -175,9 +193,11 @@ export class Tensor {
   shiftRight(other: Operand): Tensor {
     return combine(primitives.shiftRight, this, other);
   }
+  /** -x. */
   neg(): Tensor {
     return apply(primitives.neg, [this]);
   }
+  /** |x|; derivative zero at zero. */
   abs(): Tensor {
     return apply(primitives.abs, [this]);
   }
@@ -185,6 +205,7 @@ export class Tensor {
   sign(): Tensor {
     return apply(primitives.sign, [this]);
   }
+  /** eˣ. */
   exp(): Tensor {
     return apply(primitives.exp, [this]);
   }
@@ -192,18 +213,23 @@ export class Tensor {
   log(): Tensor {
     return apply(primitives.log, [this]);
   }
+  /** √x; NaN below zero. */
   sqrt(): Tensor {
     return apply(primitives.sqrt, [this]);
   }
+  /** x². */
   square(): Tensor {
     return this.mul(this);
   }
+  /** Sine of x in radians. */
   sin(): Tensor {
     return apply(primitives.sin, [this]);
   }
+  /** Cosine of x in radians. */
   cos(): Tensor {
     return apply(primitives.cos, [this]);
   }
+  /** Hyperbolic tangent. */
   tanh(): Tensor {
     return apply(primitives.tanh, [this]);
   }
@@ -211,6 +237,7 @@ export class Tensor {
   sigmoid(): Tensor {
     return apply(primitives.sigmoid, [this]);
   }
+  /** Largest integer that is not above x; derivative zero. */
   floor(): Tensor {
     return apply(primitives.floor, [this]);
   }
@@ -280,6 +307,7 @@ export class Tensor {
 
   // ---- reductions
 
+  /** Sum over some axes. */
   sum(options: ReduceOptions = {}): Tensor {
     return this.#reduce("sum", options);
   }
@@ -287,6 +315,7 @@ export class Tensor {
   max(options: ReduceOptions = {}): Tensor {
     return this.#reduce("max", options);
   }
+  /** Arithmetic mean over some axes. */
   mean(options: ReduceOptions = {}): Tensor {
     const count = normalizeAxes(options.axes, this.shape, `average ${this}`).reduce(
       (product, axis) => product * this.shape[axis],

@@ -20,11 +20,17 @@ export interface Executable {
 
 /** Counters that tests and reports look at. */
 export interface BackendStatistics {
+  /** Compute pipelines compiled. */
   pipelinesCreated: number;
+  /** Buffers made anew, not taken from the pool. */
   buffersCreated: number;
+  /** Bind groups made anew, not taken from the cache. */
   bindGroupsCreated: number;
+  /** Kernels launched. */
   dispatches: number;
+  /** Command buffers handed to the queue. */
   submissions: number;
+  /** Waits for numbers on the host. */
   readbacks: number;
   /** Bytes of device memory now held, free buffers of the pool included. */
   bytesHeld: number;

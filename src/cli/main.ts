@@ -37,6 +37,7 @@ export async function main<const O extends Named<Option>, const P extends Named<
   run: (options: Values<O, P> & { readonly json: boolean }, context: Context) => Promise<Outcome | void>,
 ): Promise<never> {
   const interruption = listenForInterrupt();
+  if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp"); // or the Vulkan loader complains on stderr
   try {
     const options = parse<O & { readonly json: typeof json }, P>(
       { ...command, options: { ...command.options, json } },

@@ -21,10 +21,6 @@ type Tensors = Readonly<Record<string, Tensor>>;
 
 /** Quantizers that models were recorded under and that the library does not have yet. */
 const pendingQuantizers: Readonly<Record<string, string>> = {
-  w2_sym: "integer quantizers are not implemented",
-  w2_asym: "integer quantizers are not implemented",
-  w4_sym: "integer quantizers are not implemented",
-  w4_asym: "integer quantizers are not implemented",
   fairy_hestia: "the complex-valued quantizer is not implemented",
 };
 

@@ -11,7 +11,7 @@ import { hessianTracesCase, mlpTracesCase } from "./curvature.ts";
 import { crossEntropyCase, rmsNormCase, ropeTableCase, swigluCase } from "./layers.ts";
 import { llamaBlockCase } from "./block.ts";
 import { llamaCase } from "./llama.ts";
-import { ternaryCase, thermoCase } from "./quantizers.ts";
+import { integerCase, ternaryCase, thermoCase } from "./quantizers.ts";
 import { initialTemperatureCase, learningRateCase, schedulerCase, softQuantizeCase, temperatureScalesCase } from "./schedules.ts";
 import { trajectoryCase } from "./trajectory.ts";
 
@@ -22,6 +22,7 @@ export type Handler = (recorded: Case) => readonly Computed[] | { readonly skip:
 export const operations = {
   thermo: thermoCase,
   ternary: ternaryCase,
+  bitwidth: integerCase,
   scheduler: schedulerCase,
   init_temp: initialTemperatureCase,
   soft_quant_func: softQuantizeCase,
@@ -41,7 +42,6 @@ export const operations = {
 
 /** Operations that cases are recorded of and that the library does not have yet, with the reason. */
 export const pendingOperations: Readonly<Record<string, string>> = {
-  bitwidth: "integer quantizers are not implemented",
   phase: "the complex-valued quantizer is not implemented",
   hutchpp_matrix: "the sketched trace estimator is not implemented",
 };

@@ -7,7 +7,9 @@
 import { gradients } from "../autodiff/gradients.ts";
 import { hessianVectorProduct } from "../autodiff/hessian.ts";
 import { absmeanCodes } from "../quant/codebook.ts";
+import type { Codes } from "../quant/groups.ts";
 import { hestia } from "../quant/hestia.ts";
+import { integer, integerCodes } from "../quant/integer.ts";
 import { ternary } from "../quant/ternary.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
@@ -61,10 +63,25 @@ export function thermoCase(recorded: Case): Computed[] {
   return recorded.outputs.map((role) => ({ role, value: outputs[role], sensitivity }));
 }
 
+/** Weights from codes and scales. */
+function unpack({ codes, scales }: Codes): Tensor {
+  return codes.cast("float32").reshape([scales.size, -1]).mul(scales.reshape([scales.size, 1]));
+}
+
 /** `ternary`: absmean rounding, and the same from its codes and scales. */
 export function ternaryCase(recorded: Case): Computed[] {
   const [x, groupSize] = [recorded.input("x"), recorded.number("group_size")];
-  const { codes, scales } = absmeanCodes(x, { groupSize });
-  const unpacked = codes.cast("float32").reshape([scales.size, -1]).mul(scales.reshape([scales.size, 1]));
-  return [{ role: "q", value: ternary(x, { groupSize }) }, { role: "q", value: unpacked }];
+  return [{ role: "q", value: ternary(x, { groupSize }) }, { role: "q", value: unpack(absmeanCodes(x, { groupSize })) }];
+}
+
+/** `bitwidth`: integer rounding, and the same from its codes and scales. */
+export function integerCase(recorded: Case): Computed[] {
+  const options = {
+    groupSize: recorded.number("group_size"),
+    bits: recorded.number("bitwidth"),
+    symmetric: recorded.parameter("is_symmetric") !== false,
+    includeZero: false,
+  };
+  const x = recorded.input("x");
+  return [{ role: "q", value: integer(x, options) }, { role: "q", value: unpack(integerCodes(x, options)) }];
 }

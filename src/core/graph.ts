@@ -11,7 +11,9 @@ import type { Kernel } from "../kernels/kernel.ts";
 
 /** Shape and element type: all that a rule may know about a tensor before it is computed. */
 export interface TensorType {
+  /** Length of each axis. */
   readonly shape: Shape;
+  /** Type of the elements. */
   readonly dtype: DType;
 }
 

@@ -27,6 +27,7 @@ export interface Quantization {
 
 /** What a model needs besides its parameters to read and write text. */
 export interface TextSettings {
+  /** Text to ids and back. */
   readonly tokenizer: Tokenizer;
   /** Token that begins every text; absent where there is none. */
   readonly beginToken?: number;

@@ -8,17 +8,25 @@ import type { RopeScaling } from "../nn/rotary.ts";
 
 /** Sizes of a Llama-3.2 model. */
 export interface LlamaConfig {
+  /** Token ids are below it. */
   readonly vocabularySize: number;
+  /** Width of the residual stream. */
   readonly hiddenSize: number;
+  /** Decoder layers. */
   readonly layers: number;
   /** Query heads. */
   readonly heads: number;
   /** Key and value heads, shared by groups of query heads. */
   readonly keyValueHeads: number;
+  /** Dimensions of a head; even. */
   readonly headDim: number;
+  /** Width inside of the feed-forward layers. */
   readonly intermediateSize: number;
+  /** Added to the mean square in each normalisation. */
   readonly normEpsilon: number;
+  /** Base of the wave lengths of the rotary embedding. */
   readonly ropeTheta: number;
+  /** Frequency scaling for long contexts; absent where there is none. */
   readonly ropeScaling?: RopeScaling;
   /** Whether the output head is the embedding table. */
   readonly tieEmbeddings: boolean;
@@ -28,16 +36,27 @@ export interface LlamaConfig {
 
 /** The fields of Hugging Face's `config.json` that matter here. */
 export interface HuggingFaceConfig {
+  /** "llama", or absent. */
   readonly model_type?: string;
+  /** `vocabularySize`. */
   readonly vocab_size: number;
+  /** `hiddenSize`. */
   readonly hidden_size: number;
+  /** `layers`. */
   readonly num_hidden_layers: number;
+  /** `heads`; a multiple of `num_key_value_heads`. */
   readonly num_attention_heads: number;
+  /** `keyValueHeads`; `num_attention_heads` by default. */
   readonly num_key_value_heads?: number;
+  /** `headDim`; `hidden_size / num_attention_heads` by default. */
   readonly head_dim?: number;
+  /** `intermediateSize`. */
   readonly intermediate_size: number;
+  /** `normEpsilon`; 1e-6 by default. */
   readonly rms_norm_eps?: number;
+  /** `ropeTheta`; 10 000 by default. */
   readonly rope_theta?: number;
+  /** `ropeScaling`: of type "llama3", or none. */
   readonly rope_scaling?: {
     readonly rope_type?: string;
     readonly type?: string;
@@ -46,7 +65,9 @@ export interface HuggingFaceConfig {
     readonly high_freq_factor: number;
     readonly original_max_position_embeddings: number;
   } | null;
+  /** `tieEmbeddings`; false by default. */
   readonly tie_word_embeddings?: boolean;
+  /** `maxPositions`; 2048 by default. */
   readonly max_position_embeddings?: number;
 }
 

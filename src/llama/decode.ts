@@ -54,6 +54,7 @@ export class Decoder {
   #cache?: KeyValueCache;
   #position = 0;
 
+  /** Compiles nothing yet: that happens with the first tokens. */
   constructor(model: LlamaModel, { length, seed, sampling, project }: DecoderOptions) {
     this.#model = model;
     this.#length = Math.ceil(length / chunkLength) * chunkLength;

@@ -20,7 +20,9 @@ import type { Parameters } from "./parameters.ts";
 
 /** A model: its architecture and its parameters by Hugging Face name. */
 export interface LlamaModel {
+  /** Architecture. */
   readonly config: LlamaConfig;
+  /** float32, by Hugging Face name. */
   readonly parameters: Parameters;
 }
 
@@ -74,6 +76,7 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
 
 /** Settings of a forward pass. */
 export interface LlamaOptions {
+  /** Linear maps other than by the weights of the model. */
   readonly project?: Project;
 }
 

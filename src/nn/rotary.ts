@@ -9,8 +9,11 @@ import type { Tensor } from "../tensor.ts";
 
 /** Frequency scaling as Llama 3 publishes it (`rope_scaling` with `rope_type` "llama3"): long waves are slowed by `factor`. */
 export interface RopeScaling {
+  /** What low frequencies are divided by. */
   readonly factor: number;
+  /** Waves with fewer turns in the original context than this are slowed by the whole factor. */
   readonly lowFrequencyFactor: number;
+  /** Waves with more turns in the original context than this are kept. */
   readonly highFrequencyFactor: number;
   /** Context length before scaling, in tokens. */
   readonly originalMaxPositions: number;
@@ -18,19 +21,25 @@ export interface RopeScaling {
 
 /** What the angles depend on. */
 export interface RotaryOptions {
+  /** Even; half as many pairs are rotated. */
   readonly headDim: number;
   /** Base of the geometric sequence of wave lengths. */
   readonly theta: number;
+  /** None by default. */
   readonly scaling?: RopeScaling;
   /** Positions of the rows of the table; `length` stands for 0 to length - 1. */
   readonly positions?: ArrayLike<number>;
+  /** Number of positions, counted from 0, where `positions` is absent. */
   readonly length?: number;
 }
 
 /** Cosines and sines of the angles, `[positions, headDim / 2]`, and the angle of one step for each pair, in radians. */
 export interface RotaryTable {
+  /** float32 `[positions, headDim / 2]`. */
   readonly cos: Tensor;
+  /** float32 `[positions, headDim / 2]`. */
   readonly sin: Tensor;
+  /** Radians a position, one for each pair. */
   readonly inverseFrequencies: Float64Array;
 }
 

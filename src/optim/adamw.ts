@@ -12,14 +12,19 @@ export type NamedTensors = Readonly<Record<string, Tensor>>;
 
 /** Running means of the gradient and of its square, by parameter name. */
 export interface Moments {
+  /** Running means of the gradients, by parameter name. */
   readonly first: Record<string, Tensor>;
+  /** Running means of their squares, by parameter name. */
   readonly second: Record<string, Tensor>;
 }
 
 /** What one update starts from. */
 export interface AdamWState {
+  /** float32, by name. */
   readonly parameters: NamedTensors;
+  /** One for each parameter, of its shape. */
   readonly gradients: NamedTensors;
+  /** As `initialMoments` or the step before gave them. */
   readonly moments: { readonly first: NamedTensors; readonly second: NamedTensors };
   /** Number of this update, counted from 1: a number, or a float32 scalar tensor. */
   readonly step: number | Tensor;
@@ -45,7 +50,9 @@ export interface AdamWOptions {
 
 /** What one update gives. */
 export interface AdamWResult {
+  /** After the step. */
   readonly parameters: Record<string, Tensor>;
+  /** For the next step. */
   readonly moments: Moments;
   /** Global norm of the gradients before clipping, a scalar. */
   readonly gradientNorm: Tensor;

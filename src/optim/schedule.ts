@@ -21,7 +21,8 @@ export interface ScheduleOptions {
    * - `twoStageLinear`: a line that would reach zero `totalSteps` after the warm-up, times `firstScale`; from `stageBoundary` on the line from
    *   one at step zero to zero at the end, times `secondScale` (BitNet b1.58 trains in such stages)
    */
-  readonly style?: typeof scheduleStyles[number];
+  readonly style?: ScheduleStyle;
+  /** Steps of training, the warm-up included. */
   readonly totalSteps: number;
   /** Steps of a linear rise from zero: the multiplier of step s is s / warmupSteps. 0 by default. */
   readonly warmupSteps?: number;
@@ -77,7 +78,7 @@ const shapes: Readonly<Record<typeof scheduleStyles[number], Shape>> = {
  *
  * @example
  * ```ts
- * import { learningRateMultiplier } from "./src/optim/schedule.ts";
+ * import { learningRateMultiplier } from "@hestia/hestia";
  * const rate = 1e-3 * learningRateMultiplier(50, { totalSteps: 1000, warmupSteps: 100 }); // 5e-4
  * ```
  */

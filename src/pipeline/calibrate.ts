@@ -18,7 +18,9 @@ export interface CalibrationOptions extends GuidanceOptions {
   readonly probes?: number;
   /** Stops once every temperature scale is known to this standard error; by default all probes are spent. */
   readonly tolerance?: number;
+  /** Of the probes: an integer, 0 by default. */
   readonly seed?: number;
+  /** Ends after the probe at hand, with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Called after each probe. */
   readonly onProgress?: (progress: { readonly probes: number; readonly of: number }) => void;
@@ -26,10 +28,13 @@ export interface CalibrationOptions extends GuidanceOptions {
 
 /** What calibration found, by tensor name. */
 export interface Calibration {
+  /** Estimated trace of each weight's own Hessian block. */
   readonly traces: Record<string, number>;
   /** Standard error of each trace. */
   readonly standardErrors: Record<string, number>;
+  /** 0 (flat) to 1 (sharply curved). */
   readonly scores: Record<string, number>;
+  /** Factor of each weight's temperature, for `train`. */
   readonly temperatureScales: Record<string, number>;
   /** Hessian-vector products spent. */
   readonly probes: number;

@@ -25,6 +25,7 @@ import { type PackedSizes, packedSizes, quantizationKeys, rowOrder } from "./pac
 export interface PackedModel extends Omit<LanguageModel, "quantization"> {
   /** How the weights were trained, where the file says so. */
   readonly trainedWith?: Quantization;
+  /** Bytes of the file's tensors. */
   readonly sizes: PackedSizes;
 }
 

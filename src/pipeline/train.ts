@@ -44,6 +44,7 @@ export interface TrainOptions {
   readonly learningRate?: number;
   /** How the learning rate goes; `totalSteps` is `steps`. */
   readonly schedule?: Omit<ScheduleOptions, "totalSteps">;
+  /** Of AdamW; norms are not decayed. */
   readonly optimizer?: Omit<AdamWOptions, "learningRate" | "decays">;
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;

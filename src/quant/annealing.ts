@@ -7,8 +7,11 @@
 import { atCaller } from "../core/errors.ts";
 import { initialTemperature as optimalInitialTemperature } from "./temperature.ts";
 
-/** Shapes of the temperature's way from its start to its end. */
-export const annealingStyles = ["cosine", "linear"] as const;
+/** Shape of the temperature's way from its start to its end. */
+export type AnnealingStyle = "cosine" | "linear";
+
+/** Every style, for messages and commands. */
+export const annealingStyles: readonly AnnealingStyle[] = ["cosine", "linear"];
 
 /** Settings of an annealing schedule. */
 export interface AnnealingOptions {
@@ -25,11 +28,12 @@ export interface AnnealingOptions {
   /** Temperature that the soft schedule ends at; 0 by default. */
   readonly endTemperature?: number;
   /** "cosine" (the default) or "linear". */
-  readonly style?: typeof annealingStyles[number];
+  readonly style?: AnnealingStyle;
 }
 
 /** State of the annealing at one step: what a quantizer is given. */
 export interface AnnealingState {
+  /** At least 0, in units of the squared scale of a weight. */
   readonly temperature: number;
   /** 0 to 1. */
   readonly pressure: number;
@@ -56,7 +60,7 @@ export interface Annealing {
  *
  * @example
  * ```ts
- * import { annealing } from "./src/quant/annealing.ts";
+ * import { annealing } from "@hestia/hestia";
  * const schedule = annealing({ totalSteps: 2000, hardSteps: 100 });
  * console.log(schedule.at(0), schedule.at(1000, { scale: 0.78 }), schedule.at(1999).hard); // …, …, true
  * ```

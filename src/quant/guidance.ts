@@ -20,8 +20,9 @@ export interface Guidance {
   readonly scores: Record<string, number>;
   /** Factor of each tensor's temperature. */
   readonly temperatureScales: Record<string, number>;
-  /** Mean and standard deviation (of the population) of the logarithms of the traces. */
+  /** Mean of the logarithms of the traces. */
   readonly logMean: number;
+  /** Standard deviation (of the population) of the logarithms of the traces. */
   readonly logDeviation: number;
   /** Tensors whose trace was below {@linkcode minimumTrace} and counted as it: their estimate says "flat", not how flat. */
   readonly clamped: readonly string[];

@@ -46,8 +46,7 @@ export interface HestiaOptions {
  *
  * @example
  * ```ts
- * import { tensor } from "@hestia/hestia";
- * import { hestia } from "./src/quant/hestia.ts";
+ * import { hestia, tensor } from "@hestia/hestia";
  * const weight = tensor([[0.9, -0.1, -0.8, 0.2]]);
  * console.log(await hestia(weight, { temperature: 0.35 }).data()); // between the weight and its ternary values
  * console.log(await hestia(weight, { hard: true }).data()); // 0.5, 0, -0.5, 0

@@ -9,6 +9,7 @@ import { atCaller } from "../core/errors.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Codes } from "./groups.ts";
 import { hestiaQuantizer } from "./hestia.ts";
+import { integerQuantizers } from "./integer.ts";
 import { ternaryQuantizer } from "./ternary.ts";
 
 /** State of one weight's quantization at one step. A quantizer uses what it knows. */
@@ -54,6 +55,7 @@ export const quantizers = {
   none,
   ternary: ternaryQuantizer,
   hestia: hestiaQuantizer,
+  ...integerQuantizers,
 } as const satisfies Record<string, Quantizer>;
 
 /** Name of a quantizer. */

@@ -25,8 +25,7 @@ export interface TernaryOptions {
  *
  * @example
  * ```ts
- * import { tensor } from "@hestia/hestia";
- * import { ternary } from "./src/quant/ternary.ts";
+ * import { ternary, tensor } from "@hestia/hestia";
  * console.log(await ternary(tensor([[0.9, -0.1, -0.8, 0.2]])).data()); // 0.5, 0, -0.5, 0
  * ```
  */

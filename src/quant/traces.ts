@@ -17,15 +17,19 @@ export interface TraceOptions {
   readonly names: readonly string[];
   /** Hessian-vector products at most; at least 1. */
   readonly probes: number;
+  /** Of the probes: an integer, 0 by default. */
   readonly seed?: number;
   /** Ends early once this says so; asked after each probe from the second on. */
   readonly enough?: (traces: readonly TensorTrace[]) => boolean;
+  /** Ends after the probe at hand. */
   readonly signal?: AbortSignal;
 }
 
 /** Estimated trace of one tensor's Hessian block. */
 export interface TensorTrace {
+  /** As in the parameters. */
   readonly name: string;
+  /** Mean of the estimates so far; it may be negative. */
   readonly trace: number;
   /** Standard error over the probes; NaN after a single one. */
   readonly standardError: number;
@@ -35,6 +39,7 @@ export interface TensorTrace {
 export interface TraceProgress {
   /** Hessian-vector products done. */
   readonly probes: number;
+  /** One for each name, in the order of `names`. */
   readonly traces: readonly TensorTrace[];
 }
 

@@ -1,5 +1,6 @@
-import { applyFused, arange, gradients, hessianVectorProduct, type Tensor, tensor, useBackend } from "../../mod.ts";
+import { arange, gradients, hessianVectorProduct, type Tensor, tensor, useBackend } from "../../mod.ts";
 import { lower } from "../../src/compile/lower.ts";
+import { applyFused } from "../../src/tensor.ts";
 import type { Fused, KernelBinding } from "../../src/core/graph.ts";
 import { sizeOf } from "../../src/core/shape.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";

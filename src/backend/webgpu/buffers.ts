@@ -7,27 +7,35 @@
 import type { BackendStatistics } from "../backend.ts";
 
 const granule = 256; // bytes
+/** Free memory that is kept whatever is in use. */
+const keptBytes = 2 ** 28;
 
 /** Free buffers by length. */
 export class BufferPool {
   readonly #free = new Map<number, GPUBuffer[]>();
   readonly #staging: GPUBuffer[] = [];
   readonly #all = new Set<GPUBuffer>();
+  #freeBytes = 0;
 
   constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
 
   /** A storage buffer of at least `bytes`; its contents are those of its last use. */
   take(bytes: number): GPUBuffer {
     const size = Math.max(1, Math.ceil(bytes / granule)) * granule;
-    return this.#free.get(size)?.pop() ??
-      this.#create(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
+    const known = this.#free.get(size)?.pop();
+    if (!known) return this.#create(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
+    this.#freeBytes -= size;
+    return known;
   }
 
+  /** Takes a buffer back. Where sizes change all the time, free memory would pile up: beyond what is in use it is destroyed. */
   give(buffer: GPUBuffer): void {
     if (!this.#all.has(buffer)) return;
     const list = this.#free.get(buffer.size);
     if (list) list.push(buffer);
     else this.#free.set(buffer.size, [buffer]);
+    this.#freeBytes += buffer.size;
+    if (this.#freeBytes > keptBytes && this.#freeBytes > this.statistics.bytesHeld / 2) this.trim();
   }
 
   /** A buffer to map for reading. */
@@ -48,6 +56,7 @@ export class BufferPool {
   /** Destroys the free buffers; those in use stay. */
   trim(): void {
     for (const list of this.#free.values()) for (const buffer of list.splice(0)) this.#drop(buffer);
+    this.#freeBytes = 0;
     for (const buffer of this.#staging.splice(0)) this.#drop(buffer);
   }
 
