@@ -6,8 +6,11 @@
 
 import { atCaller } from "../core/errors.ts";
 
-/** Shapes of a learning rate after its warm-up. */
-export const scheduleStyles = ["wsd", "cosine", "linear", "constant", "twoStage", "twoStageLinear"] as const;
+/** Shape of a learning rate after its warm-up. */
+export type ScheduleStyle = "wsd" | "cosine" | "linear" | "constant" | "twoStage" | "twoStageLinear";
+
+/** Every style, for messages and commands. */
+export const scheduleStyles: readonly ScheduleStyle[] = ["wsd", "cosine", "linear", "constant", "twoStage", "twoStageLinear"];
 
 /** Settings of a learning-rate schedule. */
 export interface ScheduleOptions {
@@ -51,7 +54,7 @@ const halfCosine = (progress: number, { minRatio }: Settings) =>
 
 const inSecondStage = (step: number, { totalSteps, stageBoundary }: Settings) => step >= totalSteps * stageBoundary;
 
-const shapes: Readonly<Record<typeof scheduleStyles[number], Shape>> = {
+const shapes: Readonly<Record<ScheduleStyle, Shape>> = {
   wsd: (step, settings) => {
     const decaySteps = settings.totalSteps * settings.decayRatio;
     const left = settings.totalSteps - step;

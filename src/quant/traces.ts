@@ -80,8 +80,11 @@ class Statistics {
  * @throws Error where a product is not finite
  */
 export async function* hessianTraces(
-  loss: (parameters: Tensors, batch: Tensors) => Tensor,
-  { parameters, batches }: { readonly parameters: Tensors; readonly batches: readonly Tensors[] },
+  loss: (parameters: Readonly<Record<string, Tensor>>, batch: Readonly<Record<string, Tensor>>) => Tensor,
+  { parameters, batches }: {
+    readonly parameters: Readonly<Record<string, Tensor>>;
+    readonly batches: readonly Readonly<Record<string, Tensor>>[];
+  },
   { names, probes, seed = 0, enough = () => false, signal }: TraceOptions,
 ): AsyncGenerator<TraceProgress> {
   if (batches.length === 0) throw new RangeError("Cannot measure Hessian traces: wanted at least one batch");
