@@ -49,7 +49,7 @@ export {
 export { type Arguments, compile, type CompileOptions, realize } from "./src/trace.ts";
 export { gradients } from "./src/autodiff/gradients.ts";
 export { hessianVectorProduct } from "./src/autodiff/hessian.ts";
-export { backendInfo, type BackendInfo, type BackendName, useBackend } from "./src/runtime.ts";
+export { type BackendInfo, backendInfo, type BackendName, useBackend } from "./src/runtime.ts";
 export type { BackendStatistics } from "./src/backend/backend.ts";
 export type { DType, TensorData } from "./src/core/dtype.ts";
 export type { TensorType } from "./src/core/graph.ts";
@@ -70,14 +70,20 @@ export {
   type Moments,
   type NamedTensors,
 } from "./src/optim/adamw.ts";
-export { learningRateMultiplier, type ScheduleOptions } from "./src/optim/schedule.ts";
+export { learningRateMultiplier, type ScheduleOptions, type ScheduleStyle } from "./src/optim/schedule.ts";
 
 // quantizers and their guidance
 export { hestia, type HestiaOptions } from "./src/quant/hestia.ts";
 export { ternary, type TernaryOptions } from "./src/quant/ternary.ts";
 export { type Quantizer, type QuantizerName, quantizers, type QuantizerState } from "./src/quant/quantizer.ts";
 export type { Codes } from "./src/quant/groups.ts";
-export { type Annealing, annealing, type AnnealingOptions, type AnnealingState } from "./src/quant/annealing.ts";
+export {
+  type Annealing,
+  annealing,
+  type AnnealingOptions,
+  type AnnealingState,
+  type AnnealingStyle,
+} from "./src/quant/annealing.ts";
 export { expectedError, optimalTemperature, softQuantize } from "./src/quant/temperature.ts";
 export { type Guidance, type GuidanceOptions, temperatureScales } from "./src/quant/guidance.ts";
 export { hessianTraces, type TensorTrace, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
@@ -87,7 +93,13 @@ export { type LlamaConfig, llamaConfig } from "./src/llama/config.ts";
 export type { HuggingFaceConfig } from "./src/llama/config.ts";
 export { llama, type LlamaModel, type LlamaOptions, type Project } from "./src/llama/model.ts";
 export { initialModel, type NewLlamaConfig, type Parameters, quantizedNames } from "./src/llama/parameters.ts";
-export { type LanguageModel, loadCheckpoint, type Quantization, saveCheckpoint, type TextSettings } from "./src/llama/checkpoint.ts";
+export {
+  type LanguageModel,
+  loadCheckpoint,
+  type Quantization,
+  saveCheckpoint,
+  type TextSettings,
+} from "./src/llama/checkpoint.ts";
 export { generate, type GenerateOptions } from "./src/llama/generate.ts";
 export {
   byteTokenizer,
@@ -104,5 +116,6 @@ export { calibrate, type Calibration, type CalibrationOptions } from "./src/pipe
 export { train, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
 export { type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";
-export { pack, type PackOptions } from "./src/pipeline/pack.ts";
+export { pack, type PackedSizes, type PackOptions } from "./src/pipeline/pack.ts";
 export { openPacked, type PackedModel } from "./src/pipeline/open_packed.ts";
+export type { PackedFormatName } from "./src/pack/formats.ts";

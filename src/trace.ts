@@ -69,7 +69,7 @@ interface Trace {
  */
 export function compile<T = Readonly<Record<string, Tensor>>, O = unknown>(
   fn: (inputs: T) => O,
-  { donate = [] }: CompileOptions<T> = {},
+  { donate = [] }: CompileOptions<NoInfer<T>> = {},
 ): (inputs: Arguments<T>) => O {
   const traces = new Map<string, Trace>();
   return (inputs) => {

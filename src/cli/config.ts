@@ -11,8 +11,8 @@ import { type QuantizerName, quantizers } from "../quant/quantizer.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { readText } from "./files.ts";
 
-/** Quantizers that `quantize.quantizer` may name. */
-const quantizerNames = Object.keys(quantizers).filter((name) => name !== "none") as Exclude<QuantizerName, "none">[];
+/** Quantizers that `quantize.quantizer` may name: a run ends with a ternary file. */
+const quantizerNames = (Object.keys(quantizers) as QuantizerName[]).filter((name) => quantizers[name].ternary);
 
 /** Weights in one block of the packed format, which shares one scale: groups must be whole blocks. */
 const PACKED_BLOCK = 64;

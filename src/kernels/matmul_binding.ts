@@ -18,8 +18,9 @@ function mergeBatch(a: Strided, b: Strided): { lengths: Triple; a: Triple; b: Tr
     if (length === 1) return;
     const next = { length, a: a.strides[axis], b: b.strides[axis] };
     const last = merged.at(-1);
-    if (last && last.a === next.a * length && last.b === next.b * length) Object.assign(last, { ...next, length: last.length * length });
-    else merged.push(next);
+    if (last && last.a === next.a * length && last.b === next.b * length) {
+      Object.assign(last, { ...next, length: last.length * length });
+    } else merged.push(next);
   });
   while (merged.length < maxBatchAxes) merged.unshift({ length: 1, a: 0, b: 0 });
   const triple = (key: "length" | "a" | "b") => merged.map((axis) => axis[key]) as unknown as Triple;

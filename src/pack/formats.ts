@@ -8,11 +8,11 @@ import type { GgmlType } from "../io/ggml_types.ts";
 import type { PackedFormat } from "./format.ts";
 import { q2_0 } from "./q2_0.ts";
 
-/** Every packed format by name. */
-export const packedFormats = { q2_0 } as const satisfies Record<string, PackedFormat>;
-
 /** Name of a packed format. */
-export type PackedFormatName = keyof typeof packedFormats;
+export type PackedFormatName = "q2_0";
+
+/** Every packed format by name. */
+export const packedFormats: Readonly<Record<PackedFormatName, PackedFormat>> = { q2_0 };
 
 /** The format that GGUF files call by this type, if it is one. */
 export function packedFormatOf(type: GgmlType): PackedFormat | undefined {

@@ -40,7 +40,7 @@ export const quantizationKeys = { quantizer: "hestia.quantizer", groupSize: "hes
  * @throws RangeError where the model is in full precision and `quantization` is absent, the format cannot hold its groups, or a value is
  * too large for half precision
  */
-export async function pack(model: LanguageModel, options: PackOptions = {}): Promise<Bytes> {
+export async function pack(model: LanguageModel, options: PackOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
   const { format = "q2_0", quantization = model.quantization, name } = options;
   if (!quantization) {
     throw new RangeError(

@@ -129,6 +129,7 @@ export const hestiaQuantizer: Quantizer = {
   name: "hestia",
   summary: "Softmax over the ternary codes, hardened by a falling temperature",
   anneals: true,
+  ternary: true,
   quantize: (weight, { temperature, pressure, hard, groupSize }) => hestia(weight, { temperature, pressure, hard, groupSize }),
   codes: (weight, { groupSize }) => absmeanCodes(weight, { groupSize }),
 };

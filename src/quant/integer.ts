@@ -79,15 +79,19 @@ function integerQuantizer(bits: number, { symmetric }: { readonly symmetric: boo
     name: `w${bits}_${symmetric ? "sym" : "asym"}`,
     summary: `${bits}-bit ${symmetric ? "symmetric" : "asymmetric"} integers with a straight-through gradient`,
     anneals: false,
+    ternary: false,
     quantize: (weight, { groupSize }) => integer(weight, { bits, symmetric, groupSize }),
     codes: (weight, { groupSize }) => integerCodes(weight, { bits, symmetric, groupSize }),
   };
 }
 
+/** Name of an integer quantizer: its bits, and whether its codes are symmetric. */
+export type IntegerQuantizerName = "w2_sym" | "w2_asym" | "w4_sym" | "w4_asym";
+
 /** Integer quantizers by name. */
-export const integerQuantizers = {
+export const integerQuantizers: Readonly<Record<IntegerQuantizerName, Quantizer>> = {
   w2_sym: integerQuantizer(2, { symmetric: true }),
   w2_asym: integerQuantizer(2, { symmetric: false }),
   w4_sym: integerQuantizer(4, { symmetric: true }),
   w4_asym: integerQuantizer(4, { symmetric: false }),
-} as const satisfies Record<string, Quantizer>;
+};

@@ -34,6 +34,8 @@ export interface Quantizer {
   readonly summary: string;
   /** Whether temperature and pressure mean something to it, so that a schedule and calibration are needed. */
   readonly anneals: boolean;
+  /** Whether its codes are -1, 0 and 1, which ternary formats hold. */
+  readonly ternary: boolean;
   /** The weight that the model computes with: float32, of the weight's shape, differentiable. */
   quantize(weight: Tensor, state: QuantizerState): Tensor;
   /** What is packed in the end: integers and scales. Absent where weights stay floating-point. */
@@ -47,6 +49,7 @@ const none: Quantizer = {
   name: "none",
   summary: "Full precision",
   anneals: false,
+  ternary: false,
   quantize: (weight) => weight,
 };
 

@@ -42,6 +42,7 @@ export const ternaryQuantizer: Quantizer = {
   name: "ternary",
   summary: "Absmean rounding to ternary with a straight-through gradient",
   anneals: false,
+  ternary: true,
   quantize: (weight, { groupSize }) => ternary(weight, { groupSize }),
   codes: (weight, { groupSize }) => absmeanCodes(weight, { groupSize }),
 };

@@ -20,7 +20,7 @@ const refused: readonly [value: unknown, message: RegExp][] = [
   ],
   [{ model: { hiddenSize: "128" } }, /^c\.json: model\.hiddenSize must be an integer of at least 1, got "128"$/],
   [{ pretrain: { style: "wsdd" } }, /^c\.json: pretrain\.style must be one of "wsd", .*, got "wsdd" \(did you mean "wsd"\?\)$/],
-  [{ quantize: { quantizer: "hesta" } }, /^c\.json: quantize\.quantizer must be one of "hestia", .*\(did you mean "hestia"\?\)$/],
+  [{ quantize: { quantizer: "hesta" } }, /^c\.json: quantize\.quantizer must be one of .*"hestia".*\(did you mean "hestia"\?\)$/],
   [{ quantize: { groupSize: 63 } }, /^c\.json: quantize\.groupSize must be 0 .*, -1 .* or a positive multiple of 64, got 63$/],
   [{ model: { hiddenSize: 192 } }, /^c\.json: model\.hiddenSize must be a multiple of 128 \(quantize\.groupSize\), got 192$/],
   [{ model: { heads: 3 } }, /^c\.json: model\.heads must be a multiple of model\.keyValueHeads, got 3 and 2$/],
