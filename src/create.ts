@@ -80,22 +80,54 @@ function hostCopy(flat: ArrayLike<number>, dtype: DType): TensorData {
   return flat instanceof Float32Array ? flat.slice() as Float32Array<ArrayBuffer> : Float64Array.from(flat);
 }
 
-/** A tensor of zeros, which takes no memory. */
+/**
+ * A tensor of zeros, which takes no memory.
+ *
+ * @example
+ * ```ts
+ * import { zeros } from "@hestia/hestia";
+ * console.log(`${zeros([2, 3])}`, await zeros([2]).data()); // float32[2,3] 0, 0
+ * ```
+ */
 export function zeros(shape: Shape, dtype: DType = "float32"): Tensor {
   return constant(0, shape, dtype);
 }
 
-/** A tensor of ones, which takes no memory. */
+/**
+ * A tensor of ones, which takes no memory.
+ *
+ * @example
+ * ```ts
+ * import { ones } from "@hestia/hestia";
+ * console.log(await ones([2], "int32").data()); // 1, 1
+ * ```
+ */
 export function ones(shape: Shape, dtype: DType = "float32"): Tensor {
   return constant(1, shape, dtype);
 }
 
-/** A tensor of one value, which takes no memory. */
+/**
+ * A tensor of one value, which takes no memory.
+ *
+ * @example
+ * ```ts
+ * import { full } from "@hestia/hestia";
+ * console.log(await full([2], 0.5).data()); // 0.5, 0.5
+ * ```
+ */
 export function full(shape: Shape, value: number, dtype: DType = "float32"): Tensor {
   return constant(value, shape, dtype);
 }
 
-/** 0, 1, 2, … along one axis (the last by default) of a shape; a number stands for a shape of one axis. */
+/**
+ * 0, 1, 2, … along one axis (the last by default) of a shape; a number stands for a shape of one axis.
+ *
+ * @example
+ * ```ts
+ * import { arange } from "@hestia/hestia";
+ * console.log(await arange(3).data(), await arange([2, 2], { axis: 0 }).data()); // 0, 1, 2 and 0, 0, 1, 1
+ * ```
+ */
 export function arange(shape: number | Shape, { axis = -1, dtype = "float32" }: { axis?: number; dtype?: DType } = {}): Tensor {
   const list = typeof shape === "number" ? [shape] : shape;
   return apply(primitives.iota, [], { shape: list, dtype, axis: axis < 0 ? axis + list.length : axis });
@@ -117,6 +149,12 @@ function scramble(x: Tensor): Tensor {
 /**
  * Random 32-bit words, each a hash of (seed, stream, position): no state, the same on every device
  * (hash: PCG-RXS-M-XS, M. E. O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms", 2014).
+ *
+ * @example
+ * ```ts
+ * import { randomBits } from "@hestia/hestia";
+ * console.log(`${randomBits([2, 3], { seed: 1 })}`); // uint32[2,3]
+ * ```
  */
 export function randomBits(shape: Shape, { seed, stream = 0 }: RandomOptions & { stream?: number }): Tensor {
   const position = arange([sizeOf(shape)], { dtype: "uint32" }).reshape(shape);
@@ -125,19 +163,43 @@ export function randomBits(shape: Shape, { seed, stream = 0 }: RandomOptions & {
   return scramble(scramble(position.bitXor(keyed)).add(keyed));
 }
 
-/** Uniform on [0, 1), multiples of 2^-24. */
+/**
+ * Uniform on [0, 1), multiples of 2^-24.
+ *
+ * @example
+ * ```ts
+ * import { randomUniform } from "@hestia/hestia";
+ * console.log(await randomUniform([1000], { seed: 1 }).mean().item()); // about 0.5
+ * ```
+ */
 export function randomUniform(shape: Shape, options: RandomOptions): Tensor {
   return randomBits(shape, options).shiftRight(8).cast("float32").mul(2 ** -24);
 }
 
-/** Standard normal, by Box and Muller. */
+/**
+ * Standard normal, by Box and Muller.
+ *
+ * @example
+ * ```ts
+ * import { randomNormal } from "@hestia/hestia";
+ * console.log(await randomNormal([1000], { seed: 1 }).square().mean().item()); // about 1
+ * ```
+ */
 export function randomNormal(shape: Shape, options: RandomOptions): Tensor {
   const radius = randomBits(shape, options).shiftRight(8).add(1).cast("float32").mul(2 ** -24).log().mul(-2).sqrt();
   const angle = randomBits(shape, { ...options, stream: 1 }).shiftRight(8).cast("float32").mul(2 * Math.PI * 2 ** -24);
   return radius.mul(angle.cos());
 }
 
-/** -1 or 1 with equal probability: probe vectors of trace estimators (Rademacher). */
+/**
+ * -1 or 1 with equal probability: probe vectors of trace estimators (Rademacher).
+ *
+ * @example
+ * ```ts
+ * import { randomSigns } from "@hestia/hestia";
+ * console.log(await randomSigns([4], { seed: 1 }).abs().data()); // 1, 1, 1, 1
+ * ```
+ */
 export function randomSigns(shape: Shape, options: RandomOptions): Tensor {
   return randomBits(shape, options).shiftRight(31).cast("float32").mul(2).sub(1);
 }

@@ -71,6 +71,13 @@ async function open(name: BackendName | undefined): Promise<Backend> {
  * there is none. Tensors computed before stay on their old device and cannot be used on the new one.
  *
  * @throws Error when WebGPU is asked for by name and there is no adapter
+ *
+ * @example
+ * ```ts
+ * import { useBackend } from "@hestia/hestia";
+ * const { name } = await useBackend("reference"); // float64, on the host
+ * console.log(name); // reference
+ * ```
  */
 export async function useBackend(name?: BackendName): Promise<BackendInfo> {
   if (!backend && opening) await ready().catch(() => {}); // work that waits for a device gets the one it was promised
@@ -251,7 +258,17 @@ function discard(value: Value): void {
   forget(value);
 }
 
-/** Waits for the device and tells which it is. */
+/**
+ * Waits for the device and tells which it is.
+ *
+ * @example
+ * ```ts
+ * import { backendInfo, tensor } from "@hestia/hestia";
+ * await tensor([1, 2]).square().data();
+ * const { name, statistics } = await backendInfo();
+ * console.log(name, statistics.readbacks); // webgpu 1, where there is an adapter
+ * ```
+ */
 export async function backendInfo(): Promise<BackendInfo> {
   return await ready();
 }

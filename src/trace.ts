@@ -15,6 +15,14 @@ import { isTensor, Tensor } from "./tensor.ts";
  * differentiated; the returned ones are the same values without a history, for loops that must not grow.
  *
  * Returns as soon as the work is queued; reading waits for it.
+ *
+ * @example
+ * ```ts
+ * import { realize, tensor } from "@hestia/hestia";
+ * let x = tensor([1, 2]);
+ * for (let i = 0; i < 3; i++) [x] = realize([x.mul(2)]); // without realize the graph would grow
+ * console.log(await x.data()); // 8, 16
+ * ```
  */
 export function realize(tensors: readonly Tensor[]): Tensor[] {
   realizeNodes(tensors.map(({ node }) => node));

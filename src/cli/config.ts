@@ -100,6 +100,8 @@ const runSchema = section({
       normEpsilon: v.optional(positive(), 1e-5),
       ropeTheta: v.optional(positive(), 10_000),
       tieEmbeddings: v.optional(v.boolean(must("true or false")), true),
+      /** Standard deviation of the first weights. */
+      initializerRange: v.optional(positive(), 0.02),
     }),
     {},
   ),

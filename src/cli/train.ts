@@ -69,7 +69,8 @@ class Run {
   async all(): Promise<RunSummary> {
     const { config, folder } = this;
     const backend = await backendInfo();
-    const initial = initialModel({ ...config.model, maxPositions: contextLength(config) }, { seed: config.seed });
+    const { initializerRange: deviation, ...sizes } = config.model;
+    const initial = initialModel({ ...sizes, maxPositions: contextLength(config) }, { seed: config.seed, deviation });
     const base = await this.#timed("pretrain", () => this.#pretrain(initial));
     const calibration = await this.#timed("calibrate", () => this.#calibrate(base));
     const latent = await this.#timed("quantize", () => this.#quantize(base, calibration));
@@ -82,7 +83,7 @@ class Run {
       await writeFileAtomic(path, packed);
       return packed;
     });
-    const { sizes, ...packed } = await openPacked(bytes, { source: path });
+    const { sizes: packedSizes, ...packed } = await openPacked(bytes, { source: path });
     const heldOut = await this.#timed("evaluate", async () => ({
       fullPrecision: await this.#heldOut(base),
       rounded: await this.#heldOut(roundedModel({ ...base, quantization: trained.quantization })),
@@ -99,7 +100,7 @@ class Run {
       heldOut,
       gapClosed: (heldOut.rounded.lossNats - heldOut.quantized.lossNats) /
         (heldOut.rounded.lossNats - heldOut.fullPrecision.lossNats),
-      packed: { fileBytes: bytes.length, ...sizes },
+      packed: { fileBytes: bytes.length, ...packedSizes },
       seconds: this.#seconds,
       sample,
     };

@@ -10,12 +10,31 @@ import { tensor } from "../create.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { llama } from "../llama/model.ts";
 import { crossEntropy } from "../nn/loss.ts";
+import { hutchPlusPlus } from "../quant/hutch.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";
 import { shiftedLoss } from "./llama.ts";
 import { guidanceOf } from "./schedules.ts";
+
+/**
+ * `hutchpp_matrix`: the sketched estimate of a matrix's trace, which is exact where the sketch spans the matrix's image. Where it does so
+ * with columns to spare, what was recorded of the two parts is made of rounding errors.
+ */
+export function hutchCase(recorded: Case): Computed[] {
+  const [sketch, queries] = [recorded.input("S"), recorded.input("Omega")];
+  const { lowRank, residual, trace } = hutchPlusPlus((x) => recorded.input("H").matmul(x), { sketch, queries });
+  const kind = recorded.parameter("kind");
+  const exact: Computed[] = kind === "lowrank" || kind === "full" ? [{ role: "exact_trace", value: trace }] : [];
+  if (kind === "lowrank") return exact;
+  return [
+    { role: "trace_low", value: lowRank },
+    { role: "trace_res", value: residual },
+    { role: "final_trace", value: trace },
+    ...exact,
+  ];
+}
 
 /** `mlp_traces`: the whole Hessian of a small network, row by row, and the traces of its blocks. */
 export function mlpTracesCase(recorded: Case): Computed[] {

@@ -19,16 +19,17 @@ import type { Computed } from "./compare.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/** Quantizers that models were recorded under and that the library does not have yet. */
-const pendingQuantizers: Readonly<Record<string, string>> = {
-  fairy_hestia: "the complex-valued quantizer is not implemented",
-};
-
 interface RecordedQuantizer {
   readonly quant_type: string;
   readonly group_size?: number;
   readonly temp?: number;
   readonly pressure?: number;
+  readonly version?: string;
+}
+
+/** The library's name of a recorded quantizer. */
+function nameOf({ quant_type: name, version }: RecordedQuantizer): string {
+  return name === "fairy_hestia" ? `fairy_${version}` : name;
 }
 
 /** Mean cross-entropy of each position's logits against the label of the next. */
@@ -44,7 +45,7 @@ function projectOf(recorded: Case, parameters: Tensors, quant: RecordedQuantizer
   }
   const { temp: temperature, pressure, group_size: groupSize = 0 } = quant;
   const state: QuantizerState = { groupSize, temperature, pressure, hard: temperature === 0 };
-  const quantized = quantizedProject(parameters, quantizerNamed(quant.quant_type), () => state);
+  const quantized = quantizedProject(parameters, quantizerNamed(nameOf(quant)), () => state);
   const plain = plainProject(parameters);
   return (name, x) => skipped.some((part) => name.includes(part)) ? plain(name, x) : quantized(name, x);
 }
@@ -69,9 +70,8 @@ function hiddenStates(
 }
 
 /** `llama`: loss, logits, hidden states, gradients and Hessian-vector products of all parameters. */
-export function llamaCase(recorded: Case): Computed[] | { readonly skip: string } {
+export function llamaCase(recorded: Case): Computed[] {
   const quant = recorded.parameter("quant") ? recorded.object<RecordedQuantizer & Record<string, unknown>>("quant") : undefined;
-  if (quant && Object.hasOwn(pendingQuantizers, quant.quant_type)) return { skip: pendingQuantizers[quant.quant_type] };
   const config = llamaConfig(recorded.object<HuggingFaceConfig>("config"));
   const parameters = recorded.inputsUnder("w.");
   const ids = recorded.input("input_ids");

@@ -7,22 +7,23 @@
 import { adamwCase } from "./adamw.ts";
 import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";
-import { hessianTracesCase, mlpTracesCase } from "./curvature.ts";
+import { hessianTracesCase, hutchCase, mlpTracesCase } from "./curvature.ts";
 import { crossEntropyCase, rmsNormCase, ropeTableCase, swigluCase } from "./layers.ts";
 import { llamaBlockCase } from "./block.ts";
 import { llamaCase } from "./llama.ts";
-import { integerCase, ternaryCase, thermoCase } from "./quantizers.ts";
+import { integerCase, phaseCase, ternaryCase, thermoCase } from "./quantizers.ts";
 import { initialTemperatureCase, learningRateCase, schedulerCase, softQuantizeCase, temperatureScalesCase } from "./schedules.ts";
 import { trajectoryCase } from "./trajectory.ts";
 
-/** Computes the outputs of a case, or says why this version cannot. An error is a failure. */
-export type Handler = (recorded: Case) => readonly Computed[] | { readonly skip: string } | Promise<readonly Computed[]>;
+/** Computes the outputs of a case. An error is a failure. */
+export type Handler = (recorded: Case) => readonly Computed[] | Promise<readonly Computed[]>;
 
 /** Every operation that is computed. */
 export const operations = {
   thermo: thermoCase,
   ternary: ternaryCase,
   bitwidth: integerCase,
+  phase: phaseCase,
   scheduler: schedulerCase,
   init_temp: initialTemperatureCase,
   soft_quant_func: softQuantizeCase,
@@ -35,13 +36,11 @@ export const operations = {
   llama_block: llamaBlockCase,
   llama: llamaCase,
   adamw: adamwCase,
+  hutchpp_matrix: hutchCase,
   mlp_traces: mlpTracesCase,
   hessian_traces: hessianTracesCase,
   trajectory: trajectoryCase,
 } as const satisfies Record<string, Handler>;
 
-/** Operations that cases are recorded of and that the library does not have yet, with the reason. */
-export const pendingOperations: Readonly<Record<string, string>> = {
-  phase: "the complex-valued quantizer is not implemented",
-  hutchpp_matrix: "the sketched trace estimator is not implemented",
-};
+/** Operations that cases are recorded of and that the library does not have, with the reason: none today. */
+export const pendingOperations: Readonly<Record<string, string>> = {};

@@ -10,6 +10,7 @@ import { absmeanCodes } from "../quant/codebook.ts";
 import type { Codes } from "../quant/groups.ts";
 import { hestia } from "../quant/hestia.ts";
 import { integer, integerCodes } from "../quant/integer.ts";
+import { phaseQuantize } from "../quant/phase.ts";
 import { ternary } from "../quant/ternary.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
@@ -84,4 +85,17 @@ export function integerCase(recorded: Case): Computed[] {
   };
   const x = recorded.input("x");
   return [{ role: "q", value: integer(x, options) }, { role: "q", value: unpack(integerCodes(x, options)) }];
+}
+
+/** `phase`: complex phase quantization and its gradient. Evaluation differs from training in nothing that is recorded. */
+export function phaseCase(recorded: Case): Computed[] {
+  const temperature = recorded.number("temp");
+  const passes = Number(String(recorded.parameter("version")).replace(/^v/, ""));
+  const w = recorded.input("w");
+  const q = phaseQuantize(w, { passes, temperature });
+  const [dw] = gradients(q.mul(recorded.input("g")).sum(), [w]);
+  const results: Record<string, Tensor> = { q, dw };
+  // as for the relaxation; and each pass sees the rounding errors of the ones before, enlarged by its own slope
+  const sensitivity = temperature === 0 ? 1 : (1 + 1 / temperature) ** passes;
+  return recorded.outputs.map((role) => ({ role, value: results[role], sensitivity }));
 }

@@ -2,23 +2,19 @@
  * Inputs read from textures.
  *
  * A kernel that loads each element many times may read its inputs from `rgba32float` textures, which the device fills by copying
- * the buffers just before: texel `i` holds the elements `4i … 4i + 3`, in lines of {@linkcode TEXTURE_WIDTH} texels. Software
+ * the buffers just before, in the layout of `core/texels.ts`. Software
  * drivers bound and mask every load from a storage buffer lane by lane; a copy costs little, and texels are fetched straight away.
  *
  * @module
  */
 
-/** Texels side by side in a line; texel `i` lies at `(i % TEXTURE_WIDTH, i / TEXTURE_WIDTH)`. */
-export const TEXTURE_WIDTH = 1024;
+import { TEXTURE_WIDTH } from "../core/texels.ts";
 
 /** Most lines of a texture that every device offers. */
 const maxLines = 8192;
 
 /** The most texels that one input may have. */
 export const MAX_TEXELS = TEXTURE_WIDTH * maxLines;
-
-/** Bytes of a texel. */
-export const TEXEL_BYTES = 16;
 
 /**
  * A shader that reads textures, from one that reads storage buffers of quads. Declarations of inputs end in `//: input`, the only

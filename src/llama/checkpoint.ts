@@ -45,6 +45,16 @@ export interface LanguageModel extends LlamaModel, TextSettings {}
  * are latent. Each file is written whole or not at all, `config.json` last. The folder is made where it is missing.
  *
  * @throws Error that names the file which cannot be written
+ *
+ * @example
+ * ```ts
+ * import { byteTokenizer, initialModel, saveCheckpoint } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const folder = await Deno.makeTempDir();
+ * await saveCheckpoint(folder, model, { tokenizer: byteTokenizer });
+ * console.log([...Deno.readDirSync(folder)].map(({ name }) => name)); // config.json, model.safetensors, tokenizer.json
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  */
 export async function saveCheckpoint(folder: string, { config, parameters }: LlamaModel, settings: TextSettings): Promise<void> {
   const names = Object.keys(parameterShapes(config));
@@ -72,6 +82,17 @@ function configJson(config: LlamaConfig, { beginToken, endTokens = [], quantizat
  * `quantization` is present the parameters are latent.
  *
  * @throws Error that names the file, field or tensor, what it is, and what was wanted
+ *
+ * @example
+ * ```ts
+ * import { byteTokenizer, initialModel, loadCheckpoint, saveCheckpoint } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const folder = await Deno.makeTempDir();
+ * await saveCheckpoint(folder, model, { tokenizer: byteTokenizer });
+ * const loaded = await loadCheckpoint(folder);
+ * console.log(loaded.config.hiddenSize); // 16
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  */
 export async function loadCheckpoint(folder: string): Promise<LanguageModel> {
   const json = await readJsonFile(`${folder}/config.json`);

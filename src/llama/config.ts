@@ -90,7 +90,22 @@ function ropeScaling({ rope_scaling: scaling }: HuggingFaceConfig): RopeScaling 
   };
 }
 
-/** Reads Hugging Face's `config.json`. Throws a TypeError that names the field. */
+/**
+ * Reads Hugging Face's `config.json`. Throws a TypeError that names the field.
+ *
+ * @example
+ * ```ts
+ * import { llamaConfig } from "@hestia/hestia";
+ * const config = llamaConfig({
+ *   vocab_size: 256,
+ *   hidden_size: 64,
+ *   num_hidden_layers: 2,
+ *   num_attention_heads: 4,
+ *   intermediate_size: 128,
+ * });
+ * console.log(config.headDim, config.keyValueHeads); // 16, 4
+ * ```
+ */
 export function llamaConfig(json: HuggingFaceConfig): LlamaConfig {
   if (json.model_type !== undefined && json.model_type !== "llama") {
     throw new TypeError(`Cannot read the model's config: model_type must be "llama", got "${json.model_type}"`);

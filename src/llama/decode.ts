@@ -24,7 +24,7 @@ export interface DecoderOptions {
   readonly project?: Project;
 }
 
-/** Tokens of a prompt that go in together; rooms of caches are multiples of it, so that few programs are compiled. */
+/** Tokens of a prompt that go in together at most; rooms of caches are multiples of it, so that few programs are compiled. */
 const chunkLength = 64;
 
 /** Arguments of a step. */
@@ -51,12 +51,15 @@ export class Decoder {
   readonly #length: number;
   readonly #step: Step;
   readonly #settings: Pick<Arguments<StepInputs>, "seed" | "sampling">;
+  /** Tokens of a prompt that go in together. */
+  readonly #chunk: number;
   #cache?: KeyValueCache;
   #position = 0;
 
   /** Compiles nothing yet: that happens with the first tokens. */
   constructor(model: LlamaModel, { length, seed, sampling, project }: DecoderOptions) {
     this.#model = model;
+    this.#chunk = Math.min(chunkLength, model.config.maxPositions);
     this.#length = Math.ceil(length / chunkLength) * chunkLength;
     this.#step = compileStep(model, { length: this.#length, project });
     const given = Object.entries(sampling ?? {}).filter(([, value]) => value !== undefined);
@@ -69,11 +72,11 @@ export class Decoder {
     this.#cache = emptyCache(this.#model.config, { length: this.#length });
     this.#position = 0;
     let next: Tensor | undefined;
-    for (let from = 0; from < prompt.length; from += chunkLength) {
-      const chunk = prompt.slice(from, from + chunkLength);
-      const ids = new Uint32Array(chunkLength); // what follows the prompt is overwritten before anything looks at it
+    for (let from = 0; from < prompt.length; from += this.#chunk) {
+      const chunk = prompt.slice(from, from + this.#chunk);
+      const ids = new Uint32Array(this.#chunk); // what follows the prompt is overwritten before anything looks at it
       ids.set(chunk);
-      next = this.#advance(tensor(ids, { shape: [1, chunkLength] }), { tokens: chunk.length, draw });
+      next = this.#advance(tensor(ids, { shape: [1, this.#chunk] }), { tokens: chunk.length, draw });
     }
     return next!;
   }

@@ -39,8 +39,11 @@ const maxUnread = 16;
  * @throws RangeError where an option is out of range, or the prompt is empty or does not fit the context
  *
  * @example
- * ```ts ignore
- * for await (const text of generate(model, "Call me", { maxTokens: 64, temperature: 0.8, seed: 1 })) write(text);
+ * ```ts
+ * import { byteTokenizer, generate, initialModel } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const text = generate({ ...model, tokenizer: byteTokenizer }, "Call me", { maxTokens: 4, temperature: 0.8, seed: 1 });
+ * for await (const piece of text) console.log(piece); // nonsense, before training
  * ```
  */
 export async function* generate(

@@ -85,6 +85,14 @@ export interface LlamaOptions {
  *
  * @param ids uint32 or int32 `[batch, tokens]`; ids outside of the vocabulary read as a zero embedding
  * @returns float32 `[batch, tokens, vocabulary]`
+ *
+ * @example
+ * ```ts
+ * import { initialModel, llama, tensor } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const ids = tensor(new Uint32Array([72, 105]), { shape: [1, 2] });
+ * console.log(`${llama(model, ids)}`); // float32[1,2,256]
+ * ```
  */
 export function llama(model: LlamaModel, ids: Tensor, options: LlamaOptions = {}): Tensor {
   const { config } = model;

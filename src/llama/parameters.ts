@@ -52,7 +52,16 @@ export function parameterShapes(config: LlamaConfig): Record<string, Shape> {
   return shapes;
 }
 
-/** Names of the weights that quantizers act on: the linear maps of the layers, not the embedding, the norms or the head. */
+/**
+ * Names of the weights that quantizers act on: the linear maps of the layers, not the embedding, the norms or the head.
+ *
+ * @example
+ * ```ts
+ * import { initialModel, quantizedNames } from "@hestia/hestia";
+ * const { config } = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * console.log(quantizedNames(config).length); // 7: four of attention, three of the feed-forward layer
+ * ```
+ */
 export function quantizedNames(config: LlamaConfig): string[] {
   return Array.from({ length: config.layers }, (_, layer) => layerLinears.map((linear) => `model.layers.${layer}.${linear}.weight`)).flat();
 }
@@ -77,7 +86,16 @@ export type NewLlamaConfig =
   & Pick<LlamaConfig, "vocabularySize" | "hiddenSize" | "layers" | "heads" | "keyValueHeads" | "intermediateSize">
   & Partial<LlamaConfig>;
 
-/** A model to train from scratch. Its heads have `hiddenSize / heads` dimensions and its head is tied to the embedding unless told otherwise. */
+/**
+ * A model to train from scratch. Its heads have `hiddenSize / heads` dimensions and its head is tied to the embedding unless told otherwise.
+ *
+ * @example
+ * ```ts
+ * import { initialModel } from "@hestia/hestia";
+ * const { config, parameters } = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * console.log(config.headDim, `${parameters["model.embed_tokens.weight"]}`); // 8, float32[256,16]
+ * ```
+ */
 export function initialModel(config: NewLlamaConfig, options: { seed: number; deviation?: number }): LlamaModel {
   const full: LlamaConfig = {
     headDim: config.hiddenSize / config.heads,

@@ -53,6 +53,7 @@ export interface TokenizerModelJson {
  *
  * @example
  * ```ts
+ * import { byteTokenizer } from "@hestia/hestia";
  * const ids = byteTokenizer.encode("né");
  * console.assert(ids.join() === "110,195,169" && byteTokenizer.decode(ids) === "né");
  * ```
@@ -74,6 +75,13 @@ export const byteTokenizer: Tokenizer = {
  * @param json Parsed content of the file. The layout that {@linkcode byteTokenizer} writes is recognised and needs no library; any other
  * is read by npm `@huggingface/tokenizers`, loaded on demand.
  * @throws {TypeError} Where `json` is not the content of a `tokenizer.json`.
+ *
+ * @example
+ * ```ts
+ * import { byteTokenizer, loadTokenizer } from "@hestia/hestia";
+ * const tokenizer = await loadTokenizer(byteTokenizer.toJSON()); // or the parsed file of a checkpoint
+ * console.log(tokenizer.encode("Hi")); // 72, 105
+ * ```
  */
 export async function loadTokenizer(json: unknown): Promise<Tokenizer> {
   if (!isTokenizerJson(json)) {

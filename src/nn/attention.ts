@@ -24,6 +24,14 @@ export interface AttentionOptions {
  * @param k `[batch, keyValueHeads, keys, headDim]`; heads must be a multiple of keyValueHeads
  * @param v `[batch, keyValueHeads, keys, headDim]`
  * @returns `[batch, heads, queries, headDim]`
+ *
+ * @example
+ * ```ts
+ * import { causalAttention, randomNormal } from "@hestia/hestia";
+ * const q = randomNormal([1, 4, 3, 8], { seed: 1 }); // four query heads share two key heads
+ * const [k, v] = [2, 3].map((seed) => randomNormal([1, 2, 3, 8], { seed }));
+ * console.log(`${causalAttention(q, k, v)}`); // float32[1,4,3,8]
+ * ```
  */
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor, { offset = 0 }: AttentionOptions = {}): Tensor {
   const [batch, heads, queries, headDim] = q.shape;

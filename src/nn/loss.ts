@@ -17,6 +17,13 @@ import type { Tensor } from "../tensor.ts";
  * @param labels int32 or uint32 `[…]`
  * @returns a scalar
  * @throws TypeError where the shapes do not fit
+ *
+ * @example
+ * ```ts
+ * import { crossEntropy, tensor, zeros } from "@hestia/hestia";
+ * const labels = tensor(new Uint32Array([1, 3]));
+ * console.log(await crossEntropy(zeros([2, 4]), labels).item()); // 1.386…, the logarithm of 4
+ * ```
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -100 }: { ignoreIndex?: number } = {}): Tensor {
   if (!sameShape(logits.shape.slice(0, -1), labels.shape)) {

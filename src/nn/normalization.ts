@@ -13,6 +13,12 @@ import type { Tensor } from "../tensor.ts";
  * @param x `[…, width]`
  * @param weight `[width]`
  * @returns the shape of `x`
+ *
+ * @example
+ * ```ts
+ * import { ones, rmsNorm, tensor } from "@hestia/hestia";
+ * console.log(await rmsNorm(tensor([[3, -3]]), ones([2])).data()); // about 1, -1
+ * ```
  */
 export function rmsNorm(x: Tensor, weight: Tensor, { epsilon = 1e-5 }: { epsilon?: number } = {}): Tensor {
   const scale = x.square().mean({ axes: -1, keepDims: true }).add(epsilon).sqrt();

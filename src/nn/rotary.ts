@@ -59,7 +59,16 @@ export function inverseFrequencies({ headDim, theta, scaling }: Pick<RotaryOptio
   });
 }
 
-/** Computes the table on the host in float64: no device's sine of a large angle can be trusted. */
+/**
+ * Computes the table on the host in float64: no device's sine of a large angle can be trusted.
+ *
+ * @example
+ * ```ts
+ * import { rotaryTable } from "@hestia/hestia";
+ * const { cos, inverseFrequencies } = rotaryTable({ headDim: 4, theta: 10_000, length: 8 });
+ * console.log(`${cos}`, inverseFrequencies); // float32[8,2], and 1, 0.01
+ * ```
+ */
 export function rotaryTable(options: RotaryOptions): RotaryTable {
   if (options.headDim % 2 !== 0) throw new RangeError(`Cannot rotate heads of ${options.headDim} dimensions: wanted an even number`);
   const positions = options.positions ?? Array.from({ length: options.length ?? 0 }, (_, position) => position);
@@ -79,6 +88,13 @@ export function rotaryTable(options: RotaryOptions): RotaryTable {
  *
  * @param x `[…, positions, headDim]`
  * @param table rows for the positions of `x`
+ *
+ * @example
+ * ```ts
+ * import { rotaryTable, rotate, tensor } from "@hestia/hestia";
+ * const table = rotaryTable({ headDim: 2, theta: 10_000, length: 2 });
+ * console.log(await rotate(tensor([[1, 0], [1, 0]]), table).data()); // 1, 0, and turned by one radian 0.540…, 0.841…
+ * ```
  */
 export function rotate(x: Tensor, { cos, sin }: Pick<RotaryTable, "cos" | "sin">): Tensor {
   const [positions, half] = cos.shape;

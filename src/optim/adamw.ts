@@ -58,7 +58,16 @@ export interface AdamWResult {
   readonly gradientNorm: Tensor;
 }
 
-/** Moments before the first step: zeros. */
+/**
+ * Moments before the first step: zeros.
+ *
+ * @example
+ * ```ts
+ * import { initialMoments, tensor } from "@hestia/hestia";
+ * const { first } = initialMoments({ w: tensor([3, -4]) });
+ * console.log(await first.w.data()); // 0, 0
+ * ```
+ */
 export function initialMoments(parameters: NamedTensors): Moments {
   const fresh = () => mapRecord(parameters, ({ shape }) => constant(0, shape));
   return { first: fresh(), second: fresh() };
@@ -78,6 +87,16 @@ export function globalNorm(tensors: NamedTensors): Tensor {
  * p ← p (1 - rate · decay) - rate · m̂ / (√v̂ + epsilon).
  *
  * @throws TypeError when a parameter has no gradient or no moment
+ *
+ * @example
+ * ```ts
+ * import { adamw, gradients, initialMoments, tensor } from "@hestia/hestia";
+ * const parameters = { w: tensor([3, -4]) };
+ * const [w] = gradients(parameters.w.square().sum(), [parameters.w]);
+ * const state = { parameters, gradients: { w }, moments: initialMoments(parameters), step: 1 };
+ * const updated = adamw(state, { learningRate: 0.1, weightDecay: 0 });
+ * console.log(await updated.gradientNorm.item(), await updated.parameters.w.data()); // 10, and 2.9, -3.9
+ * ```
  */
 export function adamw(state: AdamWState, options: AdamWOptions): AdamWResult {
   const { beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weightDecay = 0.01, clipNorm = 1 } = options;

@@ -46,6 +46,15 @@ const batchesPerRead = 32;
  * @param tokens the text, two tokens at least
  * @param options `batchSize` 8 and `sequenceLength` 128 by default
  * @throws RangeError where the text or an option is too small
+ *
+ * @example
+ * ```ts
+ * import { heldOutLoss, initialModel } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const tokens = new TextEncoder().encode("Call me Ishmael.");
+ * const { lossNats } = await heldOutLoss(model, tokens, { batchSize: 1, sequenceLength: 8 });
+ * console.log(lossNats); // near log(256) = 5.545…, before training
+ * ```
  */
 export async function heldOutLoss(
   model: LlamaModel,

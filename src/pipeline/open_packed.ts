@@ -36,8 +36,13 @@ export interface PackedModel extends Omit<LanguageModel, "quantization"> {
  * @throws Error that names the tensor or metadata key, what it is, and what was wanted
  *
  * @example
- * ```ts ignore
- * const model = await openPacked(await fetch("model.gguf"));
+ * ```ts
+ * import { byteTokenizer, initialModel, openPacked, pack } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 64, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 64 }, { seed: 1 });
+ * const quantization = { quantizer: "ternary", groupSize: 64 };
+ * const bytes = await pack({ ...model, tokenizer: byteTokenizer, quantization });
+ * const { sizes } = await openPacked(bytes); // or await fetch("model.gguf")
+ * console.log(sizes.bitsPerWeight); // 2.25
  * ```
  */
 export async function openPacked(

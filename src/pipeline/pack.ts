@@ -39,6 +39,15 @@ export const quantizationKeys = { quantizer: "hestia.quantizer", groupSize: "hes
  *
  * @throws RangeError where the model is in full precision and `quantization` is absent, the format cannot hold its groups, or a value is
  * too large for half precision
+ *
+ * @example
+ * ```ts
+ * import { byteTokenizer, initialModel, pack } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 64, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 64 }, { seed: 1 });
+ * const quantization = { quantizer: "ternary", groupSize: 64 };
+ * const bytes = await pack({ ...model, tokenizer: byteTokenizer, quantization });
+ * console.log(new TextDecoder().decode(bytes.subarray(0, 4))); // GGUF
+ * ```
  */
 export async function pack(model: LanguageModel, options: PackOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
   const { format = "q2_0", quantization = model.quantization, name } = options;

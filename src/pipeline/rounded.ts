@@ -13,6 +13,14 @@ import { realize } from "../trace.ts";
 /**
  * The model that is packed in the end, with its weights as float32: the linear maps of the layers rounded, all else as it is. A model
  * without `quantization` is returned as it is, since its parameters are what it computes with. The other parameters are shared.
+ *
+ * @example
+ * ```ts
+ * import { initialModel, roundedModel } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const { parameters } = roundedModel({ ...model, quantization: { quantizer: "ternary", groupSize: 0 } });
+ * console.log(new Set(await parameters["model.layers.0.mlp.up_proj.weight"].data()).size); // 3
+ * ```
  */
 export function roundedModel<M extends LlamaModel & { readonly quantization?: Quantization }>(model: M): M {
   const { quantization, config, parameters } = model;

@@ -44,6 +44,13 @@ const deviationOffset = 1e-8;
  *
  * @param traces by tensor name
  * @throws RangeError when there is no trace, or one is not finite
+ *
+ * @example
+ * ```ts
+ * import { temperatureScales } from "@hestia/hestia";
+ * const guidance = temperatureScales({ flat: 0.1, curved: 10 });
+ * console.log(guidance.temperatureScales); // flat 0.874…, curved 0.693…
+ * ```
  */
 export function temperatureScales(traces: Readonly<Record<string, number>>, options: GuidanceOptions = {}): Guidance {
   const { alpha = 0.5, kappa = 1 } = options;

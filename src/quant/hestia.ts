@@ -11,7 +11,7 @@ import { absmeanScale, groupView } from "./groups.ts";
 import type { Quantizer } from "./quantizer.ts";
 
 /** What the softmax's temperature is raised by, so that a vanishing one divides by something. */
-const temperatureOffset = 1e-6;
+export const temperatureOffset = 1e-6;
 
 /** Settings of the relaxation. */
 export interface HestiaOptions {
@@ -108,13 +108,14 @@ function expectedCode(logits: readonly Tensor[], codebook: readonly number[]): T
 }
 
 /** (1 - λ) w + λ q: exactly w at λ = 0 and exactly q at λ = 1, in float32 too. */
-function mix(weight: Tensor, quantized: Tensor, pressure: number | Tensor): Tensor {
+export function mix(weight: Tensor, quantized: Tensor, pressure: number | Tensor): Tensor {
   if (pressure === 1) return quantized;
   const rest = typeof pressure === "number" ? 1 - pressure : constant(1).sub(pressure);
   return weight.mul(rest).add(quantized.mul(pressure));
 }
 
-function checkNumber(name: string, value: number | Tensor, { maximum }: { maximum: number }): void {
+/** Throws unless a temperature or a pressure is a number in its range or a float32 scalar. */
+export function checkNumber(name: string, value: number | Tensor, { maximum }: { readonly maximum: number }): void {
   if (value instanceof Tensor) {
     if (value.size === 1 && value.dtype === "float32") return;
     throw atCaller(new TypeError(`Cannot quantize at the ${name} ${value}: wanted a number or a float32 scalar`));

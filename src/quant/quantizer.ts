@@ -10,6 +10,7 @@ import type { Tensor } from "../tensor.ts";
 import type { Codes } from "./groups.ts";
 import { hestiaQuantizer } from "./hestia.ts";
 import { integerQuantizers } from "./integer.ts";
+import { phaseQuantizers } from "./phase.ts";
 import { ternaryQuantizer } from "./ternary.ts";
 
 /** State of one weight's quantization at one step. A quantizer uses what it knows. */
@@ -59,6 +60,7 @@ export const quantizers = {
   ternary: ternaryQuantizer,
   hestia: hestiaQuantizer,
   ...integerQuantizers,
+  ...phaseQuantizers,
 } as const satisfies Record<string, Quantizer>;
 
 /** Name of a quantizer. */

@@ -19,6 +19,12 @@ const tail = 12;
 
 /**
  * Expected ternary code of a weight in units of its scale: Σ c softmax_c(-(z - c)² / T) over c in {-1, 0, 1}; at T = 0 the nearest code.
+ *
+ * @example
+ * ```ts
+ * import { softQuantize } from "@hestia/hestia";
+ * console.log(softQuantize(0.5, { temperature: 0.35 }), softQuantize(0.6, { temperature: 0 })); // 0.497…, 1
+ * ```
  */
 export function softQuantize(z: number, { temperature }: { readonly temperature: number }): number {
   return moments(z, temperature).code;
@@ -29,6 +35,12 @@ export function softQuantize(z: number, { temperature }: { readonly temperature:
  *
  * @param temperature at least 0; 0 is rounding
  * @throws RangeError for a negative temperature
+ *
+ * @example
+ * ```ts
+ * import { expectedError } from "@hestia/hestia";
+ * console.log(expectedError(0.35) < expectedError(0)); // true: relaxed weights change less than rounded ones
+ * ```
  */
 export function expectedError(temperature: number): number {
   check(temperature);
@@ -40,6 +52,12 @@ export function expectedError(temperature: number): number {
  *
  * @param options.bounds interval that holds the minimum; [0.1, 2] by default
  * @throws RangeError when the derivative does not change sign in the interval
+ *
+ * @example
+ * ```ts
+ * import { optimalTemperature } from "@hestia/hestia";
+ * console.log(optimalTemperature()); // 0.35088…
+ * ```
  */
 export function optimalTemperature({ bounds = [0.1, 2] }: { readonly bounds?: readonly [number, number] } = {}): number {
   bounds.forEach(check);

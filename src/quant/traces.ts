@@ -78,6 +78,14 @@ class Statistics {
  * @param batches at least one record of tensors, all of the same shapes
  * @yields the estimates after each probe
  * @throws Error where a product is not finite
+ *
+ * @example
+ * ```ts
+ * import { hessianTraces, tensor } from "@hestia/hestia";
+ * const inputs = { parameters: { w: tensor([1, 2, 3]) }, batches: [{ x: tensor([1, 1, 2]) }] };
+ * const progress = hessianTraces(({ w }, { x }) => w.square().mul(x).sum(), inputs, { names: ["w"], probes: 1 });
+ * for await (const { traces } of progress) console.log(traces[0].trace); // 8: exact, since this Hessian is diagonal
+ * ```
  */
 export async function* hessianTraces(
   loss: (parameters: Readonly<Record<string, Tensor>>, batch: Readonly<Record<string, Tensor>>) => Tensor,

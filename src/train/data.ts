@@ -29,6 +29,13 @@ export interface BatchSize {
  * @param tokens The whole text.
  * @param heldOutFraction Share of the tokens held out, 0 to 1.
  * @returns Two views of `tokens`; nothing is copied.
+ *
+ * @example
+ * ```ts
+ * import { splitTokens } from "@hestia/hestia";
+ * const { training, heldOut } = splitTokens(new TextEncoder().encode("0123456789"), 0.1);
+ * console.log(training.length, heldOut.length); // 9, 1
+ * ```
  */
 export function splitTokens<T extends Uint8Array | Uint32Array>(tokens: T, heldOutFraction: number): { training: T; heldOut: T } {
   if (!(heldOutFraction >= 0 && heldOutFraction <= 1)) {
@@ -47,6 +54,7 @@ export function splitTokens<T extends Uint8Array | Uint32Array>(tokens: T, heldO
  *
  * @example
  * ```ts
+ * import { batchAt } from "@hestia/hestia";
  * const tokens = new TextEncoder().encode("Call me Ishmael. Some years ago");
  * const { inputs, targets, shape } = batchAt(tokens, { batchSize: 2, sequenceLength: 8, seed: 1, step: 0 });
  * console.assert(shape[0] === 2 && inputs.length === 16 && inputs[1] === targets[0]);
@@ -66,6 +74,13 @@ export function batchAt(
  * Batches without end, from step `start` on: `batchAt` for each step in turn.
  *
  * @throws {RangeError} Where the text is shorter than one sequence.
+ *
+ * @example
+ * ```ts
+ * import { batches } from "@hestia/hestia";
+ * const tokens = new TextEncoder().encode("Call me Ishmael. Some years ago");
+ * for (const { shape } of batches(tokens, { batchSize: 2, sequenceLength: 8, seed: 1 }).take(3)) console.log(shape); // [2, 8]
+ * ```
  */
 export function* batches(
   tokens: ArrayLike<number>,
@@ -80,6 +95,13 @@ export function* batches(
  * windows than `batchSize` gives one smaller batch.
  *
  * @throws {RangeError} Where the text is shorter than one sequence.
+ *
+ * @example
+ * ```ts
+ * import { windows } from "@hestia/hestia";
+ * const tokens = new TextEncoder().encode("Call me Ishmael. Some years ago");
+ * console.log([...windows(tokens, { batchSize: 1, sequenceLength: 8 })].length); // 3
+ * ```
  */
 export function* windows(
   tokens: ArrayLike<number>,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { TEXEL_BYTES, TEXTURE_WIDTH } from "../../kernels/textures.ts";
+import { TEXEL_BYTES, TEXTURE_WIDTH } from "../../core/texels.ts";
 import type { BackendStatistics } from "../backend.ts";
 
 /** Makes each texture once, by the binding that reads it and its height. */

@@ -1,0 +1,150 @@
+import { deepEqual, equal, match, ok } from "../assert.ts";
+import { sampleText } from "../support/models.ts";
+import { lastJson, runCommand } from "./run_command.ts";
+
+/** The smallest run that has every phase. */
+const tiny = {
+  seed: 7,
+  model: { hiddenSize: 64, layers: 1, heads: 2, keyValueHeads: 1, headDim: 32, intermediateSize: 64, initializerRange: 0.05 },
+  batchSize: 2,
+  sequenceLength: 16,
+  pretrain: { steps: 9, warmupSteps: 1 },
+  calibration: { probes: 2, batches: 2 },
+  quantize: { groupSize: 64, steps: 8, warmupSteps: 1, hardSteps: 2 },
+  evaluation: { batches: 2 },
+  sample: { prompt: "Call", tokens: 4 },
+};
+
+/** Calls `work` with a folder that holds a corpus and the configurations given, by name; it is removed afterwards. */
+async function withConfigs(configs: Record<string, unknown>, work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeFile(`${folder}/corpus`, sampleText(4000));
+    for (const [name, config] of Object.entries(configs)) {
+      const data = { corpus: `${folder}/corpus` };
+      await Deno.writeTextFile(`${folder}/${name}.json`, JSON.stringify({ data, ...config as object }));
+    }
+    await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const readJson = async (path: string) => JSON.parse(await Deno.readTextFile(path));
+const readLines = async (path: string) => (await Deno.readTextFile(path)).trimEnd().split("\n").map((line) => JSON.parse(line));
+
+Deno.test("deno task train runs every phase and leaves a complete folder, the same for the same seed", () =>
+  withConfigs({ tiny }, async (folder) => {
+    const [first, second] = await Promise.all(
+      ["a", "b"].map((name) =>
+        runCommand("train", ["--config", `${folder}/tiny.json`, "--output", `${folder}/${name}`, "--json"])
+      ),
+    );
+    equal(first.code, 0, first.stderr);
+    const summary = lastJson(first) as Record<string, Record<string, Record<string, number>>>;
+    deepEqual(await readJson(`${folder}/a/summary.json`), summary);
+    deepEqual(Object.keys(summary.seconds), ["pretrain", "calibrate", "quantize", "pack", "evaluate", "sample"]);
+    equal(summary.packed.bitsPerWeight, 2.25);
+    ok(Math.abs(summary.heldOut.packed.lossNats - summary.heldOut.quantized.lossNats) < 1e-3);
+    match(first.stderr, /packed +\d\.\d{4} +\d+\.\d{3} +[\d.]+ KiB +2\.25/);
+
+    const steps = await readLines(`${folder}/a/metrics.jsonl`);
+    deepEqual(steps.map(({ phase }) => phase), [...Array(9).fill("pretrain"), ...Array(8).fill("quantize")]);
+    deepEqual(steps.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8]);
+    deepEqual(
+      Object.keys(steps[9]).sort(),
+      "gradientNorm learningRate lossNats phase pressure step temperature tokensPerSecond".split(" "),
+    );
+    equal(steps.at(-1).temperature, 0);
+    equal(steps.at(-1).pressure, 1);
+
+    const { traces, scores, temperatureScales } = await readJson(`${folder}/a/calibration.json`);
+    for (const record of [traces, scores, temperatureScales]) {
+      equal(Object.keys(record).length, 7);
+      ok("model.layers.0.self_attn.q_proj.weight" in record);
+    }
+    deepEqual((await readJson(`${folder}/a/model/config.json`)).hestia, { quantizer: "hestia", groupSize: 64 });
+    equal((await readJson(`${folder}/a/config.json`)).optimizer.beta2, 0.95);
+    for (const file of ["model/model.safetensors", "model/tokenizer.json", "packed/model.gguf"]) {
+      ok((await Deno.stat(`${folder}/a/${file}`)).isFile);
+    }
+
+    equal(second.code, 0, second.stderr);
+    const losses = (list: typeof steps) => list.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm]);
+    deepEqual(losses(await readLines(`${folder}/b/metrics.jsonl`)), losses(steps));
+    deepEqual((await readJson(`${folder}/b/summary.json`)).heldOut, summary.heldOut);
+    deepEqual((await readJson(`${folder}/b/summary.json`)).sample, summary.sample);
+  }));
+
+Deno.test("deno task train cuts phases and takes another seed", () =>
+  withConfigs({ tiny }, async (folder) => {
+    const args = ["--config", `${folder}/tiny.json`, "--output", `${folder}/run`, "--max-steps", "3", "--seed", "11", "--json"];
+    const { code, stderr } = await runCommand("train", args);
+    equal(code, 0, stderr);
+    equal((await readLines(`${folder}/run/metrics.jsonl`)).length, 6);
+    equal((await readJson(`${folder}/run/config.json`)).seed, 11);
+  }));
+
+Deno.test("deno task train refuses bad input in one line, and leaves nothing behind", () => {
+  const configs = {
+    tiny,
+    misspelt: { ...tiny, quantize: { groupsize: 64 } },
+    group: { ...tiny, quantize: { groupSize: 100 } },
+    wide: { ...tiny, quantize: { ...tiny.quantize, groupSize: 128 } },
+    short: { ...tiny, sequenceLength: 500 },
+    absent: { ...tiny, data: { corpus: "/nowhere/text" } },
+  };
+  return withConfigs(configs, async (folder) => {
+    await Deno.writeTextFile(`${folder}/broken.json`, "{");
+    await Deno.writeTextFile(`${folder}/file`, "");
+    const cases: [string, string, RegExp][] = [
+      [
+        "misspelt",
+        "run",
+        /misspelt\.json: quantize\.groupsize is not a field \(did you mean "groupSize"\?\); there are steps, .*\n$/,
+      ],
+      ["group", "run", /group\.json: quantize\.groupSize must be 0 \(whole tensor\), -1 .* multiple of 64, got 100\n$/],
+      ["wide", "run", /wide\.json: model\.hiddenSize must be a multiple of 128 \(quantize\.groupSize\), got 64\n$/],
+      ["short", "run", /the corpus .* is too short: its heldOut part has 400 tokens, .* sequenceLength 500 needs 501\n$/],
+      ["absent", "run", /cannot read the corpus \/nowhere\/text: no such file or folder\n$/],
+      ["none", "run", /cannot read the configuration .*none\.json: no such file or folder\n$/],
+      ["broken", "run", /broken\.json is not JSON: .*\n$/],
+      ["tiny", "file/run", /cannot .*file\/run.*\n$/],
+    ];
+    const results = await Promise.all(
+      cases.map(([config, output]) =>
+        runCommand("train", ["--config", `${folder}/${config}.json`, "--output", `${folder}/${output}`])
+      ),
+    );
+    results.forEach(({ code, stderr }, index) => {
+      match(stderr, cases[index][2]);
+      match(stderr, /^error: [^\n]*\n$/);
+      equal(code, 2, stderr);
+    });
+    ok(![...Deno.readDirSync(folder)].some(({ name }) => name === "run"));
+    const unknown = await runCommand("train", ["--sedd", "1"]);
+    match(unknown.stderr, /^error: unknown option --sedd \(did you mean "--seed"\?\)/);
+    equal(unknown.code, 2);
+  });
+});
+
+Deno.test("Ctrl-C ends deno task train cleanly", () =>
+  withConfigs({ long: { ...tiny, pretrain: { steps: 100000 } } }, async (folder) => {
+    const path = new URL("../../src/cli/train.ts", import.meta.url).pathname;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", path, "--config", `${folder}/long.json`, "--output", `${folder}/run`],
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const metrics = `${folder}/run/metrics.jsonl`;
+    for (let tries = 0; tries < 600 && (await Deno.stat(metrics).catch(() => undefined))?.size === undefined; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    while ((await Deno.stat(metrics)).size === 0) await new Promise((resolve) => setTimeout(resolve, 100));
+    child.kill("SIGINT");
+    const { code, stderr } = await child.output();
+    equal(code, 130);
+    match(new TextDecoder().decode(stderr), /Interrupted\. What was done until now is in .*run\.\n$/);
+    const lines = await readLines(metrics);
+    deepEqual(lines.map(({ step }) => step), lines.map((_, index) => index + 1));
+  }));
