@@ -9,6 +9,7 @@ import { atCaller } from "./core/errors.ts";
 import { type Attributes, describe, type Fused, Node, type Primitive } from "./core/graph.ts";
 import { broadcastShapes, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
+import { node } from "./ops/simplify.ts";
 import { disposeValue, readNode } from "./runtime.ts";
 
 /** Which axes a reduction combines (all by default; negative ones count from the end) and whether they stay with length 1. */
@@ -25,9 +26,7 @@ export type Operand = Tensor | number;
 /** Adds a node to the graph. Types are checked here, so that an error points at the caller's line. */
 export function apply(op: Primitive, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor {
   try {
-    const nodes = inputs.map((input) => input.node);
-    const { shape, dtype } = op.infer(nodes, attributes);
-    return new Tensor(new Node(op, nodes, shape, dtype, attributes));
+    return new Tensor(node(op, inputs.map((input) => input.node), attributes));
   } catch (error) {
     throw atCaller(error as Error);
   }
@@ -40,15 +39,7 @@ export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Att
   return new Tensor(new Node(op, nodes, composition.shape, composition.dtype, attributes, () => composition));
 }
 
-/**
- * A constant tensor, every element `value`. It takes no memory: kernels hold the number itself.
- *
- * @example
- * ```ts
- * import { constant, tensor } from "@hestia/hestia";
- * console.log(await tensor([1, 2]).div(constant(4)).data()); // 0.25, 0.5
- * ```
- */
+/** A constant tensor, every element `value`. It takes no memory: kernels hold the number itself. */
 export function constant(value: number, shape: Shape = [], dtype: DType = "float32"): Tensor {
   const text = Number.isFinite(value) && !Object.is(value, -0) ? value : Object.is(value, -0) ? "-0" : String(value);
   return apply(primitives.constant, [], { shape, dtype, value: text });
@@ -67,24 +58,6 @@ function combine(op: Primitive, a: Tensor, b: Operand): Tensor {
     );
   }
   return apply(op, [a.expand(shape), other.expand(shape)]);
-}
-
-/** Axes in another order. Two permutations in a row become one; a transposed product becomes the product of its transposed operands. */
-function permuted(x: Tensor, order: readonly number[]): Tensor {
-  const { op, inputs, attributes } = x.node;
-  const last = order.length - 1;
-  if (order.every((axis, index) => axis === index)) return x;
-  if (op === primitives.permute) {
-    const inner = attributes.order as readonly number[];
-    return permuted(new Tensor(inputs[0]), order.map((axis) => inner[axis]));
-  }
-  const swapsLast = order[last] === last - 1 && order[last - 1] === last &&
-    order.every((axis, index) => index >= last - 1 || axis === index);
-  if (op === primitives.matmul && swapsLast) { // (a b)ᵀ = bᵀ aᵀ: operands are read transposed in place, a product would be copied
-    const [a, b] = inputs.map((input) => permuted(new Tensor(input), order));
-    return apply(primitives.matmul, [b, a]);
-  }
-  return apply(primitives.permute, [x], { order });
 }
 
 /**
@@ -155,7 +128,7 @@ export class Tensor {
   }
   /** this · other, element by element. */
   mul(other: Operand): Tensor {
-    return other === 1 && this.dtype !== "float16" ? this : combine(primitives.mul, this, other);
+    return combine(primitives.mul, this, other);
   }
   /** this / other; integers truncate toward zero. */
   div(other: Operand): Tensor {
@@ -281,7 +254,7 @@ export class Tensor {
     if (!order && rank < 2) throw atCaller(new RangeError(`Cannot transpose ${this}: wanted at least two axes, or an order`));
     const axes = order?.map((axis) => axis < 0 ? axis + rank : axis) ??
       [...this.shape.keys()].slice(0, -2).concat(rank - 1, rank - 2);
-    return permuted(this, axes);
+    return apply(primitives.permute, [this], { order: axes });
   }
   /** Repeats axes of length 1, and adds axes in front, to reach `shape`. */
   expand(shape: Shape): Tensor {
@@ -377,15 +350,7 @@ export class Tensor {
   }
 }
 
-/**
- * Whether a value is a tensor.
- *
- * @example
- * ```ts
- * import { isTensor, tensor } from "@hestia/hestia";
- * console.log(isTensor(tensor([1, 2])), isTensor([1, 2])); // true, false
- * ```
- */
+/** Whether a value is a tensor. */
 export function isTensor(value: unknown): value is Tensor {
   return value instanceof Tensor;
 }

@@ -72,13 +72,17 @@ function storeShared({ nodes }: Graph, stored: boolean[]): void {
   }
 }
 
-/** Stores results within very long chains. */
-function storeDeep({ nodes }: Graph, stored: boolean[]): void {
+/** Stores results within very long chains, and tells which. */
+function storeDeep({ nodes }: Graph, stored: boolean[]): number[] {
   const depth: number[] = [];
+  const cuts: number[] = [];
   nodes.forEach((node, position) => {
     depth[position] = 1 + node.inputs.reduce((deepest, input) => stored[input] ? deepest : Math.max(deepest, depth[input]), 0);
-    if (depth[position] >= maxDepth && node.op.kind === "elementwise") stored[position] = true;
+    if (depth[position] < maxDepth || node.op.kind !== "elementwise") return;
+    stored[position] = true;
+    cuts.push(position);
   });
+  return cuts;
 }
 
 /** Stores parts of expressions that read more buffers than one shader may bind. */
@@ -125,7 +129,7 @@ function countUsers(graph: Graph, stored: readonly boolean[], roots: readonly nu
 /** Decides what is stored and groups it into kernels. `maxBuffers` is the most that one shader may bind. */
 export function fuse(graph: Graph, { maxBuffers }: { maxBuffers: number }): Fusion {
   const stored = mandatory(graph);
-  storeDeep(graph, stored);
+  const cuts = storeDeep(graph, stored);
   storeShared(graph, stored);
   storeWide(graph, stored, maxBuffers - 2);
   const roots = graph.nodes.flatMap((node, position) => stored[position] && node.op.kind !== "leaf" ? [position] : []);
@@ -140,5 +144,20 @@ export function fuse(graph: Graph, { maxBuffers }: { maxBuffers: number }): Fusi
     const reduction = graph.nodes[root].op.kind === "reduction" ? root : absorbed.get(root);
     return reduction === undefined ? { roots: [root] } : { roots: [root], reduction };
   });
-  return { graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) };
+  return dropPrivate({ graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) }, cuts);
+}
+
+/** Takes the memory from nodes that only their own kernel uses, as merging leaves them, but for the `cuts` in long chains. */
+function dropPrivate({ graph, stored, groups }: Fusion, cuts: readonly number[]): Fusion {
+  const wanted = new Set([...graph.outputs, ...cuts]);
+  groups.forEach(({ roots }) => {
+    for (const root of roots) {
+      for (const node of readsOf(graph, stored, root).keys()) if (!roots.includes(node)) wanted.add(node);
+    }
+  });
+  const kept = stored.map((isStored, node) => isStored && (graph.nodes[node].op.kind === "leaf" || wanted.has(node)));
+  const needed = groups.map((group) => ({ ...group, roots: group.roots.filter((root) => kept[root]) })).filter(({ roots }) =>
+    roots.length > 0
+  );
+  return { graph, stored: kept, groups: needed };
 }

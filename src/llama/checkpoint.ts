@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ownerOf } from "../core/names.ts";
 import { sameShape } from "../core/shape.ts";
 import { tensor } from "../create.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
@@ -14,7 +15,7 @@ import { type Checkpoint, readCheckpointFolder } from "../io/safetensors_file.ts
 import type { Tensor } from "../tensor.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
 import type { LlamaModel } from "./model.ts";
-import { type Parameters, parameterShapes } from "./parameters.ts";
+import { type Parameters, parameterShapes, quantizedNames } from "./parameters.ts";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 /** How weights were quantized in training. Checkpoints hold latent weights: the model is what the quantizer makes of them. */
@@ -23,6 +24,8 @@ export interface Quantization {
   readonly quantizer: string;
   /** 0: a whole tensor shares a scale; -1: an output channel; n > 0: blocks of n along a row. */
   readonly groupSize: number;
+  /** What the quantizer learned besides the weights, under names such as `model.layers.0.mlp.up_proj.weight#step`. */
+  readonly parameters?: Parameters;
 }
 
 /** What a model needs besides its parameters to read and write text. */
@@ -42,7 +45,8 @@ export interface LanguageModel extends LlamaModel, TextSettings {}
 
 /**
  * Writes a model in Hugging Face's layout: float32, with Hugging Face's tensor names; `config.json` has a field `hestia` where the weights
- * are latent. Each file is written whole or not at all, `config.json` last. The folder is made where it is missing.
+ * are latent. What a quantizer learned is stored with the weights. Each file is written whole or not at all, `config.json` last. The
+ * folder is made where it is missing.
  *
  * @throws Error that names the file which cannot be written
  *
@@ -57,11 +61,10 @@ export interface LanguageModel extends LlamaModel, TextSettings {}
  * ```
  */
 export async function saveCheckpoint(folder: string, { config, parameters }: LlamaModel, settings: TextSettings): Promise<void> {
-  const names = Object.keys(parameterShapes(config));
-  const values = await Promise.all(names.map((name) => parameters[name].data()));
-  const entries = names.map((name, index) =>
-    [name, { dtype: "F32", shape: parameters[name].shape, data: values[index] }] as const
-  );
+  const own = Object.keys(parameterShapes(config)).map((name) => [name, parameters[name]] as const);
+  const stored = [...own, ...Object.entries(settings.quantization?.parameters ?? {})];
+  const values = await Promise.all(stored.map(([, value]) => value.data()));
+  const entries = stored.map(([name, { shape }], index) => [name, { dtype: "F32", shape, data: values[index] }] as const);
   await makeFolder(folder);
   await writeFileAtomic(`${folder}/tokenizer.json`, JSON.stringify(settings.tokenizer.toJSON()));
   await writeFileAtomic(`${folder}/model.safetensors`, safetensorsChunks(Object.fromEntries(entries), { format: "pt" }));
@@ -73,7 +76,7 @@ function configJson(config: LlamaConfig, { beginToken, endTokens = [], quantizat
     ...huggingFaceConfig(config),
     bos_token_id: beginToken ?? null,
     eos_token_id: endTokens.length === 0 ? null : endTokens.length === 1 ? endTokens[0] : endTokens,
-    ...(quantization ? { hestia: quantization } : {}),
+    ...(quantization ? { hestia: { quantizer: quantization.quantizer, groupSize: quantization.groupSize } } : {}),
   };
 }
 
@@ -97,7 +100,7 @@ function configJson(config: LlamaConfig, { beginToken, endTokens = [], quantizat
 export async function loadCheckpoint(folder: string): Promise<LanguageModel> {
   const json = await readJsonFile(`${folder}/config.json`);
   const config = llamaConfig(json as unknown as HuggingFaceConfig);
-  const settings = { ...specialTokens(json), ...quantizationOf(json, folder) };
+  const quantization = quantizationOf(json, folder);
   const tokenizer = await loadTokenizer(await readJsonFile(`${folder}/tokenizer.json`));
   if (tokenizer.vocabularySize > config.vocabularySize) {
     throw new RangeError(
@@ -105,8 +108,13 @@ export async function loadCheckpoint(folder: string): Promise<LanguageModel> {
     );
   }
   using checkpoint = await readCheckpointFolder(folder);
-  checkTensors(checkpoint, config, folder);
-  return { config, parameters: await readParameters(checkpoint, config), tokenizer, ...settings };
+  const learned = quantization ? learnedNames(checkpoint, config) : [];
+  checkTensors(checkpoint, config, { folder, learned });
+  const parameters = await readTensors(checkpoint, Object.keys(parameterShapes(config)));
+  const model = { config, parameters, tokenizer, ...specialTokens(json) };
+  if (!quantization) return model;
+  const own = learned.length > 0 ? { parameters: await readTensors(checkpoint, learned) } : {};
+  return { ...model, quantization: { ...quantization, ...own } };
 }
 
 function specialTokens({ bos_token_id: begin, eos_token_id: end }: JsonObject): Pick<TextSettings, "beginToken" | "endTokens"> {
@@ -114,10 +122,10 @@ function specialTokens({ bos_token_id: begin, eos_token_id: end }: JsonObject): 
   return { ...(isId(begin) ? { beginToken: begin } : {}), endTokens: [end].flat().filter(isId) };
 }
 
-function quantizationOf({ hestia }: JsonObject, folder: string): { quantization?: Quantization } {
-  if (hestia === undefined) return {};
+function quantizationOf({ hestia }: JsonObject, folder: string): Quantization | undefined {
+  if (hestia === undefined) return undefined;
   const { quantizer, groupSize } = isJsonObject(hestia) ? hestia : {} as JsonObject;
-  if (typeof quantizer === "string" && typeof groupSize === "number") return { quantization: { quantizer, groupSize } };
+  if (typeof quantizer === "string" && typeof groupSize === "number") return { quantizer, groupSize };
   throw new TypeError(
     `Cannot load "${folder}": the field hestia of its config.json must be {"quantizer": name, "groupSize": number}, ` +
       `got ${JSON.stringify(hestia)}`,
@@ -129,7 +137,17 @@ function isRedundant(name: string, { tieEmbeddings }: LlamaConfig): boolean {
   return name.endsWith("rotary_emb.inv_freq") || tieEmbeddings && name === "lm_head.weight";
 }
 
-function checkTensors({ tensors }: Checkpoint, config: LlamaConfig, folder: string): void {
+/** Stored tensors that a quantizer learned. */
+function learnedNames({ tensors }: Checkpoint, config: LlamaConfig): string[] {
+  const weights = new Set(quantizedNames(config));
+  return [...tensors.keys()].filter((name) => weights.has(ownerOf(name) ?? ""));
+}
+
+function checkTensors(
+  { tensors }: Checkpoint,
+  config: LlamaConfig,
+  { folder, learned }: { readonly folder: string; readonly learned: readonly string[] },
+): void {
   const wanted = parameterShapes(config);
   for (const [name, shape] of Object.entries(wanted)) {
     const stored = tensors.get(name);
@@ -139,7 +157,8 @@ function checkTensors({ tensors }: Checkpoint, config: LlamaConfig, folder: stri
     if (!sameShape(stored.shape, shape)) throw fail(`got [${stored.shape}]`);
     if (!["F64", "F32", "F16", "BF16"].includes(stored.dtype)) throw fail(`got ${stored.dtype}`);
   }
-  const extra = [...tensors.keys()].find((name) => !Object.hasOwn(wanted, name) && !isRedundant(name, config));
+  const known = (name: string) => Object.hasOwn(wanted, name) || learned.includes(name) || isRedundant(name, config);
+  const extra = [...tensors.keys()].find((name) => !known(name));
   if (extra !== undefined) {
     const count = Object.keys(wanted).length;
     throw new RangeError(
@@ -148,12 +167,13 @@ function checkTensors({ tensors }: Checkpoint, config: LlamaConfig, folder: stri
   }
 }
 
-async function readParameters(checkpoint: Checkpoint, config: LlamaConfig): Promise<Parameters> {
-  const parameters: Record<string, Tensor> = {};
-  for (const [name, shape] of Object.entries(parameterShapes(config))) {
-    parameters[name] = tensor(floats(await checkpoint.read(name)), { shape });
+async function readTensors(checkpoint: Checkpoint, names: readonly string[]): Promise<Parameters> {
+  const tensors: Record<string, Tensor> = {};
+  for (const name of names) {
+    const entry = await checkpoint.read(name);
+    tensors[name] = tensor(floats(entry), { shape: entry.shape });
   }
-  return parameters;
+  return tensors;
 }
 
 function floats(entry: SafetensorsEntry): Float32Array<ArrayBuffer> {

@@ -73,7 +73,9 @@ export interface HuggingFaceConfig {
 
 function positive(json: HuggingFaceConfig, field: keyof HuggingFaceConfig): number {
   const value = json[field];
-  if (typeof value !== "number" || !(value > 0)) throw new TypeError(`Cannot read the model's config: ${field} must be a positive number, got ${value}`);
+  if (typeof value !== "number" || !(value > 0)) {
+    throw new TypeError(`Cannot read the model's config: ${field} must be a positive number, got ${value}`);
+  }
   return value;
 }
 
@@ -81,7 +83,11 @@ function ropeScaling({ rope_scaling: scaling }: HuggingFaceConfig): RopeScaling 
   if (!scaling) return undefined;
   const type = scaling.rope_type ?? scaling.type;
   if (type === "default") return undefined;
-  if (type !== "llama3") throw new TypeError(`Cannot read the model's config: rope_scaling of type "${type}" is not supported, wanted "llama3" or none`);
+  if (type !== "llama3") {
+    throw new TypeError(
+      `Cannot read the model's config: rope_scaling of type "${type}" is not supported, wanted "llama3" or none`,
+    );
+  }
   return {
     factor: scaling.factor,
     lowFrequencyFactor: scaling.low_freq_factor,
@@ -127,7 +133,9 @@ export function llamaConfig(json: HuggingFaceConfig): LlamaConfig {
     maxPositions: json.max_position_embeddings ?? 2048,
   };
   if (config.heads % config.keyValueHeads !== 0) {
-    throw new TypeError(`Cannot read the model's config: num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${config.keyValueHeads})`);
+    throw new TypeError(
+      `Cannot read the model's config: num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${config.keyValueHeads})`,
+    );
   }
   return config;
 }

@@ -40,9 +40,18 @@ export interface BlockContext {
   readonly cache?: { readonly layers: KeyValueCache["layers"]; readonly position: Tensor };
 }
 
-/** Multiplies by the transposed weight, as Hugging Face stores it. */
+/** Name of the bias that goes with a weight. */
+export function biasName(weight: string): string {
+  return weight.replace(/weight$/, "bias");
+}
+
+/** Multiplies by the transposed weight, as Hugging Face stores it, and adds the bias where there is one. */
 export function plainProject(parameters: Parameters): Project {
-  return (name, x) => x.matmul(parameters[name].transpose());
+  return (name, x) => {
+    const product = x.matmul(parameters[name].transpose());
+    const bias = biasName(name);
+    return Object.hasOwn(parameters, bias) ? product.add(parameters[bias]) : product;
+  };
 }
 
 /** One decoder layer: `[batch, tokens, hidden]` to the same; `layer` is its number. Also returns the keys and values to cache. */

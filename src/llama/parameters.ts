@@ -63,7 +63,10 @@ export function parameterShapes(config: LlamaConfig): Record<string, Shape> {
  * ```
  */
 export function quantizedNames(config: LlamaConfig): string[] {
-  return Array.from({ length: config.layers }, (_, layer) => layerLinears.map((linear) => `model.layers.${layer}.${linear}.weight`)).flat();
+  return Array.from(
+    { length: config.layers },
+    (_, layer) => layerLinears.map((linear) => `model.layers.${layer}.${linear}.weight`),
+  ).flat();
 }
 
 /** Whether a parameter is the gain of a normalisation, which is not decayed. */
@@ -72,7 +75,10 @@ export function isNorm(name: string): boolean {
 }
 
 /** Fresh parameters: normal with standard deviation `deviation`, gains one; the same for the same seed. */
-export function initialParameters(config: LlamaConfig, { seed, deviation = 0.02 }: { seed: number; deviation?: number }): Parameters {
+export function initialParameters(
+  config: LlamaConfig,
+  { seed, deviation = 0.02 }: { seed: number; deviation?: number },
+): Parameters {
   const entries = Object.entries(parameterShapes(config));
   const values = entries.map(([name, shape], index) =>
     isNorm(name) ? ones(shape) : randomNormal(shape, { seed: (seed + Math.imul(index + 1, 0x85ebca6b)) >>> 0 }).mul(deviation)

@@ -36,7 +36,9 @@ export interface AttentionOptions {
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor, { offset = 0 }: AttentionOptions = {}): Tensor {
   const [batch, heads, queries, headDim] = q.shape;
   const [, keyValueHeads, keys] = k.shape;
-  if (heads % keyValueHeads !== 0) throw new RangeError(`Cannot attend with ${q} to ${k}: wanted a multiple of ${keyValueHeads} query heads, got ${heads}`);
+  if (heads % keyValueHeads !== 0) {
+    throw new RangeError(`Cannot attend with ${q} to ${k}: wanted a multiple of ${keyValueHeads} query heads, got ${heads}`);
+  }
   const group = heads / keyValueHeads;
   const rows = [batch, keyValueHeads, group * queries];
   const scores = q.mul(1 / Math.sqrt(headDim)).reshape([...rows, headDim]).matmul(k.transpose());

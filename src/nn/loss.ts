@@ -27,7 +27,9 @@ import type { Tensor } from "../tensor.ts";
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -100 }: { ignoreIndex?: number } = {}): Tensor {
   if (!sameShape(logits.shape.slice(0, -1), labels.shape)) {
-    throw atCaller(new TypeError(`Cannot take the cross-entropy of ${logits} against ${labels}: wanted one label for each row of logits`));
+    throw atCaller(
+      new TypeError(`Cannot take the cross-entropy of ${logits} against ${labels}: wanted one label for each row of logits`),
+    );
   }
   const classes = arange(logits.shape, { dtype: labels.dtype });
   const chosen = classes.equal(labels.reshape([...labels.shape, 1])).where(logits, 0).sum({ axes: -1 });

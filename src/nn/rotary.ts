@@ -43,7 +43,10 @@ export interface RotaryTable {
   readonly inverseFrequencies: Float64Array;
 }
 
-function scaled(frequency: number, { factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions }: RopeScaling): number {
+function scaled(
+  frequency: number,
+  { factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions }: RopeScaling,
+): number {
   const turns = originalMaxPositions * frequency / (2 * Math.PI); // full turns within the original context
   if (turns < lowFrequencyFactor) return frequency / factor;
   if (turns > highFrequencyFactor) return frequency;
@@ -52,7 +55,9 @@ function scaled(frequency: number, { factor, lowFrequencyFactor, highFrequencyFa
 }
 
 /** Angles of one step, in radians, for each of the headDim / 2 pairs. */
-export function inverseFrequencies({ headDim, theta, scaling }: Pick<RotaryOptions, "headDim" | "theta" | "scaling">): Float64Array {
+export function inverseFrequencies(
+  { headDim, theta, scaling }: Pick<RotaryOptions, "headDim" | "theta" | "scaling">,
+): Float64Array {
   return Float64Array.from({ length: headDim / 2 }, (_, pair) => {
     const frequency = theta ** (-2 * pair / headDim);
     return scaling ? scaled(frequency, scaling) : frequency;
@@ -70,13 +75,17 @@ export function inverseFrequencies({ headDim, theta, scaling }: Pick<RotaryOptio
  * ```
  */
 export function rotaryTable(options: RotaryOptions): RotaryTable {
-  if (options.headDim % 2 !== 0) throw new RangeError(`Cannot rotate heads of ${options.headDim} dimensions: wanted an even number`);
+  if (options.headDim % 2 !== 0) {
+    throw new RangeError(`Cannot rotate heads of ${options.headDim} dimensions: wanted an even number`);
+  }
   const positions = options.positions ?? Array.from({ length: options.length ?? 0 }, (_, position) => position);
   const frequencies = inverseFrequencies(options);
   const table = (fn: (angle: number) => number) => {
     const values = new Float64Array(positions.length * frequencies.length);
     for (let row = 0; row < positions.length; row++) {
-      for (let pair = 0; pair < frequencies.length; pair++) values[row * frequencies.length + pair] = fn(positions[row] * frequencies[pair]);
+      for (let pair = 0; pair < frequencies.length; pair++) {
+        values[row * frequencies.length + pair] = fn(positions[row] * frequencies[pair]);
+      }
     }
     return tensor(values, { shape: [positions.length, frequencies.length] });
   };

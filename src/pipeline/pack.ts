@@ -4,6 +4,7 @@
  * @module
  */
 
+import { partsOf } from "../core/names.ts";
 import { float32ToFloat16 } from "../io/float16.ts";
 import { type Bytes, bytesOf } from "../io/bytes.ts";
 import type { Gguf, GgufMetadata, GgufTensor } from "../io/gguf.ts";
@@ -88,7 +89,10 @@ async function packedTensors(
   const tensors: Record<string, GgufTensor> = {};
   for (const name of Object.keys(parameterShapes(config))) {
     const tensor = quantized.has(name)
-      ? await packedTensor(parameters[name], format, quantization)
+      ? await packedTensor(parameters[name], format, {
+        ...quantization,
+        parameters: partsOf(quantization.parameters ?? {}, name),
+      })
       : await floatTensor(parameters[name], name);
     const order = rowOrder(name, config);
     tensors[ggufName(name)] = order ? { ...tensor, bytes: reorderRows(tensor.bytes as Bytes, order) } : tensor;
@@ -105,11 +109,12 @@ export function rowOrder(name: string, { heads, keyValueHeads, headDim }: LlamaC
 async function packedTensor(
   weight: Tensor,
   format: PackedFormat,
-  { quantizer: name, groupSize }: Quantization,
+  { quantizer: name, groupSize, parameters }: Quantization,
 ): Promise<GgufTensor> {
   const quantizer = quantizerNamed(name);
-  if (!quantizer.codes) throw new RangeError(`Cannot pack weights quantized by "${name}": they are floating-point`);
-  const { codes, scales } = quantizer.codes(weight, { groupSize });
+  if (!quantizer.codes) throw new RangeError(`Cannot pack weights quantized by "${name}": they are no integers times scales`);
+  if (quantizer.bias) throw new RangeError(`Cannot pack weights quantized by "${name}": the file has no place for its biases`);
+  const { codes, scales } = quantizer.codes(weight, { groupSize, parameters });
   const [codeData, scaleData] = await Promise.all([codes.data(), scales.data()]);
   [codes, scales].forEach((tensor) => tensor.dispose());
   const [rows, columns] = weight.shape;

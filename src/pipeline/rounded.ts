@@ -4,15 +4,17 @@
  * @module
  */
 
+import { partsOf } from "../core/names.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
-import type { LlamaModel } from "../llama/model.ts";
+import { biasName, type LlamaModel } from "../llama/model.ts";
 import { quantizedNames } from "../llama/parameters.ts";
 import { quantizerNamed } from "../quant/quantizer.ts";
 import { realize } from "../trace.ts";
 
 /**
  * The model that is packed in the end, with its weights as float32: the linear maps of the layers rounded, all else as it is. A model
- * without `quantization` is returned as it is, since its parameters are what it computes with. The other parameters are shared.
+ * without `quantization` is returned as it is, since its parameters are what it computes with. The other parameters are shared. Where the
+ * quantizer adds a bias, it is among the parameters, under Hugging Face's name.
  *
  * @example
  * ```ts
@@ -27,7 +29,15 @@ export function roundedModel<M extends LlamaModel & { readonly quantization?: Qu
   if (!quantization) return model;
   const quantizer = quantizerNamed(quantization.quantizer);
   const names = quantizedNames(config);
-  const state = { groupSize: quantization.groupSize, hard: true };
-  const rounded = realize(names.map((name) => quantizer.quantize(parameters[name], state)));
-  return { ...model, parameters: { ...parameters, ...Object.fromEntries(names.map((name, index) => [name, rounded[index]])) } };
+  const entries = names.flatMap((name) => {
+    const state = { groupSize: quantization.groupSize, hard: true, parameters: partsOf(quantization.parameters ?? {}, name) };
+    const bias = quantizer.bias?.(parameters[name], state);
+    const weight = quantizer.quantize(parameters[name], state);
+    return [[name, weight] as const, ...bias ? [[biasName(name), bias] as const] : []];
+  });
+  const rounded = realize(entries.map(([, value]) => value));
+  return {
+    ...model,
+    parameters: { ...parameters, ...Object.fromEntries(entries.map(([name], index) => [name, rounded[index]])) },
+  };
 }

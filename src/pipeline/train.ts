@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ownerOf } from "../core/names.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { isNorm, quantizedNames } from "../llama/parameters.ts";
@@ -11,11 +12,11 @@ import type { AdamWOptions } from "../optim/adamw.ts";
 import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.ts";
 import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
 import { temperatureScaleOf } from "../quant/guidance.ts";
-import { quantizedProject } from "../quant/project.ts";
+import { learnedParameters, quantizedProject } from "../quant/project.ts";
 import { type Quantizer, type QuantizerName, quantizerNamed } from "../quant/quantizer.ts";
 import { tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
-import { compile } from "../trace.ts";
+import { compile, realize } from "../trace.ts";
 import type { Batch } from "../train/data.ts";
 import {
   disposeAll,
@@ -44,7 +45,7 @@ export interface TrainOptions {
   readonly learningRate?: number;
   /** How the learning rate goes; `totalSteps` is `steps`. */
   readonly schedule?: Omit<ScheduleOptions, "totalSteps">;
-  /** Of AdamW; norms are not decayed. */
+  /** Of AdamW; norms and what a quantizer learns are not decayed. */
   readonly optimizer?: Omit<AdamWOptions, "learningRate" | "decays">;
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;
@@ -74,7 +75,8 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  * Trains a copy of a model on batches of tokens.
  *
  * With a quantizer, the linear maps of the layers are quantized in every forward pass, and the latent weights are trained. A quantizer
- * that anneals runs a soft phase, with pressure and temperature from the schedule, and a hard phase at temperature zero.
+ * that anneals runs a soft phase, with pressure and temperature from the schedule, and a hard phase at temperature zero. What a quantizer
+ * learns besides the weights is trained with them, and given back in `quantization`.
  *
  * @param model where to start
  * @param data batches, one for each step; it may be endless
@@ -97,8 +99,9 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
   const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
   const plan = phasePlan(model, quantizer, options);
   const iterator = data[Symbol.iterator]();
-  const parameters = copy({ parameters: model.parameters });
-  let state: TrainingState = initialState(parameters);
+  const weights = copy({ parameters: model.parameters });
+  const learned = learnedParameters(weights, quantizer, { names: quantizedNames(model.config), groupSize });
+  let state: TrainingState = initialState({ ...weights, ...realized(learned) });
   for (const { hard, count } of [{ hard: false, count: steps - hardSteps }, { hard: true, count: hardSteps }]) {
     if (count === 0 || options.signal?.aborted) continue;
     const run = trainSteps(state, { ...plan(hard, iterator), steps: count, signal: options.signal });
@@ -107,8 +110,17 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
     state = next.value;
   }
   disposeAll(state.moments);
-  const trained = { config: model.config, parameters: state.parameters };
-  yield { type: "end", model: trained, ...(name === "none" ? {} : { quantization: { quantizer: name, groupSize } }) };
+  const parameters = Object.entries(state.parameters);
+  const [own, others] = [true, false].map((isOwn) => parameters.filter(([key]) => (ownerOf(key) === undefined) === isOwn));
+  const quantization = { quantizer: name, groupSize, ...(others.length > 0 ? { parameters: Object.fromEntries(others) } : {}) };
+  const trained = { config: model.config, parameters: Object.fromEntries(own) };
+  yield { type: "end", model: trained, ...(name === "none" ? {} : { quantization }) };
+}
+
+/** Tensors with memory of their own, which a step may overwrite. */
+function realized(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  const values = realize(Object.values(tensors));
+  return Object.fromEntries(Object.keys(tensors).map((name, index) => [name, values[index]]));
 }
 
 /** The trainer's settings for the soft and for the hard phase. */
@@ -125,7 +137,7 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
     let done = hard ? steps - (options.annealing?.hardSteps ?? 0) : 0;
     return {
       constants: hard ? {} : constants,
-      optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) },
+      optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) && ownerOf(name) === undefined },
       loss: quantizer.name === "none"
         ? (parameters, { batch }) => languageModelLoss(model.config, parameters, batch)
         : quantizedLoss(model, quantizer, { groupSize, hard }),

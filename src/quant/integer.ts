@@ -86,12 +86,16 @@ function integerQuantizer(bits: number, { symmetric }: { readonly symmetric: boo
 }
 
 /** Name of an integer quantizer: its bits, and whether its codes are symmetric. */
-export type IntegerQuantizerName = "w2_sym" | "w2_asym" | "w4_sym" | "w4_asym";
+export type IntegerQuantizerName = `w${2 | 3 | 4 | 8}_${"sym" | "asym"}`;
 
 /** Integer quantizers by name. */
 export const integerQuantizers: Readonly<Record<IntegerQuantizerName, Quantizer>> = {
   w2_sym: integerQuantizer(2, { symmetric: true }),
   w2_asym: integerQuantizer(2, { symmetric: false }),
+  w3_sym: integerQuantizer(3, { symmetric: true }),
+  w3_asym: integerQuantizer(3, { symmetric: false }),
   w4_sym: integerQuantizer(4, { symmetric: true }),
   w4_asym: integerQuantizer(4, { symmetric: false }),
+  w8_sym: integerQuantizer(8, { symmetric: true }),
+  w8_asym: integerQuantizer(8, { symmetric: false }),
 };

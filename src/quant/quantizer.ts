@@ -8,10 +8,16 @@
 import { atCaller } from "../core/errors.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Codes } from "./groups.ts";
+import { dltQuantizer } from "./dlt.ts";
 import { hestiaQuantizer } from "./hestia.ts";
+import { hestiaCodebookQuantizers } from "./hestia_codebooks.ts";
 import { integerQuantizers } from "./integer.ts";
+import { lsqQuantizer } from "./lsq.ts";
 import { phaseQuantizers } from "./phase.ts";
+import { seqQuantizer } from "./seq.ts";
+import { tequilaQuantizer } from "./tequila.ts";
 import { ternaryQuantizer } from "./ternary.ts";
+import { twnQuantizer } from "./twn.ts";
 
 /** State of one weight's quantization at one step. A quantizer uses what it knows. */
 export interface QuantizerState {
@@ -35,11 +41,13 @@ export interface Quantizer {
   readonly summary: string;
   /** Whether temperature and pressure mean something to it, so that a schedule and calibration are needed. */
   readonly anneals: boolean;
-  /** Whether its codes are -1, 0 and 1, which ternary formats hold. */
+  /** Whether codes of -1, 0 and 1 and their scales are all there is in the end, which ternary formats hold. */
   readonly ternary: boolean;
   /** The weight that the model computes with: float32, of the weight's shape, differentiable. */
   quantize(weight: Tensor, state: QuantizerState): Tensor;
-  /** What is packed in the end: integers and scales. Absent where weights stay floating-point. */
+  /** What is added to the product with the quantized weight: float32, one for each output channel. Absent where nothing is. */
+  bias?(weight: Tensor, state: QuantizerState): Tensor;
+  /** What is packed in the end: integers and scales. Absent where weights are no integers times scales. */
   codes?(weight: Tensor, state: Pick<QuantizerState, "groupSize" | "parameters">): Codes;
   /** Initial values of parameters that are learned together with the weight, by name. Absent where there are none. */
   parameters?(weight: Tensor, state: Pick<QuantizerState, "groupSize">): Record<string, Tensor>;
@@ -59,6 +67,12 @@ export const quantizers = {
   none,
   ternary: ternaryQuantizer,
   hestia: hestiaQuantizer,
+  ...hestiaCodebookQuantizers,
+  twn: twnQuantizer,
+  lsq: lsqQuantizer,
+  seq: seqQuantizer,
+  dlt: dltQuantizer,
+  tequila: tequilaQuantizer,
   ...integerQuantizers,
   ...phaseQuantizers,
 } as const satisfies Record<string, Quantizer>;

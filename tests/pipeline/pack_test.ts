@@ -84,7 +84,7 @@ Deno.test("what cannot be packed is refused", async () => {
   );
   await rejects(
     pack({ ...tinyModel(), quantization: { quantizer: "none", groupSize: 64 } }),
-    /quantized by "none": they are floating-point/,
+    /quantized by "none": they are no integers times scales/,
   );
   await rejects(pack({ ...tinyModel(), quantization: { quantizer: "best", groupSize: 64 } }), /Cannot quantize by "best"/);
   const model = quantizedModel(64);

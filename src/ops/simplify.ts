@@ -1,0 +1,45 @@
+/**
+ * Adding nodes to a graph, with the few rewritings that are always worth it.
+ *
+ * @module
+ */
+
+import { type Attributes, Node, type Primitive } from "../core/graph.ts";
+import { primitives } from "./primitives.ts";
+
+/** Whether a node is a constant of ones, seen through views. */
+function isOne({ op, inputs, attributes }: Node): boolean {
+  return op === primitives.constant ? attributes.value === 1 : op.kind === "view" && !op.guarded && isOne(inputs[0]);
+}
+
+/** Factors of one, which derivatives begin with, disappear. */
+function product([a, b]: readonly Node[]): Node | undefined {
+  if (a.dtype !== b.dtype || a.dtype === "float16") return undefined;
+  return isOne(b) ? a : isOne(a) ? b : undefined;
+}
+
+/** Permutations in a row become one, and (a b)ᵀ = bᵀ aᵀ: operands are read transposed in place, where a product would be copied. */
+function permuted(x: Node, order: readonly number[]): Node | undefined {
+  const last = order.length - 1;
+  if (order.every((axis, index) => axis === index)) return x;
+  if (x.op === primitives.permute) {
+    const inner = x.attributes.order as readonly number[];
+    return node(primitives.permute, x.inputs, { order: order.map((axis) => inner[axis]) });
+  }
+  const swapsLast = order[last] === last - 1 && order[last - 1] === last &&
+    order.every((axis, index) => index >= last - 1 || axis === index);
+  if (x.op !== primitives.matmul || !swapsLast) return undefined;
+  const [a, b] = x.inputs.map((input) => node(primitives.permute, [input], { order }));
+  return node(primitives.matmul, [b, a]);
+}
+
+/** A node of the graph, or a simpler one of the same value. Throws where the types of the inputs do not fit. */
+export function node(op: Primitive, inputs: readonly Node[], attributes: Attributes = {}): Node {
+  const { shape, dtype } = op.infer(inputs, attributes);
+  const simpler = op === primitives.mul
+    ? product(inputs)
+    : op === primitives.permute
+    ? permuted(inputs[0], attributes.order as readonly number[])
+    : undefined;
+  return simpler ?? new Node(op, inputs, shape, dtype, attributes);
+}
