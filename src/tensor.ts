@@ -39,7 +39,15 @@ export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Att
   return new Tensor(new Node(op, nodes, composition.shape, composition.dtype, attributes, () => composition));
 }
 
-/** A constant tensor, every element `value`. It takes no memory: kernels hold the number itself. */
+/**
+ * A constant tensor, every element `value`. It takes no memory: kernels hold the number itself.
+ *
+ * @example
+ * ```ts
+ * import { constant, tensor } from "@hestia/hestia";
+ * console.log(await tensor([1, 2]).div(constant(4)).data()); // 0.25, 0.5
+ * ```
+ */
 export function constant(value: number, shape: Shape = [], dtype: DType = "float32"): Tensor {
   const text = Number.isFinite(value) && !Object.is(value, -0) ? value : Object.is(value, -0) ? "-0" : String(value);
   return apply(primitives.constant, [], { shape, dtype, value: text });
@@ -350,7 +358,15 @@ export class Tensor {
   }
 }
 
-/** Whether a value is a tensor. */
+/**
+ * Whether a value is a tensor.
+ *
+ * @example
+ * ```ts
+ * import { isTensor, tensor } from "@hestia/hestia";
+ * console.log(isTensor(tensor([1, 2])), isTensor([1, 2])); // true, false
+ * ```
+ */
 export function isTensor(value: unknown): value is Tensor {
   return value instanceof Tensor;
 }

@@ -13,6 +13,8 @@ export const lineWorkgroup = 64;
 export function lineGrid(count: number, limits: DeviceLimits): Grid {
   const workgroups = Math.max(1, Math.ceil(count / lineWorkgroup));
   const rows = Math.ceil(workgroups / limits.maxWorkgroups);
-  if (rows > limits.maxWorkgroups) throw new RangeError(`Cannot dispatch ${count} invocations: the device allows ${limits.maxWorkgroups}² workgroups`);
+  if (rows > limits.maxWorkgroups) {
+    throw new RangeError(`Cannot dispatch ${count} invocations: the device allows ${limits.maxWorkgroups}² workgroups`);
+  }
   return [Math.ceil(workgroups / rows), rows, 1];
 }
