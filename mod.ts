@@ -86,6 +86,14 @@ export {
 } from "./src/quant/annealing.ts";
 export { expectedError, optimalTemperature, softQuantize } from "./src/quant/temperature.ts";
 export { type Guidance, type GuidanceOptions, temperatureScales } from "./src/quant/guidance.ts";
+export {
+  columnwise,
+  hutchinson,
+  hutchPlusPlus,
+  type LinearOperator,
+  type SplitTraceEstimate,
+  type TraceEstimate,
+} from "./src/quant/hutch.ts";
 export { hessianTraces, type TensorTrace, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
 
 // Llama

@@ -95,7 +95,7 @@ export function phaseCase(recorded: Case): Computed[] {
   const q = phaseQuantize(w, { passes, temperature });
   const [dw] = gradients(q.mul(recorded.input("g")).sum(), [w]);
   const results: Record<string, Tensor> = { q, dw };
-  // as for the relaxation; and each pass sees the rounding errors of the ones before, enlarged by its own slope
-  const sensitivity = temperature === 0 ? 1 : (1 + 1 / temperature) ** passes;
+  // as for the relaxation; and what is left for a pass is several times smaller each time, while rounding errors are not
+  const sensitivity = temperature === 0 ? 1 : (1 + 1 / temperature) * 4 ** (passes - 1);
   return recorded.outputs.map((role) => ({ role, value: results[role], sensitivity }));
 }
