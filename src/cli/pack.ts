@@ -56,6 +56,8 @@ if (import.meta.main) {
     await refusing(() => writeFileAtomic(output, bytes));
     const { bitsPerWeight, quantizedWeights } = packedSizes(parseGguf(bytes));
     print(`${output}: ${formatBytes(bytes.length)}, ${quantizedWeights} weights at ${bitsPerWeight} bits each`);
-    return { summary: { output, format: options.format, ...quantization, bytes: bytes.length, quantizedWeights, bitsPerWeight } };
+    const { quantizer, groupSize } = quantization;
+    const sizes = { bytes: bytes.length, quantizedWeights, bitsPerWeight };
+    return { summary: { output, format: options.format, quantizer, groupSize, ...sizes } };
   });
 }

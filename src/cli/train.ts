@@ -5,7 +5,7 @@
  */
 
 import { writeFileAtomic } from "../io/atomic.ts";
-import { saveCheckpoint } from "../llama/checkpoint.ts";
+import { type Quantization, saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { initialModel } from "../llama/parameters.ts";
@@ -44,6 +44,9 @@ const command = {
   },
 } as const satisfies Command;
 
+/** A model, and how its weights were trained to be quantized. */
+type TrainedModel = LlamaModel & { readonly quantization?: Quantization };
+
 /** One run: its settings and what its phases share. */
 class Run {
   readonly #seconds: Record<string, number> = {};
@@ -75,7 +78,7 @@ class Run {
     const calibration = await this.#timed("calibrate", () => this.#calibrate(base));
     const latent = await this.#timed("quantize", () => this.#quantize(base, calibration));
     const { quantizer, groupSize } = config.quantize;
-    const trained = { ...latent, tokenizer: byteTokenizer, quantization: { quantizer, groupSize } };
+    const trained = { ...latent, tokenizer: byteTokenizer };
     const path = `${folder}/packed/model.gguf`;
     const bytes = await this.#timed("pack", async () => {
       await saveCheckpoint(`${folder}/model`, trained, trained);
@@ -86,7 +89,7 @@ class Run {
     const { sizes: packedSizes, ...packed } = await openPacked(bytes, { source: path });
     const heldOut = await this.#timed("evaluate", async () => ({
       fullPrecision: await this.#heldOut(base),
-      rounded: await this.#heldOut(roundedModel({ ...base, quantization: trained.quantization })),
+      rounded: await this.#heldOut(roundedModel({ ...base, quantization: { quantizer, groupSize } })),
       quantized: await this.#heldOut(roundedModel(trained)),
       packed: await this.#heldOut(packed),
     }));
@@ -137,7 +140,7 @@ class Run {
     return result;
   }
 
-  async #quantize(model: LlamaModel, { temperatureScales }: Calibration): Promise<LlamaModel> {
+  async #quantize(model: LlamaModel, { temperatureScales }: Calibration): Promise<TrainedModel> {
     const { quantize, seed } = this.config;
     const { quantizer, groupSize, compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps } = quantize;
     return await this.#train(quantizer, "quantize", model, {
@@ -150,13 +153,13 @@ class Run {
     });
   }
 
-  async #train(title: string, phase: string, model: LlamaModel, options: TrainOptions & { seed: number }): Promise<LlamaModel> {
+  async #train(title: string, phase: string, model: LlamaModel, options: TrainOptions & { seed: number }): Promise<TrainedModel> {
     const { seed, ...settings } = options;
     const data = batches(this.tokens.training, { ...this.#batchSize(), seed });
-    let trained: LlamaModel | undefined;
+    let trained: TrainedModel | undefined;
     this.log.begin(title, settings.steps);
     for await (const event of train(model, data, { ...settings, signal: this.context.signal })) {
-      if (event.type === "end") trained = event.model;
+      if (event.type === "end") trained = { ...event.model, quantization: event.quantization };
       else this.log.step(metricsOf(event, phase));
     }
     this.log.end();
