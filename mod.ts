@@ -48,7 +48,8 @@ export {
 } from "./src/create.ts";
 export { type Arguments, compile, type CompileOptions, realize } from "./src/trace.ts";
 export { gradients } from "./src/autodiff/gradients.ts";
-export { hessianVectorProduct } from "./src/autodiff/hessian.ts";
+export { hessianVectorProduct, jacobianVectorProduct } from "./src/autodiff/hessian.ts";
+export { recompute } from "./src/autodiff/recompute.ts";
 export { type BackendInfo, backendInfo, type BackendName, useBackend } from "./src/runtime.ts";
 export type { BackendStatistics } from "./src/backend/backend.ts";
 export type { DType, TensorData } from "./src/core/dtype.ts";

@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { DType, TensorData } from "./core/dtype.ts";
+import { bytesPerElement, type DType, type TensorData } from "./core/dtype.ts";
 import { atCaller } from "./core/errors.ts";
-import { type Shape, sizeOf } from "./core/shape.ts";
+import { requireLengths, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
 import { leafNode } from "./runtime.ts";
-import { apply, constant, Tensor } from "./tensor.ts";
+import { apply, constant, isTensor, Tensor } from "./tensor.ts";
 
 /** Numbers, nested to the depth of the tensor's rank. */
 export type NestedNumbers = number | readonly NestedNumbers[];
@@ -26,12 +26,14 @@ function nestedShape(value: NestedNumbers): number[] {
   return typeof value === "number" ? [] : [value.length, ...(value.length > 0 ? nestedShape(value[0]) : [])];
 }
 
+/** Rows of one depth and length, in one list. */
 function flattenInto(value: NestedNumbers, shape: Shape, depth: number, out: number[]): void {
   if (typeof value === "number") {
     if (depth !== shape.length) throw new TypeError(`Cannot make a tensor: rows differ in depth, wanted [${shape}] throughout`);
     out.push(value);
     return;
   }
+  if (depth === shape.length) throw new TypeError(`Cannot make a tensor: rows differ in depth, wanted [${shape}] throughout`);
   if (value.length !== shape[depth]) {
     throw new TypeError(`Cannot make a tensor: a row has ${value.length} elements, wanted ${shape[depth]} as in the first`);
   }
@@ -60,11 +62,20 @@ function dtypeOf(data: unknown): DType {
 export function tensor(data: NestedNumbers | ArrayLike<number>, options: TensorOptions = {}): Tensor {
   try {
     const dtype = options.dtype ?? dtypeOf(data);
+    if (!(dtype in bytesPerElement)) {
+      throw new TypeError(`Cannot make a tensor of ${dtype}: wanted one of ${Object.keys(bytesPerElement)}`);
+    }
+    if (typeof data === "string" || (data as ArrayLike<number>)?.length === undefined && typeof data !== "number") {
+      throw new TypeError(
+        `Cannot make a tensor of a ${data === null ? "null" : typeof data}: wanted a number, nested arrays or a typed array`,
+      );
+    }
     const nested = typeof data === "number" || Array.isArray(data);
     const own = nested ? nestedShape(data as NestedNumbers) : [(data as ArrayLike<number>).length];
     let flat = data as ArrayLike<number>;
     if (nested) flattenInto(data as NestedNumbers, own, 0, flat = []);
     const shape = options.shape ?? own;
+    requireLengths(shape, "make a tensor");
     if (sizeOf(shape) !== flat.length) {
       throw new TypeError(`Cannot make a tensor of [${shape}]: wanted ${sizeOf(shape)} numbers, got ${flat.length}`);
     }
@@ -139,6 +150,16 @@ export interface RandomOptions {
   readonly seed: number | Tensor;
 }
 
+function requireSeed(seed: number | Tensor): void {
+  const fits = isTensor(seed) ? seed.size === 1 : Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32;
+  if (fits) return;
+  throw atCaller(
+    new RangeError(
+      `Cannot make a random tensor from the seed ${seed}: wanted an integer from 0 to 4294967295, or a uint32 scalar tensor`,
+    ),
+  );
+}
+
 /** One round of the PCG output permutation: scrambles 32 bits. */
 function scramble(x: Tensor): Tensor {
   const state = x.mul(747796405).add(2891336453);
@@ -157,8 +178,10 @@ function scramble(x: Tensor): Tensor {
  * ```
  */
 export function randomBits(shape: Shape, { seed, stream = 0 }: RandomOptions & { stream?: number }): Tensor {
+  requireLengths(shape, "make a random tensor");
+  requireSeed(seed);
   const position = arange([sizeOf(shape)], { dtype: "uint32" }).reshape(shape);
-  const key = typeof seed === "number" ? constant(seed >>> 0, [], "uint32") : seed.cast("uint32");
+  const key = typeof seed === "number" ? constant(seed, [], "uint32") : seed.cast("uint32");
   const keyed = scramble(scramble(key.bitXor(Math.imul(stream + 1, 0x9e3779b9) >>> 0)));
   return scramble(scramble(position.bitXor(keyed)).add(keyed));
 }

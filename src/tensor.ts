@@ -53,7 +53,14 @@ export function constant(value: number, shape: Shape = [], dtype: DType = "float
   return apply(primitives.constant, [], { shape, dtype, value: text });
 }
 
-const number = (value: number, like: Tensor) => constant(value, [], like.dtype === "float16" ? "float32" : like.dtype);
+function number(value: number, like: Tensor): Tensor {
+  if (isFloat(like.dtype)) return constant(value);
+  const [low, high] = like.dtype === "int32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
+  if (Number.isInteger(value) && value >= low && value <= high) return constant(value, [], like.dtype);
+  throw atCaller(
+    new TypeError(`Cannot combine ${like} with ${value}: wanted an integer from ${low} to ${high}, or cast the tensor`),
+  );
+}
 
 function combine(op: Primitive, a: Tensor, b: Operand): Tensor {
   const other = typeof b === "number" ? number(b, a) : b;
@@ -68,8 +75,18 @@ function combine(op: Primitive, a: Tensor, b: Operand): Tensor {
   return apply(op, [a.expand(shape), other.expand(shape)]);
 }
 
+/** @internal `x` as another node, which can be computed only after `y`: it does not merge with what was computed before. */
+export function after(x: Tensor, y: Tensor): Tensor {
+  if (y.size === 0) return x;
+  const first = y.reshape([y.size]).slice([0], [1]).reshape(x.shape.map(() => 1));
+  return apply(primitives.after, [x, first.expand(x.shape)]);
+}
+
 /**
  * An immutable n-dimensional array. Operations build a graph and compute nothing; `data()`, `item()` and `realize` run it.
+ *
+ * Infinities and NaN follow IEEE 754 through arithmetic, sums, products and selections, as far as the device's driver does: WGSL lets
+ * drivers assume that there are none. What NaN does to `maximum`, `minimum`, `max`, comparisons and casts to integers is not defined.
  *
  * @example
  * ```ts
@@ -275,8 +292,9 @@ export class Tensor {
   slice(start: readonly number[], stop: readonly number[] = []): Tensor {
     const at = (position: number | undefined, axis: number, absent: number) =>
       position === undefined ? absent : position < 0 ? position + this.shape[axis] : position;
-    const from = this.shape.map((_, axis) => at(start[axis], axis, 0));
-    const to = this.shape.map((length, axis) => at(stop[axis], axis, length));
+    const axes = [...Array(Math.max(this.shape.length, start.length, stop.length)).keys()]; // too many are refused with the types
+    const from = axes.map((axis) => at(start[axis], axis, 0));
+    const to = axes.map((axis) => at(stop[axis], axis, this.shape[axis]));
     return from.every((first) => first === 0) && sameShape(to, this.shape)
       ? this
       : apply(primitives.slice, [this], { start: from, stop: to });

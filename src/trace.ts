@@ -5,7 +5,7 @@
  */
 
 import { atCaller } from "./core/errors.ts";
-import type { Node, TensorType, Value } from "./core/graph.ts";
+import { type Node, nodesMade, type TensorType, type Value } from "./core/graph.ts";
 import { flatten, unflatten } from "./core/tree.ts";
 import { leafNode, prepare, type Prepared, realizeNodes, submit, valueOf } from "./runtime.ts";
 import { isTensor, Tensor } from "./tensor.ts";
@@ -56,8 +56,9 @@ interface Trace {
  * A function that is traced once for each structure, shape and dtype of its arguments, and replayed afterwards: no graph is built, and
  * nothing is compiled or allocated.
  *
- * Numbers among the arguments are inputs: changing them compiles nothing. Inside of the function they are float32 scalars. The function
- * must be pure: what it reads besides its arguments is read once.
+ * Numbers among the arguments are inputs: changing them compiles nothing. Inside of the function they are float32 scalars; an integer
+ * that float32 cannot hold (a seed above 2²⁴, say) is refused, and travels as a uint32 tensor. The function must be pure: what it reads
+ * besides its arguments is computed once, when it is traced, and is the same in every step.
  *
  * @param fn declares its arguments as tensors, in nested records and arrays; it returns tensors in nested records and arrays
  *
@@ -108,6 +109,17 @@ const isDonated = (path: string, donate: readonly string[]) =>
 
 /** All numbers of one call travel in one buffer. */
 function scalars(numbers: readonly number[]): Value {
+  const rounded = numbers.find((value) => Number.isSafeInteger(value) && Math.fround(value) !== value);
+  if (rounded !== undefined) {
+    throw atCaller(
+      new RangeError(
+        `Cannot pass ${rounded} to a compiled step: numbers are float32 there, which would round it to ${
+          Math.fround(rounded)
+        }; ` +
+          `wanted a tensor, such as tensor(Uint32Array.of(${rounded}), { shape: [] })`,
+      ),
+    );
+  }
   return { host: Float64Array.from(numbers), state: "ready" };
 }
 
@@ -123,12 +135,23 @@ function checkDonation(values: readonly Value[], donated: ReadonlySet<number>): 
   });
 }
 
+/** What nodes made from `start` on read of older ones: computations that do not change from step to step. Views cost nothing. */
+function olderThan(start: number, wanted: readonly Node[]): Node[] {
+  const seen = new Set(wanted);
+  for (const node of seen) {
+    if (node.value || node.serial < start && node.op.kind !== "view") continue;
+    for (const input of node.op.kind === "fused" ? [...node.inputs, node.composition] : node.inputs) seen.add(input);
+  }
+  return [...seen].filter((node) => node.serial < start && !["leaf", "view", "generator"].includes(node.op.kind));
+}
+
 function traceFunction(
   fn: TracedFunction,
   inputs: unknown,
   leaves: readonly (Tensor | number)[],
   donated: Set<number>,
 ): Trace {
+  const start = nodesMade();
   const placeholders = leaves.filter(isTensor).map((tensor) => leafNode(tensor, undefined));
   const count = leaves.length - placeholders.length;
   const packed = leafNode({ shape: [count], dtype: "float32" }, undefined);
@@ -140,6 +163,7 @@ function traceFunction(
   });
   const outputs = fn(unflatten(inputs, isArgument, symbols));
   const wanted = flatten(outputs, isTensor).leaves.map(({ node }) => node);
+  realizeNodes(olderThan(start, wanted));
   const arguments_ = count > 0 ? [...placeholders, packed] : placeholders;
   if (count > 0) donated.add(placeholders.length); // the buffer of the numbers goes back to the pool
   const { prepared, leaves: bound } = prepare(wanted, arguments_, donated);

@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   optim: ["core", "tensor", "create", "trace", "autodiff", "kernels"],
   io: ["core", "tensor", "create", "trace"],
   llama: ["core", "tensor", "create", "trace", "autodiff", "nn", "io"],
-  quant: ["core", "tensor", "create", "trace", "autodiff", "nn"],
+  quant: ["core", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
   pack: ["core", "tensor", "create", "trace", "kernels", "io", "quant"],
   train: ["core", "tensor", "create", "trace", "autodiff", "optim", "io"],
   pipeline: [

@@ -6,7 +6,7 @@
 
 import { atCaller } from "../core/errors.ts";
 import type { Node } from "../core/graph.ts";
-import { constant, Tensor } from "../tensor.ts";
+import { constant, requireFloat, Tensor } from "../tensor.ts";
 
 /** The node whose rule applies: a fused operation without a rule of its own stands for its composition. */
 function differentiable(node: Node): Node {
@@ -72,12 +72,12 @@ export function vectorJacobianProduct(y: Tensor, xs: readonly Tensor[], seed: Te
 /**
  * Gradient of a scalar with respect to each tensor, as new graph: it can be computed, or differentiated again.
  *
- * A tensor that `loss` does not depend on gets zeros.
+ * A tensor that `loss` does not depend on gets zeros, and so does one of integers.
  *
  * @param loss scalar, float32 (a mean or a sum)
  * @param xs tensors of any shape
  * @returns one tensor for each of `xs`, of its shape, float32
- * @throws RangeError when `loss` has more than one element
+ * @throws RangeError when `loss` has more than one element, TypeError when it is of integers
  *
  * @example
  * ```ts
@@ -91,5 +91,6 @@ export function gradients(loss: Tensor, xs: readonly Tensor[]): Tensor[] {
   if (loss.size !== 1) {
     throw atCaller(new RangeError(`Cannot differentiate ${loss}: wanted a scalar, reduce it by mean() or sum()`));
   }
+  requireFloat(loss, "differentiate");
   return vectorJacobianProduct(loss, xs, constant(1, loss.shape));
 }

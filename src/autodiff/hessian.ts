@@ -1,13 +1,28 @@
 /**
- * Products with the Hessian, without the Hessian.
+ * Products with the Hessian and with the Jacobian, without either matrix.
  *
  * @module
  */
 
+import { isFloat } from "../core/dtype.ts";
 import { atCaller } from "../core/errors.ts";
 import { sameShape } from "../core/shape.ts";
-import type { Tensor } from "../tensor.ts";
-import { gradients } from "./gradients.ts";
+import { constant, requireFloat, type Tensor } from "../tensor.ts";
+import { gradients, vectorJacobianProduct } from "./gradients.ts";
+
+function checkDirections(action: string, xs: readonly Tensor[], vs: readonly Tensor[]): void {
+  if (xs.length !== vs.length) {
+    throw atCaller(new RangeError(`Cannot ${action}: wanted one direction for each of ${xs.length} tensors, got ${vs.length}`));
+  }
+  xs.forEach((x, index) => {
+    if (sameShape(x.shape, vs[index].shape) && isFloat(vs[index].dtype)) return;
+    throw atCaller(new TypeError(`Cannot ${action}: direction ${index} is ${vs[index]}, wanted floats in the shape of ${x}`));
+  });
+}
+
+/** Sum of the products of all elements; at least one pair. */
+const inner = (as: readonly Tensor[], bs: readonly Tensor[]): Tensor =>
+  as.map((a, index) => a.mul(bs[index]).sum()).reduce((total, part) => total.add(part));
 
 /**
  * Product of the Hessian of a scalar with a direction, over all tensors at once: the gradient of the directional derivative
@@ -28,16 +43,32 @@ import { gradients } from "./gradients.ts";
  * ```
  */
 export function hessianVectorProduct(loss: Tensor, xs: readonly Tensor[], vs: readonly Tensor[]): Tensor[] {
-  if (xs.length !== vs.length) {
-    throw atCaller(
-      new RangeError(`Cannot multiply by the Hessian: wanted one direction for each of ${xs.length} tensors, got ${vs.length}`),
-    );
-  }
-  xs.forEach((x, index) => {
-    if (sameShape(x.shape, vs[index].shape)) return;
-    throw atCaller(new TypeError(`Cannot multiply by the Hessian: direction ${index} is ${vs[index]}, wanted the shape of ${x}`));
-  });
-  const slopes = gradients(loss, xs).map((gradient, index) => gradient.mul(vs[index].stopGradient()).sum());
-  if (slopes.length === 0) return [];
-  return gradients(slopes.reduce((total, slope) => total.add(slope)), xs);
+  checkDirections("multiply by the Hessian", xs, vs);
+  const slopes = gradients(loss, xs);
+  return xs.length === 0 ? [] : gradients(inner(slopes, vs.map((v) => v.stopGradient())), xs);
+}
+
+/**
+ * Product of the Jacobian of `y` with a direction: how `y` changes when `xs` move along `vs`. Forward mode by differentiating twice
+ * backwards: the vector-Jacobian product is linear in its vector, and its derivative with respect to that vector is the answer.
+ *
+ * @param y float32, any shape
+ * @param xs the tensors that move
+ * @param vs how they move, one tensor of the shape of each of `xs`
+ * @returns float32 of the shape of `y`; zeros where `y` does not depend on `xs`
+ * @throws RangeError when there is not one direction for each tensor, TypeError when one does not have the shape of its tensor
+ *
+ * @example
+ * ```ts
+ * import { jacobianVectorProduct, tensor } from "@hestia/hestia";
+ * const x = tensor([1, 2]);
+ * console.log(await jacobianVectorProduct(x.square(), [x], [tensor([1, 10])]).data()); // 2, 40
+ * ```
+ */
+export function jacobianVectorProduct(y: Tensor, xs: readonly Tensor[], vs: readonly Tensor[]): Tensor {
+  checkDirections("multiply by the Jacobian", xs, vs);
+  requireFloat(y, "differentiate");
+  if (xs.length === 0) return constant(0, y.shape);
+  const vector = constant(0, y.shape); // its value does not matter
+  return vectorJacobianProduct(inner(vectorJacobianProduct(y, xs, vector), vs), [vector], constant(1))[0];
 }

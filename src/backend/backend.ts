@@ -45,6 +45,8 @@ export interface Backend {
   readonly statistics: BackendStatistics;
   /** Whether the device stores float16; otherwise such tensors are kept as rounded float32. */
   readonly float16: boolean;
+  /** Whether to read a texture, its filling included, takes less time than to read a buffer. */
+  readonly texelReads: boolean;
   /** A backend takes whichever form it runs: the graph itself, or the program that `lower` makes of it. */
   prepare(graph: Graph, lower: () => Program): Executable;
   upload(data: TensorData, type: TensorType): object;

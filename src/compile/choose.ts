@@ -5,10 +5,21 @@
  */
 
 import type { FlatNode, Graph } from "../core/program.ts";
-import { stridesOf } from "../core/shape.ts";
+import { bytesPerElement } from "../core/dtype.ts";
+import { sizeOf, stridesOf } from "../core/shape.ts";
 
-function hasKernel(node: FlatNode, nodes: readonly FlatNode[]): boolean {
+/** Settings of `chooseKernels`. */
+export interface ChooseOptions {
+  /** `false` replaces every fused operation by its composition, which tests compare with. */
+  readonly fused?: boolean;
+  /** Most bytes that a stored shader may bind of one tensor; compositions are not bound by it. */
+  readonly maxBindingBytes?: number;
+}
+
+function hasKernel(node: FlatNode, nodes: readonly FlatNode[], maxBindingBytes: number): boolean {
   if (node.op.kind !== "fused") return true;
+  const tensors = [node, ...node.inputs.map((input) => nodes[input])];
+  if (tensors.some(({ shape, dtype }) => sizeOf(shape) * bytesPerElement[dtype] > maxBindingBytes)) return false;
   const inputs = node.inputs.map((input) => ({ shape: nodes[input].shape, strides: stridesOf(nodes[input].shape), offset: 0 }));
   const call = node.op.binding.call(inputs, node, node.attributes);
   return node.op.binding.kernels.some((kernel) => kernel.applies(call));
@@ -20,13 +31,15 @@ function sameMemory(nodes: readonly FlatNode[], inputsOf: readonly (readonly num
   return position;
 }
 
-/** The graph that will run. `fused: false` replaces every fused operation by its composition, which tests compare with. */
-export function chooseKernels(graph: Graph, { fused = true }: { fused?: boolean } = {}): Graph {
+/** The graph that will run. */
+export function chooseKernels(graph: Graph, { fused = true, maxBindingBytes = Infinity }: ChooseOptions = {}): Graph {
   const alias = graph.nodes.map((_, position) => position);
   const inputsOf = graph.nodes.map((node) => node.inputs);
   graph.nodes.forEach((node, position) => {
     inputsOf[position] = node.inputs.map((input) => alias[input]);
-    if (node.composition !== undefined && !(fused && hasKernel(node, graph.nodes))) alias[position] = alias[node.composition];
+    if (node.composition !== undefined && !(fused && hasKernel(node, graph.nodes, maxBindingBytes))) {
+      alias[position] = alias[node.composition];
+    }
   });
   const outputs = graph.outputs.map((output) => sameMemory(graph.nodes, inputsOf, alias[output]));
   const live = new Set<number>();

@@ -5,7 +5,9 @@
  */
 
 import type { DType } from "../core/dtype.ts";
+import { TEXTURE_WIDTH } from "../core/texels.ts";
 import { fourOf, wgslStoredType, wgslType } from "../core/wgsl.ts";
+import { segmentCount, segmentFunctions, type Segments } from "./segments.ts";
 
 /** A buffer of a generated kernel. */
 export interface CodeBinding {
@@ -16,10 +18,21 @@ export interface CodeBinding {
   readonly dtype: DType;
   /** `overwritten`: read through the output of the same name. */
   readonly access: "read" | "write" | "overwritten";
+  /** Read from a texture instead: of how many texels. */
+  readonly texels?: number;
+  /** How it is cut, where it is larger than one binding may be. */
+  readonly segments?: Segments;
 }
 
 /** Expression of a stored node's element (or four, from a position in fours), or `undefined` for a node that is computed in place. */
 export type Load = (node: number, linear: () => string, wide: boolean) => string | undefined;
+
+/** Loads four elements, from a position in fours, or one. */
+function texelLoad(name: string, position: string, wide: boolean): string {
+  const texel = wide ? position : `(${position} / 4u)`;
+  const four = `textureLoad(${name}, vec2<u32>(${texel} % ${TEXTURE_WIDTH}u, ${texel} / ${TEXTURE_WIDTH}u), 0)`;
+  return wide ? four : `${four}[${position} % 4u]`;
+}
 
 /** Declares the buffers of one kernel, loads from them and stores to them. */
 export class CodeBuffers {
@@ -45,9 +58,10 @@ export class CodeBuffers {
   readonly load: Load = (node, linear, wide) => {
     const binding = this.#byNode.get(node);
     if (!binding) return undefined;
-    const { name, dtype } = binding;
+    const { name, dtype, texels } = binding;
+    if (texels !== undefined) return texelLoad(name, linear(), wide);
     (wide ? this.#wide : this.#narrow).add(name);
-    const at = (position: string) => `${name}[${position}]`;
+    const at = (position: string) => this.at(name, position);
     const narrow = this.#narrow.has(name);
     const element = !wide || !narrow
       ? at(linear())
@@ -55,16 +69,38 @@ export class CodeBuffers {
     return dtype === "float16" ? `${wgslType(dtype, wide)}(${element})` : element;
   };
 
+  /** The stored element (or four) at a position. */
+  at(name: string, position: string): string {
+    return this.#declared(name).segments ? `read_${name}(${position})` : `${name}[${position}]`;
+  }
+
+  #declared(name: string): CodeBinding {
+    return this.bindings.find((binding) => binding.name === name && binding.access !== "overwritten")!;
+  }
+
   store(name: string, position: string, value: string): string {
-    const { dtype } = this.bindings.find((binding) => binding.name === name && binding.access === "write")!;
-    return `${name}[${position}] = ${dtype === "float16" ? `${wgslStoredType(dtype, this.wide)}(${value})` : value};`;
+    const { dtype, segments } = this.#declared(name);
+    const stored = dtype === "float16" ? `${wgslStoredType(dtype, this.wide)}(${value})` : value;
+    return segments ? `write_${name}(${position}, ${stored});` : `${name}[${position}] = ${stored};`;
   }
 
   declarations(): string {
-    return this.bindings.filter(({ access }) => access !== "overwritten").map(({ node, name, dtype, access }, index) => {
+    let next = 0;
+    return this.bindings.filter(({ access }) => access !== "overwritten").map((binding) => {
+      const { node, name, dtype, access, texels, segments } = binding;
+      if (texels !== undefined) return `@group(0) @binding(${next++}) var ${name}: texture_2d<f32>;`;
       const isInput = access === "read" && node >= 0;
-      const type = wgslStoredType(dtype, isInput ? this.#wide.has(name) && !this.#narrow.has(name) : this.wide);
-      return `@group(0) @binding(${index}) var<storage, ${access === "read" ? "read" : "read_write"}> ${name}: array<${type}>;`;
+      const wide = isInput ? this.#wide.has(name) && !this.#narrow.has(name) : this.wide;
+      const type = wgslStoredType(dtype, wide);
+      const mode = access === "read" ? "read" : "read_write";
+      const declare = (buffer: string) => `@group(0) @binding(${next++}) var<storage, ${mode}> ${buffer}: array<${type}>;`;
+      if (!segments) return declare(name);
+      const buffers = Array.from({ length: segmentCount(segments) }, (_, index) => declare(`${name}_${index}`));
+      const layout = { dtype, type, width: wide ? 4 : 1 };
+      const functions = [false, ...access === "write" ? [true] : []].map((writes) =>
+        segmentFunctions(name, segments, { ...layout, writes })
+      );
+      return [...buffers, ...functions].join("\n");
     }).join("\n");
   }
 

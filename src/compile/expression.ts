@@ -126,7 +126,8 @@ export class ExpressionWriter {
 
   /** Variable that holds a node's element. */
   value(position: number, at: Index): string {
-    const { shape } = this.nodes[position];
+    const { shape, dtype } = this.nodes[position];
+    if (shape.includes(0)) return this.#variable(zero(dtype)); // behind padding, say: no element is ever read
     const linear = at.linear ?? this.#positions.get(signature(shape, at.coordinates!));
     const index = { linear, coordinates: at.coordinates };
     const key = `${position}@${linear ?? at.coordinates}`;
@@ -173,6 +174,7 @@ export class ExpressionWriter {
    */
   wideValue(position: number, at: Index): string {
     const node = this.nodes[position];
+    if (node.shape.includes(0)) return this.#splat(zero(node.dtype), node);
     const shape = quads(node.shape);
     const linear = at.linear ?? this.#positions.get(signature(shape, at.coordinates!));
     const index = { linear, coordinates: at.coordinates };

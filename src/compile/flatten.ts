@@ -69,11 +69,11 @@ export function flattenGraph(outputs: readonly Node[], arguments_: readonly Node
       continue;
     }
     const inputs = node.inputs.map((input) => positionOf.get(input)!);
-    const text = `${node.text}(${inputs})`;
+    const composition = node.op.kind === "fused" ? { composition: positionOf.get(node.composition)! } : {};
+    const text = `${node.text}(${inputs})${composition.composition ?? ""}`;
     let position = positionOfText.get(text);
     if (position === undefined) {
       position = nodes.length;
-      const composition = node.op.kind === "fused" ? { composition: positionOf.get(node.composition)! } : {};
       nodes.push({ op: node.op, attributes: node.attributes, inputs, shape: node.shape, dtype: node.dtype, ...composition });
       positionOfText.set(text, position);
     }

@@ -43,6 +43,7 @@ export function readsOf({ nodes }: Graph, stored: readonly boolean[], root: numb
   const visit = (position: number, aligned: boolean) => {
     if (seen.has(`${position}${aligned}`)) return;
     seen.add(`${position}${aligned}`);
+    if (position !== root && nodes[position].shape.includes(0)) return; // has no element to read
     if (stored[position] && position !== root) {
       reads.set(position, (reads.get(position) ?? true) && aligned);
       return;

@@ -5,24 +5,29 @@
  */
 
 import { bytesPerElement, type DType } from "../core/dtype.ts";
-import type { KernelBinding } from "../core/graph.ts";
-import type { Binding, Dispatch, Graph, Program } from "../core/program.ts";
+import { describe, type KernelBinding, type TensorType } from "../core/graph.ts";
+import type { Binding, Dispatch, FlatNode, Graph, Program } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
 import type { DeviceLimits } from "../kernels/kernel.ts";
 import { chooseKernels } from "./choose.ts";
+import { composeLarge } from "./compose_large.ts";
 import type { CodeBinding } from "./code_buffers.ts";
 import { fuse } from "./fuse.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
-import { mapCode } from "./map_code.ts";
+import { type GeneratedCode, mapCode } from "./map_code.ts";
 import { type Memory, planMemory } from "./memory.ts";
 import { layoutReduction, reductionCode } from "./reduction_code.ts";
+import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
 import { lineGrid } from "../kernels/grid.ts";
+import { readAsTexels } from "./texel_reads.ts";
 
 /** What of a device the compiler needs to know. */
 export interface Target {
   readonly limits: DeviceLimits;
   /** Whether shaders may store float16; otherwise such tensors are kept as rounded float32. */
   readonly float16: boolean;
+  /** Whether to read a texture, its filling included, takes less time than to read a buffer. */
+  readonly texelReads: boolean;
 }
 
 /** Settings that tests vary. */
@@ -36,19 +41,52 @@ export function storedDtype(dtype: DType, target: Target): DType {
   return dtype === "float16" && !target.float16 ? "float32" : dtype;
 }
 
+function storedBytes({ shape, dtype }: TensorType, target: Target): number {
+  return sizeOf(shape) * bytesPerElement[storedDtype(dtype, target)];
+}
+
+/** Most tensors that one kernel may use, if each of them took as many bindings as the largest. */
+function maxBuffers({ nodes }: Graph, target: Target): number {
+  const largest = nodes.filter(({ op }) => op.kind !== "view" && op.kind !== "generator")
+    .reduce((bytes, node) => Math.max(bytes, storedBytes(node, target)), 0);
+  const segments = segmentsOf(largest, target.limits);
+  return segments
+    ? Math.max(4, Math.floor(target.limits.maxStorageBuffers / segmentCount(segments)))
+    : target.limits.maxStorageBuffers;
+}
+
+/** Bindings of the buffers of generated code. */
+function bindingsOf(code: readonly CodeBinding[], slotOf: (binding: CodeBinding) => Binding["slot"], target: Target): Binding[] {
+  const bindings = code.flatMap((each): Binding[] => {
+    if (each.access === "overwritten") return [];
+    const binding = { slot: slotOf(each), access: each.access };
+    if (each.texels !== undefined) return [{ ...binding, texels: each.texels }];
+    return each.segments ? segmentBindings(binding, each.segments) : [binding];
+  });
+  const { maxStorageBuffers, maxBindingBytes } = target.limits;
+  const count = bindings.filter(({ texels }) => texels === undefined).length;
+  if (count > maxStorageBuffers) {
+    const largest = Math.max(...code.map(({ segments }) => segments?.bytes ?? 0));
+    throw new RangeError(
+      `Cannot run on this adapter: a tensor takes ${largest} bytes, its kernel ${count} bindings of at most ${maxBindingBytes}, ` +
+        `and there are ${maxStorageBuffers}`,
+    );
+  }
+  return bindings;
+}
+
 /** Compiles a graph for a device: pure, from plain data to plain data. */
 export function lower(graph: Graph, target: Target, options: LowerOptions = {}): Program {
-  const chosen = chooseKernels(graph, options);
-  const fusion = fuse(chosen, { maxBuffers: target.limits.maxStorageBuffers });
-  const bytesOf = (node: number) => {
-    const { shape, dtype } = chosen.nodes[node];
-    return sizeOf(shape) * bytesPerElement[storedDtype(dtype, target)];
-  };
+  const fits = (node: FlatNode) => storedBytes(node, target) <= target.limits.maxBindingBytes;
+  const chosen = composeLarge(chooseKernels(graph, { ...options, maxBindingBytes: target.limits.maxBindingBytes }), fits);
+  const bytesOf = (node: number) => storedBytes(chosen.nodes[node], target);
+  const fusion = fuse(chosen, { maxBuffers: maxBuffers(chosen, target) });
   const memory = planMemory(fusion, bytesOf);
   const dispatches = fusion.groups.flatMap((group, index) =>
     new GroupLowering(fusion, memory, target, group, index).dispatches()
   );
-  const copies = memory.copies.map(({ node, slot }) => copy(fusion, memory, target, node, slot));
+  const filled = memory.copies.filter(({ node }) => bytesOf(node) > 0);
+  const copies = filled.map(({ node, slot }) => copy(fusion, memory, target, node, slot));
   return {
     dispatches: [...dispatches, ...copies],
     inputBytes: chosen.leaves.map(bytesOf),
@@ -61,12 +99,11 @@ export function lower(graph: Graph, target: Target, options: LowerOptions = {}):
 function copy({ graph }: Fusion, memory: Memory, target: Target, node: number, slot: Binding["slot"]): Dispatch {
   const { shape, dtype } = graph.nodes[node];
   const stored = storedDtype(dtype, target);
-  const bindings: CodeBinding[] = [{ node, name: "in0", dtype: stored, access: "read" }, {
-    node: -1,
-    name: "out0",
-    dtype: stored,
-    access: "write",
-  }];
+  const buffer = { dtype: stored, segments: segmentsOf(storedBytes(graph.nodes[node], target), target.limits) };
+  const bindings: CodeBinding[] = [
+    { ...buffer, node, name: "in0", access: "read" },
+    { ...buffer, node: -1, name: "out0", access: "write" },
+  ];
   const { shader, invocations } = mapCode({
     nodes: graph.nodes,
     bindings,
@@ -78,7 +115,7 @@ function copy({ graph }: Fusion, memory: Memory, target: Target, node: number, s
     label: "copy",
     shader,
     overrides: {},
-    bindings: [{ slot: memory.slotOf.get(node)!, access: "read" }, { slot, access: "write" }],
+    bindings: bindingsOf(bindings, ({ access }) => access === "read" ? memory.slotOf.get(node)! : slot, target),
     params: new Uint32Array(0),
     grid: lineGrid(invocations, target.limits),
   };
@@ -106,22 +143,27 @@ class GroupLowering {
   #codeBindings(): CodeBinding[] {
     const { graph, stored } = this.fusion;
     const { roots } = this.group;
-    const dtypeOf = (node: number) => storedDtype(graph.nodes[node].dtype, this.target);
-    const outputs = roots.map((node, k): CodeBinding => ({ node, name: `out${k}`, dtype: dtypeOf(node), access: "write" }));
+    const storage = (node: number) => ({
+      node,
+      dtype: storedDtype(graph.nodes[node].dtype, this.target),
+      segments: segmentsOf(storedBytes(graph.nodes[node], this.target), this.target.limits),
+    });
+    const outputs = roots.map((node, k): CodeBinding => ({ ...storage(node), name: `out${k}`, access: "write" }));
     const slots = new Map(roots.map((node, k) => [this.memory.slotText(node), `out${k}`]));
     const reads = new Set(
       roots.flatMap((root) => [...readsOf(graph, stored, root).keys()]).filter((node) => !roots.includes(node)),
     );
     const inputs = [...reads].map((node, k): CodeBinding => {
       const overwritten = slots.get(this.memory.slotText(node));
-      return { node, name: overwritten ?? `in${k}`, dtype: dtypeOf(node), access: overwritten ? "overwritten" : "read" };
+      return { ...storage(node), name: overwritten ?? `in${k}`, access: overwritten ? "overwritten" : "read" };
     });
     return [...inputs, ...outputs];
   }
 
-  #bindings(code: readonly CodeBinding[]): Binding[] {
-    return code.filter(({ access }) => access !== "overwritten")
-      .map(({ node, access }) => ({ slot: this.memory.slotOf.get(node)!, access: access as "read" | "write" }));
+  #generated(code: readonly CodeBinding[], { shader, invocations }: GeneratedCode): Dispatch {
+    const slotOf = ({ node }: CodeBinding) => node === -1 ? this.memory.partials.get(this.index)! : this.memory.slotOf.get(node)!;
+    const bindings = bindingsOf(code, slotOf, this.target);
+    return this.#dispatch({ shader, bindings, grid: lineGrid(invocations, this.target.limits) });
   }
 
   #dispatch(parts: Pick<Dispatch, "shader" | "bindings" | "grid"> & Partial<Dispatch>): Dispatch {
@@ -132,11 +174,10 @@ class GroupLowering {
 
   #map(): Dispatch {
     const { nodes } = this.fusion.graph;
-    const code = this.#codeBindings();
     const count = sizeOf(nodes[this.group.roots[0]].shape);
+    const code = readAsTexels(this.#codeBindings(), { ...this.group, nodes, target: this.target, loads: () => count });
     const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
-    const { shader, invocations } = mapCode({ nodes, bindings: code, stores, count });
-    return this.#dispatch({ shader, bindings: this.#bindings(code), grid: lineGrid(invocations, this.target.limits) });
+    return this.#generated(code, mapCode({ nodes, bindings: code, stores, count }));
   }
 
   #reduce(reduction: number): Dispatch[] {
@@ -145,29 +186,23 @@ class GroupLowering {
     const { inputs: [input], attributes, dtype } = nodes[reduction];
     const layout = layoutReduction(nodes[input].shape, attributes.axes as readonly number[]);
     const whole = { nodes, reduction, root, layout };
-    const code = this.#codeBindings();
-    const partials = this.memory.partials.get(this.index);
-    if (!partials) {
-      const { shader, invocations } = reductionCode({ ...whole, bindings: code, stage: "whole" });
-      return [this.#dispatch({ shader, bindings: this.#bindings(code), grid: lineGrid(invocations, this.target.limits) })];
-    }
     const loop = readsOf(this.fusion.graph, this.fusion.stored, reduction);
+    const loads = (node: number) => sizeOf(nodes[loop.has(node) ? input : root].shape);
+    const code = readAsTexels(this.#codeBindings(), { ...this.group, nodes, target: this.target, loads });
+    if (!this.memory.partials.has(this.index)) {
+      return [this.#generated(code, reductionCode({ ...whole, bindings: code, stage: "whole" }))];
+    }
     const after = this.#epilogueReads(reduction);
     const reads = code.filter(({ access }) => access === "read").map((binding) => ({ ...binding, access: "read" as const }));
     const outputs = code.filter(({ access }) => access === "write").map((binding) => ({ ...binding, access: "write" as const }));
-    const between = { node: -1, name: "partials", dtype: storedDtype(dtype, this.target) };
+    const bytes = storedBytes(nodes[reduction], this.target) * layout.parts;
+    const segments = segmentsOf(bytes, this.target.limits);
+    const between = { node: -1, name: "partials", dtype: storedDtype(dtype, this.target), segments };
     const stages = [
       { stage: "first", bindings: [...reads.filter(({ node }) => loop.has(node)), { ...between, access: "write" }] },
       { stage: "second", bindings: [{ ...between, access: "read" }, ...reads.filter(({ node }) => after.has(node)), ...outputs] },
     ] as const;
-    return stages.map(({ stage, bindings }) => {
-      const { shader, invocations } = reductionCode({ ...whole, bindings, stage });
-      const slots = bindings.map(({ node, access }): Binding => ({
-        slot: node === -1 ? partials : this.memory.slotOf.get(node)!,
-        access,
-      }));
-      return this.#dispatch({ shader, bindings: slots, grid: lineGrid(invocations, this.target.limits) });
-    });
+    return stages.map(({ stage, bindings }) => this.#generated(bindings, reductionCode({ ...whole, bindings, stage })));
   }
 
   #epilogueReads(reduction: number): Set<number> {
@@ -178,19 +213,32 @@ class GroupLowering {
     return new Set(readsOf(graph, stop, root).keys());
   }
 
+  /** Stored shaders bind whole tensors. */
+  #checkBindings(bound: readonly number[]): void {
+    const { nodes } = this.fusion.graph;
+    const large = bound.find((node) => segmentsOf(storedBytes(nodes[node], this.target), this.target.limits));
+    if (large === undefined) return;
+    const { maxBindingBytes } = this.target.limits;
+    throw new RangeError(
+      `Cannot compute ${nodes[this.group.roots[0]].op.name} on this adapter: ${describe(nodes[large])} takes ` +
+        `${storedBytes(nodes[large], this.target)} bytes, and one binding holds at most ${maxBindingBytes}`,
+    );
+  }
+
   #kernel(binding: KernelBinding): Dispatch {
     const { nodes } = this.fusion.graph;
     const [root] = this.group.roots;
     const node = nodes[root];
     const inputs = node.inputs.map((_, position) => kernelInput(nodes, node, position));
     const call = binding.call(inputs.map(({ view }) => view), node, node.attributes);
-    const kernel = binding.kernels.find((candidate) => candidate.applies(call));
+    const kernel = binding.kernels.find((candidate) => (this.target.texelReads || !candidate.texels) && candidate.applies(call));
     if (!kernel) {
       throw new RangeError(
         `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,
       );
     }
     const texels = kernel.texels?.(call);
+    this.#checkBindings([...texels ? [] : inputs.map(({ base }) => base), root]);
     const bindings = [
       ...inputs.map(({ base }, position): Binding => ({
         slot: this.memory.slotOf.get(base)!,

@@ -47,28 +47,47 @@ function join(a: Vertex, b: Vertex): void {
   a.group = { roots };
 }
 
-/** Runs sinks last, so that a parameter is overwritten after its last reader; otherwise keeps the order of the nodes. */
-function order(vertices: readonly Vertex[], producers: ReadonlyMap<number, Vertex>): Vertex[] {
-  const consumed = new Set<Vertex>();
-  for (const vertex of vertices) {
-    for (const node of vertex.reads.keys()) {
-      const producer = producers.get(node);
-      if (producer) consumed.add(producer);
-    }
+/** Results of at most so many elements may wait: keeping them costs nothing. */
+const smallSize = 1024;
+
+/**
+ * An order that keeps little memory alive. What only sinks need, such as gradients of weights, runs as soon as the results that it is
+ * made from are there, and small results come before large ones. Where inputs are donated, sinks run last, so that a parameter is
+ * overwritten after its last reader.
+ */
+function order(vertices: readonly Vertex[], producers: ReadonlyMap<number, Vertex>, sinksLast: boolean): Vertex[] {
+  const inputsOf = new Map(vertices.map((vertex) => [
+    vertex,
+    [...vertex.reads.keys()].flatMap((node) => producers.get(node) ?? []),
+  ]));
+  const depths = new Map<Vertex, number>();
+  const consumers = new Map(vertices.map((vertex) => [vertex, [] as Vertex[]]));
+  for (const vertex of postorder(vertices, inputsOf)) {
+    const inputs = inputsOf.get(vertex)!;
+    depths.set(vertex, 1 + inputs.reduce((deepest, input) => Math.max(deepest, depths.get(input)!), 0));
+    for (const input of inputs) consumers.get(input)!.push(vertex);
   }
+  const byDepth = (list: readonly Vertex[]) => [...list].sort((a, b) => depths.get(a)! - depths.get(b)!);
+  for (const [vertex, inputs] of inputsOf) {
+    const isSmall = ({ size }: Vertex) => size <= smallSize;
+    inputsOf.set(vertex, [...byDepth(inputs.filter(isSmall)), ...inputs.filter((input) => !isSmall(input))]);
+  }
+  const isSink = (vertex: Vertex) => consumers.get(vertex)!.length === 0;
+  const isLate = (vertex: Vertex) => isSink(vertex) ? !sinksLast : consumers.get(vertex)!.every(isSink);
+  return postorder([...byDepth(vertices.filter(isLate)), ...vertices], inputsOf);
+}
+
+/** Vertices with their inputs before them, otherwise in the order of `roots`. */
+function postorder(roots: readonly Vertex[], inputsOf: ReadonlyMap<Vertex, readonly Vertex[]>): Vertex[] {
   const done = new Set<Vertex>();
   const ordered: Vertex[] = [];
   const visit = (vertex: Vertex): void => {
     if (done.has(vertex)) return;
     done.add(vertex);
-    for (const node of vertex.reads.keys()) {
-      const producer = producers.get(node);
-      if (producer) visit(producer);
-    }
+    inputsOf.get(vertex)!.forEach(visit);
     ordered.push(vertex);
   };
-  for (const vertex of vertices) if (consumed.has(vertex)) visit(vertex);
-  for (const vertex of vertices) visit(vertex);
+  roots.forEach(visit);
   return ordered;
 }
 
@@ -100,5 +119,5 @@ export function mergeGroups(graph: Graph, stored: readonly boolean[], groups: re
     for (const stored of home.group.roots) producers.set(stored, home);
     for (const node of aligned) alignedReaders.set(node, (alignedReaders.get(node) ?? new Set()).add(home));
   }
-  return order([...vertices], producers).map(({ group }) => group);
+  return order([...vertices], producers, graph.donated.size > 0).map(({ group }) => group);
 }

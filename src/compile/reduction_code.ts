@@ -91,7 +91,7 @@ function loopBody({ nodes, reduction, layout, stage }: ReductionRequest, buffers
   const { op, inputs: [input], attributes } = nodes[reduction];
   const writer = new ExpressionWriter(nodes, buffers.load, "v");
   const element = () => {
-    if (stage === "second") return "partials[r * COUNT + o]";
+    if (stage === "second") return buffers.at("partials", "r * COUNT + o");
     const { shape } = nodes[input];
     const index = elementIndex(writer, layout.wide === "none" ? shape : quads(shape), attributes.axes as readonly number[]);
     return layout.wide === "none" ? writer.value(input, index) : writer.wideValue(input, index);
@@ -107,7 +107,7 @@ function afterLoop({ nodes, reduction, root, layout, stage }: ReductionRequest, 
     ? [`let total = ${["x", "y", "z", "w"].map((lane) => `accumulated.${lane}`).reduce((a, b) => `(${op.wgsl(a, b)})`)};`]
     : [];
   const result = lanes ? "total" : "accumulated";
-  if (stage === "first") return [...total, `partials[i] = ${result};`].map((line) => `  ${line}`).join("\n");
+  if (stage === "first") return [...total, buffers.store("partials", "i", result)].map((line) => `  ${line}`).join("\n");
   const load: Load = (node, linear, wide) => node === reduction ? result : buffers.load(node, linear, wide);
   const writer = new ExpressionWriter(nodes, load, "e");
   const value = layout.wide === "kept" ? writer.wideValue(root, { linear: "o" }) : writer.value(root, { linear: "o" });

@@ -124,6 +124,8 @@ export interface KernelBinding<Call = unknown> {
 export interface KernelPrimitive extends Rules {
   readonly kind: "kernel";
   readonly binding: KernelBinding;
+  /** The same from other primitives, for tensors that are too large for the kernel. */
+  readonly compose: (inputs: readonly Node[], attributes: Attributes) => Node;
   readonly reference: ReferenceRule;
 }
 
@@ -159,8 +161,17 @@ export interface Value {
 /** The operation of tensors that exist before a program runs. */
 export const leaf: Leaf = { kind: "leaf", name: "leaf" };
 
+let made = 0;
+
+/** How many nodes have been made so far: what is made from now on has a `serial` of at least this. */
+export function nodesMade(): number {
+  return made;
+}
+
 /** One vertex of the graph. Immutable, but that its value is remembered once it has been computed. */
 export class Node implements TensorType {
+  /** Position in the order in which nodes were made. */
+  readonly serial: number = made++;
   value: Value | undefined;
   #composition: Node | undefined;
   #text: string | undefined;

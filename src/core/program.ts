@@ -41,6 +41,8 @@ export type Slot =
 /** One buffer as one dispatch sees it. */
 export interface Binding {
   readonly slot: Slot;
+  /** The part that is bound, where the whole is more than a device binds at once; its tensor's beginning otherwise. */
+  readonly range?: { readonly offset: number; readonly bytes: number };
   readonly access: "read" | "write";
   /** Reads a copy in a texture instead, see `Kernel.texels`: how many texels. */
   readonly texels?: number;

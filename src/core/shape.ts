@@ -16,6 +16,12 @@ export function sizeOf(shape: Shape): number {
   return size;
 }
 
+/** Throws a `RangeError` that names the action unless every length is an integer of at least 0. */
+export function requireLengths(shape: Shape, action: string): void {
+  if (shape.every((length) => Number.isInteger(length) && length >= 0)) return;
+  throw atCaller(new RangeError(`Cannot ${action} of [${shape}]: wanted lengths that are integers of at least 0`));
+}
+
 /** Row-major strides, in elements. */
 export function stridesOf(shape: Shape): number[] {
   const strides = new Array<number>(shape.length);

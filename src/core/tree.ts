@@ -4,6 +4,8 @@
  * @module
  */
 
+import { atCaller } from "./errors.ts";
+
 /** A leaf, or a nested array or record of leaves. */
 export type Tree<Leaf> = Leaf | readonly Tree<Leaf>[] | { readonly [key: string]: Tree<Leaf> };
 
@@ -31,11 +33,9 @@ export function flatten<Leaf>(tree: unknown, isLeaf: (value: unknown) => value i
     if (typeof value === "object" && value !== null) {
       return `{${Object.entries(value).map(([key, item]) => `${key}:${visit(item, join(key))}`)}}`;
     }
-    throw new TypeError(
-      `Cannot use ${
-        value === null ? "null" : typeof value
-      } at "${path}": wanted a tensor, a number, or a nested array or record of them`,
-    );
+    const found = value === null ? "null" : typeof value;
+    const wanted = "a tensor, a number, or a nested array or record of them";
+    throw atCaller(new TypeError(`Cannot use ${found} at "${path}": wanted ${wanted}`));
   };
   return { structure: visit(tree, ""), leaves, paths };
 }

@@ -29,9 +29,9 @@ export interface Kernel<Call> {
   applies(call: Call): boolean;
   /**
    * Where inputs are bound as textures instead of buffers (see `textures.ts`): how many texels of each input a call reads, counted
-   * from its start.
+   * from its start; `undefined` for one that stays a buffer.
    */
-  texels?(call: Call): readonly number[];
+  texels?(call: Call): readonly (number | undefined)[];
   /** Values of the shader's `override` constants. */
   overrides(call: Call): Record<string, number>;
   /** Content of the `Params` uniform; empty when the shader has none. */

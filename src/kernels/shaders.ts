@@ -2,6 +2,516 @@
 
 /** WGSL text of every stored shader, by file name. */
 export const shaders = {
+  causal_softmax: `// Softmax of each row over the keys that its query may see: those up to row % queries + offset; the others get zero.
+//
+// MEMBERS invocations share a row, walk twice over the visible part and write all of it.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+  // Rows follow one another by query, and then begin anew.
+  queries: u32,
+}
+
+@group(0) @binding(0) var<storage, read> scores: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> offset: array<u32>;
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn scores_at(index: u32) -> Quad {
+  return scores[index]; //: load
+}
+
+// The largest of the members of a row.
+fn largest(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = max(parts[lane], parts[lane + step]);
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+// Scores of a quad, those at or beyond \`end\` so low that their power is zero.
+fn visible_at(first: u32, quad: u32, end: u32) -> Quad {
+  return select(Quad(-3.4e38), scores_at(first + quad), vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(end));
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
+  let quads = (end + 3u) / 4u;
+
+  var tops = Quad(-3.4e38);
+  for (var quad = member; quad < quads; quad += MEMBERS) {
+    tops = max(tops, visible_at(first, quad, end));
+  }
+  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  var powers = Quad();
+  for (var quad = member; quad < quads; quad += MEMBERS) {
+    powers += exp(visible_at(first, quad, end) - top);
+  }
+  let sum = total(dot(powers, Quad(1.0)), lane, member);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    var result = Quad();
+    if (quad < quads) {
+      result = exp(visible_at(first, quad, end) - top) / sum;
+    }
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}
+`,
+  cross_entropy_backward: `// Gradient of the logits in log(sum of exp(logits)) - logits[label], times the gradient of each row's loss: softmax minus the label's one.
+//
+// MEMBERS invocations share a row, and walk over it three times.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> logits: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> labels: array<u32>;
+@group(0) @binding(2) var<storage, read> gradient: array<Element>;
+@group(0) @binding(3) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn logits_at(index: u32) -> Quad {
+  return logits[index]; //: load
+}
+
+// The largest of the members of a row.
+fn largest(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = max(parts[lane], parts[lane + step]);
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  var tops = Quad(-3.4e38);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    tops = max(tops, logits_at(first + quad));
+  }
+  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  var powers = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    powers += exp(logits_at(first + quad) - top);
+  }
+  let sum = total(dot(powers, Quad(1.0)), lane, member);
+  let label = labels[row];
+  let g = gradient[row];
+  let share = g / sum;
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let classes = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u);
+    let result = exp(logits_at(first + quad) - top) * share - select(Quad(), Quad(g), classes == vec4(label));
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}
+`,
+  cross_entropy_forward: `// Loss of each row of logits: log(sum of exp(logits)) - logits[label]; a label that is no class subtracts nothing.
+//
+// MEMBERS invocations share a row, and walk over it twice.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> logits: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> labels: array<u32>;
+@group(0) @binding(2) var<storage, read_write> out: array<Element>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn logits_at(index: u32) -> Quad {
+  return logits[index]; //: load
+}
+
+// The largest of the members of a row.
+fn largest(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = max(parts[lane], parts[lane + step]);
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  var tops = Quad(-3.4e38);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    tops = max(tops, logits_at(first + quad));
+  }
+  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  var powers = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    powers += exp(logits_at(first + quad) - top);
+  }
+  let sum = total(dot(powers, Quad(1.0)), lane, member);
+  if (!exists || member > 0u) {
+    return;
+  }
+  let label = labels[row];
+  var chosen: Element;
+  if (label < 4u * params.quads) {
+    chosen = logits_at(first + label / 4u)[label % 4u];
+  }
+  out[row] = log(sum) + top - chosen;
+}
+`,
+  hestia_backward: `// Gradient of ternary Hestia weights, see hestia_forward.wgsl: with E the expected code and g the gradient of the result, d w_i =
+// g_i (1 - pressure + pressure E'(w_i / s)) + pressure sign(w_i) / n * sum over the group's n weights of g (E(w / s) - w / s E'(w / s)).
+//
+// The last term is the way through the scale s = mean |w|, and zero where the least scale acts. HARD: E is the nearest code, and E' counts
+// as 1 in the first term and 0 in the last. Groups are shared as in the forward pass. The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a group, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+// Whether codes are rounded.
+override HARD: bool = false;
+// Whether scales are rounded to half precision.
+override HALF: bool = false;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  groups: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> weight: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> gradient: array<Quad>; //: input
+@group(0) @binding(2) var<storage, read> sharpness: array<Element>;
+@group(0) @binding(3) var<storage, read> pressure: array<Element>;
+@group(0) @binding(4) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
+}
+
+fn gradient_at(index: u32) -> Quad {
+  return gradient[index]; //: load
+}
+
+// The sum over the members of a group.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] += parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let sum = parts[lane - member];
+  workgroupBarrier();
+  return sum;
+}
+
+fn scale_of(mean: Element) -> Element {
+  let scale = max(mean, 1e-5);
+  return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
+}
+
+// Of the result by the weight and by the scale.
+struct Slopes {
+  weight: Quad,
+  scale: Quad,
+}
+
+// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1. The variance of
+// the code is a sum of products of positive numbers, so that nothing cancels.
+fn slopes_of(x: Quad, k: Element) -> Slopes {
+  let m = abs(x);
+  if (HARD) {
+    return Slopes(Quad(1.0), select(Quad(), sign(x), m > Quad(0.5)));
+  }
+  let u = (2.0 * m - 1.0) * k;
+  let r = exp(-4.0 * k * m);
+  let t = exp(-abs(u));
+  let a = select(t, Quad(1.0), u > Quad());
+  let b = select(Quad(1.0), t, u > Quad());
+  let share = 1.0 / (b + a * (1.0 + r));
+  let code = sign(x) * a * (1.0 - r) * share;
+  let variance = a * share * ((b + 4.0 * a * r + b * r) * share);
+  let slope = 2.0 * k * variance;
+  return Slopes(slope, code - x * slope);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = group < params.groups;
+  let first = min(group, params.groups - 1u) * params.quads;
+
+  var magnitudes = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    magnitudes += abs(weight_at(first + quad));
+  }
+  let size = f32(4u * params.quads);
+  let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
+  let scale = scale_of(mean);
+
+  let k = sharpness[0];
+  let share = pressure[0];
+  var through_scale = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    through_scale += gradient_at(first + quad) * slopes_of(weight_at(first + quad) / scale, k).scale;
+  }
+  let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
+
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let w = weight_at(first + quad);
+    let result = gradient_at(first + quad) * (1.0 - share + share * slopes_of(w / scale, k).weight) + of_scale * sign(w);
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}
+`,
+  hestia_forward: `// Ternary Hestia weights: (1 - pressure) w + pressure s E(w / s), with s the mean magnitude of a group and E the expected code.
+//
+// E(x) is the mean of -1, 0 and 1 under softmax(-(x - code)^2 * sharpness), or, where HARD, the nearest code, zero at a tie. A group is
+// \`quads\` quads side by side. MEMBERS invocations share it: each walks over its quads once for the scale and once more, while a cache still
+// holds them, for the result. The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a group, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+// Whether codes are rounded.
+override HARD: bool = false;
+// Whether scales are rounded to half precision.
+override HALF: bool = false;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  groups: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> weight: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> sharpness: array<Element>;
+@group(0) @binding(2) var<storage, read> pressure: array<Element>;
+@group(0) @binding(3) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
+}
+
+// The sum over the members of a group.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] += parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let sum = parts[lane - member];
+  workgroupBarrier();
+  return sum;
+}
+
+fn scale_of(mean: Element) -> Element {
+  let scale = max(mean, 1e-5);
+  return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
+}
+
+// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1.
+fn code_of(x: Quad, k: Element) -> Quad {
+  if (HARD) {
+    return select(Quad(), sign(x), abs(x) > Quad(0.5));
+  }
+  let m = abs(x);
+  let u = (2.0 * m - 1.0) * k;
+  let r = exp(-4.0 * k * m);
+  let t = exp(-abs(u));
+  let a = select(t, Quad(1.0), u > Quad());
+  let b = select(Quad(1.0), t, u > Quad());
+  return sign(x) * a * (1.0 - r) / (b + a * (1.0 + r));
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = group < params.groups;
+  let first = min(group, params.groups - 1u) * params.quads;
+
+  var magnitudes = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    magnitudes += abs(weight_at(first + quad));
+  }
+  let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
+
+  let k = sharpness[0];
+  let share = pressure[0];
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let w = weight_at(first + quad);
+    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k));
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}
+`,
   map: `// One invocation computes one element of each output. The compiler replaces the two marked lines by the bindings and the body of a
 // fused expression; as stored, the shader writes each element's position.
 
@@ -480,6 +990,163 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out0[i] = accumulated; //: store
 }
 `,
+  rms_norm_backward: `// Gradient of x in x / r * weight with r = sqrt(mean(x^2) + EPSILON): g weight / r - x mean(g weight x) / r^3 in each row.
+//
+// MEMBERS invocations share a row, and walk over it twice.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+override EPSILON: f32 = 1e-5;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> weight: array<Quad>; //: input
+@group(0) @binding(2) var<storage, read> gradient: array<Quad>; //: input
+@group(0) @binding(3) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn x_at(index: u32) -> Quad {
+  return x[index]; //: load
+}
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
+}
+
+fn gradient_at(index: u32) -> Quad {
+  return gradient[index]; //: load
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  var squares = Quad();
+  var products = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let v = x_at(first + quad);
+    squares += v * v;
+    products += gradient_at(first + quad) * weight_at(quad) * v;
+  }
+  let length = f32(4u * params.quads);
+  let root = sqrt(total(dot(squares, Quad(1.0)), lane, member) / length + EPSILON);
+  let pull = total(dot(products, Quad(1.0)), lane, member) / length / (root * root * root);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let result = gradient_at(first + quad) * weight_at(quad) / root - x_at(first + quad) * pull;
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}
+`,
+  rms_norm_forward: `// Rows divided by their root mean square: x / sqrt(mean(x^2) + EPSILON) * weight.
+//
+// A row is \`quads\` quads side by side. MEMBERS invocations share it, and walk over it twice.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+override EPSILON: f32 = 1e-5;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> weight: array<Quad>; //: input
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn x_at(index: u32) -> Quad {
+  return x[index]; //: load
+}
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  var squares = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let v = x_at(first + quad);
+    squares += v * v;
+  }
+  let root = sqrt(total(dot(squares, Quad(1.0)), lane, member) / f32(4u * params.quads) + EPSILON);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let result = x_at(first + quad) / root * weight_at(quad);
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}
+`,
   scatter_add: `// output[v, d] = sum over i with indices[i] = v of updates[i, d]
 // One invocation owns SPAN neighbouring elements of one row of the output and looks through all indices in order, so that the sum does
 // not depend on timing. Work is tokens x rows x width / SPAN comparisons: meant for small tables.
@@ -532,6 +1199,78 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   }
   for (var d = 0u; d < min(SPAN, params.width - first); d++) {
     output[row * params.width + first + d] = total[d];
+  }
+}
+`,
+  softmax_backward: `// Gradient of what a softmax was taken of, from its result y and the gradient g of that: y (g - sum(y g)) in each row.
+//
+// MEMBERS invocations share a row, and walk over it twice.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> y: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> gradient: array<Quad>; //: input
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn y_at(index: u32) -> Quad {
+  return y[index]; //: load
+}
+
+fn gradient_at(index: u32) -> Quad {
+  return gradient[index]; //: load
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  var products = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    products += y_at(first + quad) * gradient_at(first + quad);
+  }
+  let sum = total(dot(products, Quad(1.0)), lane, member);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let result = y_at(first + quad) * (gradient_at(first + quad) - sum);
+    if (exists) {
+      out[first + quad] = result;
+    }
   }
 }
 `,

@@ -4,11 +4,9 @@
  * @module
  */
 
-import { arange } from "../create.ts";
-import type { Tensor } from "../tensor.ts";
-
-/** Score of a masked key: its weight is exactly zero, and no arithmetic on it gives NaN. */
-const maskedScore = -1e30;
+import { applyFused, constant, type Tensor } from "../tensor.ts";
+import { checkAttention } from "./checks.ts";
+import { causalSoftmax } from "./fused.ts";
 
 /** Settings of attention. */
 export interface AttentionOptions {
@@ -34,17 +32,14 @@ export interface AttentionOptions {
  * ```
  */
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor, { offset = 0 }: AttentionOptions = {}): Tensor {
+  checkAttention(q, k, v, offset);
   const [batch, heads, queries, headDim] = q.shape;
   const [, keyValueHeads, keys] = k.shape;
-  if (heads % keyValueHeads !== 0) {
-    throw new RangeError(`Cannot attend with ${q} to ${k}: wanted a multiple of ${keyValueHeads} query heads, got ${heads}`);
-  }
   const group = heads / keyValueHeads;
   const rows = [batch, keyValueHeads, group * queries];
   const scores = q.mul(1 / Math.sqrt(headDim)).reshape([...rows, headDim]).matmul(k.transpose());
   const split = scores.reshape([batch, keyValueHeads, group, queries, keys]);
-  const last = arange([queries, 1], { axis: 0, dtype: "uint32" }).add(offset);
-  const visible = arange([1, keys], { dtype: "uint32" }).lessEqual(last);
-  const weights = visible.where(split, maskedScore).softmax();
+  const first = typeof offset === "number" ? constant(offset, [], "uint32") : offset;
+  const weights = applyFused(causalSoftmax, [split, first]);
   return weights.reshape([...rows, keys]).matmul(v).reshape([batch, heads, queries, headDim]);
 }

@@ -4,10 +4,9 @@
  * @module
  */
 
-import { atCaller } from "../core/errors.ts";
-import { sameShape } from "../core/shape.ts";
-import { arange } from "../create.ts";
-import type { Tensor } from "../tensor.ts";
+import { applyFused, type Tensor } from "../tensor.ts";
+import { checkLabels } from "./checks.ts";
+import { rowLosses } from "./fused.ts";
 
 /**
  * Mean cross-entropy, in nats, of logits against class labels. Positions whose label is `ignoreIndex` do not count, neither in the sum
@@ -26,14 +25,8 @@ import type { Tensor } from "../tensor.ts";
  * ```
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -100 }: { ignoreIndex?: number } = {}): Tensor {
-  if (!sameShape(logits.shape.slice(0, -1), labels.shape)) {
-    throw atCaller(
-      new TypeError(`Cannot take the cross-entropy of ${logits} against ${labels}: wanted one label for each row of logits`),
-    );
-  }
-  const classes = arange(logits.shape, { dtype: labels.dtype });
-  const chosen = classes.equal(labels.reshape([...labels.shape, 1])).where(logits, 0).sum({ axes: -1 });
-  const losses = logits.logSumExp().reshape(labels.shape).sub(chosen);
+  checkLabels(logits, labels);
+  const losses = logits.dtype === "float32" ? applyFused(rowLosses, [logits, labels]) : rowLosses.compose([logits, labels], {});
   if (labels.dtype === "uint32") return losses.mean();
   const counted = labels.equal(ignoreIndex).equal(0).cast("float32");
   return losses.mul(counted).sum().div(counted.sum());

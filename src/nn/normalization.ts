@@ -4,7 +4,9 @@
  * @module
  */
 
-import type { Tensor } from "../tensor.ts";
+import { applyFused, type Tensor } from "../tensor.ts";
+import { checkNorm } from "./checks.ts";
+import { rmsNormForward } from "./fused.ts";
 
 /**
  * Root-mean-square normalisation over the last axis: `x / sqrt(mean(x²) + epsilon) * weight`
@@ -21,6 +23,7 @@ import type { Tensor } from "../tensor.ts";
  * ```
  */
 export function rmsNorm(x: Tensor, weight: Tensor, { epsilon = 1e-5 }: { epsilon?: number } = {}): Tensor {
-  const scale = x.square().mean({ axes: -1, keepDims: true }).add(epsilon).sqrt();
-  return x.div(scale).mul(weight);
+  checkNorm(x, weight, epsilon);
+  const fits = x.dtype === "float32" && weight.dtype === "float32";
+  return fits ? applyFused(rmsNormForward, [x, weight], { epsilon }) : rmsNormForward.compose([x, weight], { epsilon });
 }

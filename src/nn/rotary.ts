@@ -4,8 +4,11 @@
  * @module
  */
 
+import { atCaller } from "../core/errors.ts";
+import { sameShape } from "../core/shape.ts";
 import { tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
+import { require } from "./checks.ts";
 
 /** Frequency scaling as Llama 3 publishes it (`rope_scaling` with `rope_type` "llama3"): long waves are slowed by `factor`. */
 export interface RopeScaling {
@@ -76,8 +79,9 @@ export function inverseFrequencies(
  */
 export function rotaryTable(options: RotaryOptions): RotaryTable {
   if (options.headDim % 2 !== 0) {
-    throw new RangeError(`Cannot rotate heads of ${options.headDim} dimensions: wanted an even number`);
+    throw atCaller(new RangeError(`Cannot rotate heads of ${options.headDim} dimensions: wanted an even number`));
   }
+  if (!(options.theta > 0)) throw atCaller(new RangeError(`Cannot rotate with theta ${options.theta}: wanted a number above 0`));
   const positions = options.positions ?? Array.from({ length: options.length ?? 0 }, (_, position) => position);
   const frequencies = inverseFrequencies(options);
   const table = (fn: (angle: number) => number) => {
@@ -107,6 +111,11 @@ export function rotaryTable(options: RotaryOptions): RotaryTable {
  */
 export function rotate(x: Tensor, { cos, sin }: Pick<RotaryTable, "cos" | "sin">): Tensor {
   const [positions, half] = cos.shape;
+  require(
+    sameShape(x.shape.slice(-2), [positions, 2 * half]),
+    () =>
+      `Cannot rotate ${x} by a table of ${cos}: wanted [..., ${positions}, ${2 * half}], a row of the table for each position`,
+  );
   const pairs = x.reshape([...x.shape.slice(0, -1), 2, half]);
   const signs = tensor([[-1], [1]]);
   const turned = pairs.flip(-2).mul(sin.reshape([positions, 1, half]).mul(signs));

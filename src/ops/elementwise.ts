@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type DType, isFloat } from "../core/dtype.ts";
+import { bytesPerElement, type DType, isFloat } from "../core/dtype.ts";
 import { type Attributes, describe, type Elementwise, type TensorType, type Vjp } from "../core/graph.ts";
 import { sameShape } from "../core/shape.ts";
 import { fourOf, wgslType } from "../core/wgsl.ts";
@@ -191,6 +191,12 @@ export const elementwise = {
     checkKinds("where", inputs.slice(1));
     return computed(inputs[1].dtype);
   }),
+  /** The first operand; the second only has to be known before. */
+  after: define("after", {
+    evaluate: (x) => x,
+    wgsl: ([x, y]) => `select(${x}, ${x}, ${y} == ${y})`,
+    vjp: (g) => [g, undefined],
+  }, ([x]) => x.dtype),
   cast: define("cast", {
     evaluate: (x) => x,
     wgsl([x], { inputs, output, wide }) {
@@ -200,5 +206,10 @@ export const elementwise = {
       return wgslType(inputs[0]) === wgslType(output) ? x : `${wgslType(output, wide)}(${x})`;
     },
     vjp: (g, { inputs: [x] }) => [isFloat(x.dtype) ? g : undefined],
-  }, (_, attributes) => attributes.dtype as DType),
+  }, ([x], attributes) => {
+    if (!((attributes.dtype as string) in bytesPerElement)) {
+      throw new TypeError(`Cannot cast ${describe(x)} to ${attributes.dtype}: wanted one of ${Object.keys(bytesPerElement)}`);
+    }
+    return attributes.dtype as DType;
+  }),
 } as const satisfies Record<string, Elementwise>;

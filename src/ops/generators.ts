@@ -5,9 +5,14 @@
  */
 
 import type { DType } from "../core/dtype.ts";
-import type { Generator } from "../core/graph.ts";
-import type { Shape } from "../core/shape.ts";
+import { type Attributes, describe, type Generator, type TensorType } from "../core/graph.ts";
+import { normalizeAxis, requireLengths, type Shape } from "../core/shape.ts";
 import { wgslLiteral } from "../core/wgsl.ts";
+
+function typeOf({ shape, dtype }: Attributes): TensorType {
+  requireLengths(shape as Shape, "make a tensor");
+  return { shape: shape as Shape, dtype: dtype as DType };
+}
 
 /** Every generator by name. */
 export const generators = {
@@ -15,7 +20,7 @@ export const generators = {
   constant: {
     kind: "generator",
     name: "constant",
-    infer: (_, attributes) => ({ shape: attributes.shape as Shape, dtype: attributes.dtype as DType }),
+    infer: (_, attributes) => typeOf(attributes),
     evaluate: (_, attributes) => Number(attributes.value),
     wgsl: (_, attributes, dtype) => wgslLiteral(Number(attributes.value), dtype),
     vjp: () => [],
@@ -24,7 +29,11 @@ export const generators = {
   iota: {
     kind: "generator",
     name: "iota",
-    infer: (_, attributes) => ({ shape: attributes.shape as Shape, dtype: attributes.dtype as DType }),
+    infer(_, attributes) {
+      const type = typeOf(attributes);
+      normalizeAxis(attributes.axis as number, type.shape, `count in ${describe(type)}`);
+      return type;
+    },
     evaluate: (coordinates, attributes) => coordinates[attributes.axis as number],
     wgsl: (coordinates, attributes, dtype) => {
       const coordinate = coordinates[attributes.axis as number];

@@ -4,10 +4,11 @@
  * @module
  */
 
-import { wideArray } from "../core/dtype.ts";
+import { isFloat, wideArray } from "../core/dtype.ts";
 import { describe, type Gather, type KernelPrimitive } from "../core/graph.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { scatterAddBinding } from "../kernels/scatter_add.ts";
+import { composeScatterAdd } from "./compose.ts";
 
 /** Rows of a table: `output[i…, d…] = table[indices[i…], d…]`; a row of zeros where the index lies outside of the table. */
 export const gather: Gather = {
@@ -28,6 +29,7 @@ export const scatterAdd: KernelPrimitive = {
   kind: "kernel",
   name: "scatterAdd",
   binding: scatterAddBinding,
+  compose: composeScatterAdd,
   infer([updates, indices], attributes) {
     const rank = indices.shape.length;
     const fits = indices.shape.every((length, axis) => length === updates.shape[axis]);
@@ -36,6 +38,12 @@ export const scatterAdd: KernelPrimitive = {
         `Cannot scatter ${describe(updates)} by ${
           describe(indices)
         }: wanted float32 updates that begin with the shape of the indices`,
+      );
+    }
+    if (isFloat(indices.dtype)) throw new TypeError(`Cannot scatter by ${describe(indices)}: wanted int32 or uint32 indices`);
+    if (!(Number.isInteger(attributes.length) && attributes.length as number >= 0)) {
+      throw new RangeError(
+        `Cannot scatter ${describe(updates)} into ${attributes.length} rows: wanted an integer of at least 0`,
       );
     }
     return { shape: [attributes.length as number, ...updates.shape.slice(rank)], dtype: "float32" };

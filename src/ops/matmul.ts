@@ -8,12 +8,14 @@ import { wideArray } from "../core/dtype.ts";
 import { describe, type KernelPrimitive } from "../core/graph.ts";
 import { sameShape, sizeOf } from "../core/shape.ts";
 import { matmulBinding } from "../kernels/matmul_binding.ts";
+import { composeMatmul } from "./compose.ts";
 
 /** `output[b…, m, n] = Σ_k a[b…, m, k] · b[b…, k, n]`, both of one rank and with equal batch lengths. */
 export const matmul: KernelPrimitive = {
   kind: "kernel",
   name: "matmul",
   binding: matmulBinding,
+  compose: composeMatmul,
   infer([a, b]) {
     const fail = (why: string) => new TypeError(`Cannot multiply ${describe(a)} by ${describe(b)}: ${why}`);
     if (a.dtype !== "float32" || b.dtype !== "float32") throw fail("wanted float32, cast them");

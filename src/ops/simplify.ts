@@ -5,6 +5,7 @@
  */
 
 import { type Attributes, Node, type Primitive } from "../core/graph.ts";
+import { sizeOf } from "../core/shape.ts";
 import { primitives } from "./primitives.ts";
 
 /** Whether a node is a constant of ones, seen through views. */
@@ -33,6 +34,24 @@ function permuted(x: Node, order: readonly number[]): Node | undefined {
   return node(primitives.matmul, [b, a]);
 }
 
+/** Most indices that one `scatterAdd` looks through: some drivers end an invocation after 65 535 iterations. */
+const maxScattered = 65_000;
+
+function rowsOf(x: Node, from: number, to: number): Node {
+  return node(primitives.slice, [x], { start: [from, ...x.shape.slice(1).fill(0)], stop: [to, ...x.shape.slice(1)] });
+}
+
+/** Scatters many rows in two halves. */
+function scattered([updates, indices]: readonly Node[], attributes: Attributes): Node | undefined {
+  const count = sizeOf(indices.shape);
+  if (count <= maxScattered) return undefined;
+  const rows = node(primitives.reshape, [updates], { shape: [count, ...updates.shape.slice(indices.shape.length)] });
+  const list = node(primitives.reshape, [indices], { shape: [count] });
+  const part = (from: number, to: number) =>
+    node(primitives.scatterAdd, [rowsOf(rows, from, to), rowsOf(list, from, to)], attributes);
+  return node(primitives.add, [part(0, count >> 1), part(count >> 1, count)]);
+}
+
 /** A node of the graph, or a simpler one of the same value. Throws where the types of the inputs do not fit. */
 export function node(op: Primitive, inputs: readonly Node[], attributes: Attributes = {}): Node {
   const { shape, dtype } = op.infer(inputs, attributes);
@@ -40,6 +59,8 @@ export function node(op: Primitive, inputs: readonly Node[], attributes: Attribu
     ? product(inputs)
     : op === primitives.permute
     ? permuted(inputs[0], attributes.order as readonly number[])
+    : op === primitives.scatterAdd
+    ? scattered(inputs, attributes)
     : undefined;
   return simpler ?? new Node(op, inputs, shape, dtype, attributes);
 }

@@ -77,8 +77,9 @@ export const views = {
     infer([x], attributes) {
       const start = attributes.start as readonly number[];
       const stop = attributes.stop as readonly number[];
-      x.shape.forEach((length, axis) => {
-        if (!(start[axis] >= 0 && start[axis] <= stop[axis] && stop[axis] <= length)) {
+      [...x.shape, ...start.slice(x.shape.length)].forEach((length, axis) => {
+        const isAxis = axis < x.shape.length && Number.isInteger(start[axis]) && Number.isInteger(stop[axis]);
+        if (!(isAxis && start[axis] >= 0 && start[axis] <= stop[axis] && stop[axis] <= length)) {
           throw wrong("slice", x, `[${start}] to [${stop}] does not lie inside of it`);
         }
       });
@@ -113,7 +114,9 @@ export const views = {
     name: "flip",
     guarded: false,
     map: (input, attributes) =>
-      input.map((length, axis) => axis === attributes.axis ? { axis, start: length - 1, step: -1 } : { axis, start: 0, step: 1 }),
+      input.map((length, axis) =>
+        axis === attributes.axis ? { axis, start: Math.max(0, length - 1), step: -1 } : { axis, start: 0, step: 1 }
+      ),
     infer: ([x]) => ({ shape: x.shape, dtype: x.dtype }),
     vjp: (g, { attributes }) => [g.flip(attributes.axis as number)],
   },

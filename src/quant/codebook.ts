@@ -6,7 +6,7 @@
 
 import { atCaller } from "../core/errors.ts";
 import { constant, type Tensor } from "../tensor.ts";
-import { absmeanScale, type Codes, groupView } from "./groups.ts";
+import { absmeanScale, type Codes, groupView, type ScaleDType } from "./groups.ts";
 
 /** The codebook of ternary weights. */
 export const ternaryCodebook: readonly number[] = [-1, 0, 1];
@@ -43,14 +43,18 @@ export function nearestCode(x: Tensor, codebook: readonly number[]): Tensor {
  */
 export function absmeanCodes(
   weight: Tensor,
-  { groupSize = 0, codebook = ternaryCodebook }: { readonly groupSize?: number; readonly codebook?: readonly number[] } = {},
+  { groupSize = 0, codebook = ternaryCodebook, scaleDtype = "float32" }: {
+    readonly groupSize?: number;
+    readonly codebook?: readonly number[];
+    readonly scaleDtype?: ScaleDType;
+  } = {},
 ): Codes {
   checkCodebook(codebook);
   if (!codebook.every(Number.isInteger)) {
     throw atCaller(new RangeError(`Cannot write ${weight} in codes of [${codebook}]: wanted a codebook of integers`));
   }
   const view = groupView(weight, groupSize);
-  const scale = absmeanScale(view);
+  const scale = absmeanScale(view, { scaleDtype });
   const codes = nearestCode(view.values.div(scale), codebook).cast("int32").reshape(weight.shape);
   return { codes, scales: scale.reshape([scale.size]) };
 }

@@ -10,6 +10,9 @@ import { requireFloat, type Tensor } from "../tensor.ts";
 /** Smallest scale of a group, so that a group of zeros divides by something. */
 export const minimumScale = 1e-5;
 
+/** How precise scales are. */
+export type ScaleDType = "float32" | "float16";
+
 /** A weight shaped so that each group lies along whole axes. */
 export interface GroupView {
   /** The weight's elements in their order. */
@@ -53,10 +56,11 @@ export function groupView(weight: Tensor, groupSize: number): GroupView {
 }
 
 /**
- * Scale of each group: the mean magnitude, at least {@linkcode minimumScale}. Differentiable; the gradient is zero where the minimum acts.
+ * Scale of each group: the mean magnitude, at least {@linkcode minimumScale}, in float16 rounded to half precision. Differentiable; the
+ * gradient is zero where the minimum acts, and rounding passes it straight through.
  *
  * @returns float32, of the rank of `values`, with length 1 along the groups' axes
  */
-export function absmeanScale({ values, axes }: GroupView): Tensor {
-  return values.abs().mean({ axes, keepDims: true }).maximum(minimumScale);
+export function absmeanScale({ values, axes }: GroupView, { scaleDtype = "float32" }: { scaleDtype?: ScaleDType } = {}): Tensor {
+  return values.abs().mean({ axes, keepDims: true }).maximum(minimumScale).cast(scaleDtype).cast("float32");
 }

@@ -5,13 +5,12 @@
  */
 
 import { atCaller } from "../core/errors.ts";
-import { constant, Tensor } from "../tensor.ts";
-import { absmeanCodes, checkCodebook, nearestCode, ternaryCodebook } from "./codebook.ts";
-import { absmeanScale, groupView } from "./groups.ts";
+import { Tensor } from "../tensor.ts";
+import { absmeanCodes, checkCodebook, ternaryCodebook } from "./codebook.ts";
+import { groupView } from "./groups.ts";
+import { fusedRelaxation } from "./hestia_fused.ts";
 import type { Quantizer } from "./quantizer.ts";
-
-/** What the softmax's temperature is raised by, so that a vanishing one divides by something. */
-export const temperatureOffset = 1e-6;
+import { isTernary, type Relaxation, relaxed, sharpnessOf } from "./relaxation.ts";
 
 /** Settings of the relaxation. */
 export interface HestiaOptions {
@@ -31,6 +30,8 @@ export interface HestiaOptions {
    * is a choice of the caller: a training loop compiles one step for the soft phase and one for the hard phase.
    */
   readonly hard?: boolean;
+  /** "float16" rounds scales to half precision (largest 65 504), as packed formats hold them; "float32" by default. */
+  readonly scaleDtype?: "float32" | "float16";
 }
 
 /**
@@ -38,7 +39,7 @@ export interface HestiaOptions {
  *
  * With s = max(mean|w|, 1e-5) of the group and x = w / s, the quantized weight is q = s Σ p_c c with p = softmax(-(x - c)² / (T + 1e-6)) over
  * the codes c, and the result is (1 - λ) w + λ q at pressure λ. The scale is differentiated, not held constant. Hard: q is s times the
- * nearest code, and its derivative is the identity plus the derivative through s.
+ * nearest code, and its derivative is the identity plus the derivative through s. Rounding s to float16 passes gradients straight through.
  *
  * @param weight floating-point, output channels along the first axis
  * @returns float32, of the weight's shape
@@ -56,62 +57,16 @@ export function hestia(weight: Tensor, options: HestiaOptions): Tensor {
   const { temperature, pressure = 1, groupSize = 0, codebook = ternaryCodebook, hard = temperature === 0 } = options;
   checkCodebook(codebook);
   checkNumber("pressure", pressure, { maximum: 1 });
-  const view = groupView(weight, groupSize);
-  const scale = absmeanScale(view);
-  const x = view.values.div(scale);
-  if (hard) {
-    const rounded = scale.mul(nearestCode(x, codebook).stopGradient());
-    // the second term is zero, with the derivative of the identity
-    return mix(view.values, rounded.add(view.values.sub(view.values.stopGradient())), pressure).reshape(weight.shape);
+  groupView(weight, groupSize); // throws what is wrong with them
+  if (!hard) {
+    if (temperature === undefined) {
+      throw atCaller(new TypeError(`Cannot quantize ${weight}: wanted a temperature, or hard: true for the limit of zero`));
+    }
+    checkNumber("temperature", temperature, { maximum: Infinity });
   }
-  if (temperature === undefined) {
-    throw atCaller(new TypeError(`Cannot quantize ${weight}: wanted a temperature, or hard: true for the limit of zero`));
-  }
-  checkNumber("temperature", temperature, { maximum: Infinity });
-  return mix(view.values, scale.mul(softCode(x, { temperature, codebook })), pressure).reshape(weight.shape);
-}
-
-/**
- * Expected code of each element, Σ c softmax_c(-(x - c)² / (T + 1e-6)): the function that {@linkcode hestia} applies to weights in units of
- * their scale. Stable for any positive temperature.
- *
- * @param x float32
- */
-export function softCode(
-  x: Tensor,
-  { temperature, codebook = ternaryCodebook }: { readonly temperature: number | Tensor; readonly codebook?: readonly number[] },
-): Tensor {
-  const sharpness = typeof temperature === "number"
-    ? 1 / (temperature + temperatureOffset)
-    : constant(1).div(temperature.add(temperatureOffset));
-  // -(x - c)² without x², which all codes share: the softmax does not change, and near a border less is lost to rounding
-  const logit = (code: number) => x.mul(2 * code).sub(code * code).mul(sharpness);
-  const isTernary = codebook.length === 3 && codebook.every((code, index) => code === ternaryCodebook[index]);
-  return isTernary ? expectedTernary(logit(1), logit(-1)) : expectedCode(codebook.map(logit), codebook);
-}
-
-/**
- * The case of three codes, whose middle one has logit zero: with A and B the sigmoids of the outer logits, (A - B) / (1 - A B) is the
- * expected code. It cannot overflow, and it is cheap enough to be computed again where a derivative needs it.
- */
-function expectedTernary(up: Tensor, down: Tensor): Tensor {
-  const [above, below] = [up.sigmoid(), down.sigmoid()];
-  return above.sub(below).div(above.mul(below).neg().add(1));
-}
-
-/** Any codebook. */
-function expectedCode(logits: readonly Tensor[], codebook: readonly number[]): Tensor {
-  const largest = logits.reduce((max, logit) => max.maximum(logit)).stopGradient();
-  const powers = logits.map((logit) => logit.sub(largest).exp());
-  const sum = (terms: readonly Tensor[]) => terms.reduce((total, term) => total.add(term));
-  return sum(powers.map((power, index) => power.mul(codebook[index]))).div(sum(powers));
-}
-
-/** (1 - λ) w + λ q: exactly w at λ = 0 and exactly q at λ = 1, in float32 too. */
-export function mix(weight: Tensor, quantized: Tensor, pressure: number | Tensor): Tensor {
-  if (pressure === 1) return quantized;
-  const rest = typeof pressure === "number" ? 1 - pressure : constant(1).sub(pressure);
-  return weight.mul(rest).add(quantized.mul(pressure));
+  const sharpness = hard ? 1 : sharpnessOf(temperature!);
+  const relaxation: Relaxation = { sharpness, pressure, groupSize, codebook, hard, scaleDtype: options.scaleDtype ?? "float32" };
+  return isTernary(codebook) && weight.dtype === "float32" ? fusedRelaxation(weight, relaxation) : relaxed(weight, relaxation);
 }
 
 /** Throws unless a temperature or a pressure is a number in its range or a float32 scalar. */

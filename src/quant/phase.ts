@@ -7,7 +7,8 @@
 
 import { atCaller } from "../core/errors.ts";
 import { constant, requireFloat, type Tensor } from "../tensor.ts";
-import { checkNumber, mix, temperatureOffset } from "./hestia.ts";
+import { checkNumber } from "./hestia.ts";
+import { mix, temperatureOffset } from "./relaxation.ts";
 import type { Quantizer } from "./quantizer.ts";
 
 /** Smallest scale of a part, so that a matrix of zeros keeps one. */

@@ -166,7 +166,10 @@ Deno.test("what is no scalar, and directions that do not fit, are refused", () =
   const [x, v] = [filled([2, 3]), filled([3])];
   throws(() => gradients(x, [x]), /Cannot differentiate float32\[2,3\]: wanted a scalar, reduce it by mean\(\) or sum\(\)/);
   throws(() => hessianVectorProduct(x.sum(), [x], []), /wanted one direction for each of 1 tensors, got 0/);
-  throws(() => hessianVectorProduct(x.sum(), [x], [v]), /direction 0 is float32\[3\], wanted the shape of float32\[2,3\]/);
+  throws(
+    () => hessianVectorProduct(x.sum(), [x], [v]),
+    /direction 0 is float32\[3\], wanted floats in the shape of float32\[2,3\]/,
+  );
   deepEqual(gradients(x.sum(), []), []);
   deepEqual(hessianVectorProduct(x.sum(), [], []), []);
 });

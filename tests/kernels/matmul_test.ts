@@ -146,7 +146,7 @@ class Harness {
       this.#buffer(new Float32Array(length), GPUBufferUsage.MAP_READ),
     ];
     const encoder = this.#device.createCommandEncoder();
-    const textures = this.#textures(encoder, buffers, kernel.texels?.(call) ?? []);
+    const textures = this.#textures(encoder, buffers, (kernel.texels?.(call) ?? []) as readonly number[]);
     const entries = buffers.slice(0, 4).map((buffer, binding) => ({ binding, resource: textures[binding] ?? { buffer } }));
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);

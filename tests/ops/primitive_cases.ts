@@ -5,6 +5,7 @@
  */
 
 import { arange, full, type Tensor } from "../../mod.ts";
+import { after } from "../../src/tensor.ts";
 import type { PrimitiveName } from "../../src/ops/primitives.ts";
 import type { Case, Input } from "../support/cases.ts";
 
@@ -97,6 +98,18 @@ export const primitiveCases = {
   shiftLeft: bits("shiftLeft", (x, y) => x.shiftLeft(y)),
   shiftRight: bits("shiftRight", (x, y) => x.shiftRight(y)),
   where: binary("where", (x, y) => x.less(y).where(x.mul(y), y)),
+  after: [
+    ...binary("after", (x, y) => after(x, y)),
+    {
+      says: "after of integers",
+      inputs: [{ shape: [2, 4], dtype: "uint32", data: [0, 1, 2, 3, 4, 5, 6, 4e9] }, {
+        shape: [8],
+        data: new Array(8).fill(NaN),
+      }],
+      f: (x, y) => after(x, y).bitXor(5),
+      large: true,
+    },
+  ],
   cast: [
     ...unary("cast to int32", (x) => x.cast("int32"), { low: -9, high: 9 }, { flat: true }),
     ...unary("cast to uint32", (x) => x.cast("uint32"), { low: 0, high: 9 }, { flat: true }),

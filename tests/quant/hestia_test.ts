@@ -2,7 +2,8 @@
 
 import { compile, gradients, hessianVectorProduct, type Tensor, tensor, useBackend } from "../../mod.ts";
 import { absmeanCodes, nearestCode } from "../../src/quant/codebook.ts";
-import { hestia, type HestiaOptions, softCode } from "../../src/quant/hestia.ts";
+import { hestia, type HestiaOptions } from "../../src/quant/hestia.ts";
+import { softCode } from "../../src/quant/relaxation.ts";
 import { deepEqual, ok, throws } from "../assert.ts";
 import { close, noise } from "../support/numbers.ts";
 import { agree } from "../support/backends.ts";

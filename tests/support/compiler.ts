@@ -13,6 +13,7 @@ import type { Dispatch, Graph, Program } from "../../src/core/program.ts";
 export const smallTarget: Target = {
   limits: { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxWorkgroups: 65_535 },
   float16: false,
+  texelReads: false,
 };
 
 /** The graph of some outputs; `donated` come first among the inputs. */

@@ -5,7 +5,7 @@
  */
 
 import fc from "fast-check";
-import { type Tensor, tensor } from "../../mod.ts";
+import { arange, ones, recompute, rmsNorm, type Tensor, tensor } from "../../mod.ts";
 import { sizeOf } from "../../src/core/shape.ts";
 import { noise } from "./numbers.ts";
 
@@ -35,7 +35,17 @@ function fitted(y: Tensor, x: Tensor): Tensor {
 const axisOf = (x: Tensor, pick: number) => pick % Math.max(1, x.shape.length);
 const along = (x: Tensor, pick: number, value: number) => x.shape.map((_, axis) => axis === axisOf(x, pick) ? value : 0);
 
-/** Every rule keeps numbers of ordinary size, so that errors stay small; shapes have no empty axis. */
+/** A view of a view of a view. */
+function viewsOf(x: Tensor, pick: number): Tensor {
+  const rank = x.shape.length;
+  const order = x.shape.map((_, axis) => (axis + 1 + pick % (rank - 1)) % rank);
+  return x.transpose(order).pad(along(x.transpose(order), pick, 1), x.shape.map(() => 0)).flip(axisOf(x, pick + 1)).transpose();
+}
+
+/** Positions below 8, some of which lie outside of what they choose from. Computed ones would jump with the last bit. */
+const indices = (count: number, pick: number) => arange(count, { dtype: "uint32" }).mul(pick).bitAnd(7);
+
+/** Every rule keeps numbers of ordinary size, so that errors stay small; shapes have no empty axis. The last one has no finite differences. */
 const rules: readonly Rule[] = [
   (x, y) => x.add(fitted(y, x)).mul(0.5),
   (x, y) => x.mul(fitted(y, x)),
@@ -43,7 +53,7 @@ const rules: readonly Rule[] = [
   (x) => x.sin(),
   (x) => x.square().add(1).sqrt(),
   (x) => x.exp().minimum(3),
-  (x, y) => x.less(fitted(y, x)).where(x, 0.25),
+  (x, y) => x.less(fitted(y, x)).where(x, fitted(y, x)),
   (x, y) => x.maximum(fitted(y, x)),
   (x) => x.reshape([x.size]),
   (x) => x.shape.length < 2 ? x : x.transpose(),
@@ -56,8 +66,16 @@ const rules: readonly Rule[] = [
   (x) => x.shape.length === 0 ? x : x.softmax(),
   (x, y) => x.reshape([1, x.size]).matmul(fitted(y, x).reshape([x.size, 1])).mul(1 / x.size),
   (x) => x.shape.length < 2 ? x : x.matmul(x.transpose()).mul(1 / x.shape.at(-1)!),
-  (x, y) =>
-    x.shape.length === 0 ? x : x.gather(y.reshape([y.size]).slice([0], [Math.min(4, y.size)]).abs().mul(3).cast("uint32")),
+  (x, _, pick) => x.sum({ axes: x.shape.flatMap((_, axis) => pick >> axis & 1 ? [axis] : []), keepDims: pick % 5 < 2 }).tanh(),
+  (x) => x.shape.length === 0 ? x : x.logSumExp().sin(),
+  (x) => x.shape.length === 0 ? x : rmsNorm(x, ones(x.shape.slice(-1)), { epsilon: 0.1 }),
+  (x, y) => recompute((a: Tensor) => a.sin().mul(fitted(y, a)).sin())(x),
+  (x, _, pick) => x.shape.length < 2 || x.size > 500 ? x : viewsOf(x, pick),
+  (x, _, pick) =>
+    x.shape.length === 0 ? x : x.scatterAdd(indices(x.shape[0], pick), 3)
+      .tanh(),
+  (x, y, pick) => x.shape.length === 0 ? x : x.gather(indices(Math.min(4, y.size), pick)),
+  (x, _, pick) => x.cast("float16").cast("float32").sub(x).mul(pick % 7 / 64).add(x),
 ];
 
 /** The tensors that a plan begins with. */
@@ -66,11 +84,12 @@ export function leavesOf({ shapes }: Plan): Tensor[] {
 }
 
 /** The last result of a plan, and every third one on the way. */
-export function graphOf({ steps }: Plan, leaves: readonly Tensor[]): Tensor[] {
+export function graphOf({ steps }: Plan, leaves: readonly Tensor[], { smooth = false } = {}): Tensor[] {
+  const allowed = smooth ? rules.slice(0, -1) : rules;
   const values = [...leaves];
   steps.forEach(({ rule, first, second, pick }) => {
     const [x, y] = [first, second].map((choice) => values[values.length - 1 - choice % Math.min(5, values.length)]);
-    const next = rules[rule % rules.length](x, y, pick);
+    const next = allowed[rule % allowed.length](x, y, pick);
     values.push(next.size > 5000 ? next.reshape([next.size]).slice([0], [100]) : next);
   });
   return values.filter((_, index) => index === values.length - 1 || index >= leaves.length && index % 3 === 0);

@@ -22,6 +22,7 @@ export class ReferenceBackend implements Backend {
   readonly description = "float64 on the host, one thread";
   readonly limits = { maxBindingBytes: 2 ** 32, maxStorageBuffers: 1 << 20, maxWorkgroups: 2 ** 31 };
   readonly float16 = true;
+  readonly texelReads = false;
   readonly statistics: BackendStatistics = {
     pipelinesCreated: 0,
     buffersCreated: 0,

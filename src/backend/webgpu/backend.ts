@@ -14,6 +14,7 @@ import { fromDevice, toDevice } from "./convert.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { ScratchArena } from "./scratch.ts";
+import { texelReadsRepay } from "./texel_trial.ts";
 import { TextureArena } from "./textures.ts";
 
 /** Opens the first adapter with all of its limits, or `undefined` where there is none. */
@@ -32,7 +33,8 @@ export async function openWebGpu(): Promise<Backend | undefined> {
     ] as const
   ) requiredLimits[name] = adapter.limits[name];
   const requiredFeatures: GPUFeatureName[] = adapter.features.has("shader-f16") ? ["shader-f16"] : [];
-  return new WebGpuBackend(await adapter.requestDevice({ requiredLimits, requiredFeatures }), adapter.info);
+  const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+  return new WebGpuBackend(device, adapter.info, await texelReadsRepay(device, adapter.info));
 }
 
 class WebGpuBackend implements Backend {
@@ -56,7 +58,7 @@ class WebGpuBackend implements Backend {
   readonly #textures: TextureArena;
   #failure: Error | undefined;
 
-  constructor(device: GPUDevice, info: GPUAdapterInfo) {
+  constructor(device: GPUDevice, info: GPUAdapterInfo, readonly texelReads: boolean) {
     this.#device = device;
     this.description = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||
       "unnamed adapter";

@@ -51,7 +51,6 @@ export class WebGpuExecutable implements Executable {
   #nextId = 0;
 
   constructor(private readonly device: GPUDevice, private readonly program: Program, private readonly services: Services) {
-    this.#checkSizes();
     this.#scratch = services.scratch.assign(program.scratchBytes);
     this.#launches = program.dispatches.map((dispatch) => ({
       dispatch,
@@ -122,7 +121,7 @@ export class WebGpuExecutable implements Executable {
     if (group) return group;
     if (groups.size >= maxGroups) groups.delete(groups.keys().next().value!);
     const resources = dispatch.bindings.map((binding, position): GPUBindingResource =>
-      copies.get(position)?.texture.createView() ?? { buffer: this.#buffer(binding, inputs, outputs) }
+      copies.get(position)?.texture.createView() ?? this.#bound(binding, this.#buffer(binding, inputs, outputs))
     );
     if (uniform) resources.push({ buffer: uniform });
     group = this.device.createBindGroup({
@@ -133,6 +132,12 @@ export class WebGpuExecutable implements Executable {
     groups.set(key, group);
     this.services.statistics.bindGroupsCreated++;
     return group;
+  }
+
+  /** A memory slot may be larger than the tensor in it, and than one binding may be. */
+  #bound({ range }: Binding, buffer: GPUBuffer): GPUBufferBinding {
+    if (range) return { buffer, offset: range.offset, size: range.bytes };
+    return { buffer, size: Math.min(buffer.size, this.services.limits.maxBindingBytes) };
   }
 
   #id(buffer: GPUBuffer): number {
@@ -149,16 +154,5 @@ export class WebGpuExecutable implements Executable {
     buffer.unmap();
     this.services.statistics.buffersCreated++;
     return buffer;
-  }
-
-  #checkSizes(): void {
-    const { inputBytes, outputs, scratchBytes } = this.program;
-    const largest = Math.max(0, ...inputBytes, ...outputs.map(({ bytes }) => bytes), ...scratchBytes);
-    const { maxBindingBytes } = this.services.limits;
-    if (largest > maxBindingBytes) {
-      throw new RangeError(
-        `Cannot run on this adapter: a tensor takes ${largest} bytes, and one binding holds at most ${maxBindingBytes}`,
-      );
-    }
   }
 }

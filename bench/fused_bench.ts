@@ -1,0 +1,76 @@
+/** Fused kernels beside the compositions that they stand for, 4 M elements, in one run. */
+
+import { compile, gradients, randomNormal, realize, type Tensor, tensor } from "../mod.ts";
+import type { Attributes, Fused } from "../src/core/graph.ts";
+import { causalSoftmax, rmsNormForward, rowLosses } from "../src/nn/fused.ts";
+import { hestiaForward } from "../src/quant/hestia_fused.ts";
+import { applyFused } from "../src/tensor.ts";
+import { benchAll, runner, type Work } from "./measure.ts";
+
+const floatBytes = 4;
+const elements = 2 ** 22;
+
+/** A fused operation, its inputs of 4 M elements, and with respect to how many of them it is differentiated. */
+interface Case {
+  readonly name: string;
+  readonly op: Fused;
+  readonly inputs: () => Tensor[];
+  readonly attributes?: Attributes;
+  readonly differentiated?: number;
+}
+
+const random = (shape: readonly number[]) => randomNormal(shape, { seed: 1 });
+const relaxation = (groupSize: number, hard: boolean): Case => ({
+  name: `hestia${hard ? ", hard" : ""}, groups of ${groupSize}`,
+  op: hestiaForward,
+  inputs: () => [random([2048, 2048]), tensor(3), tensor(0.5)],
+  attributes: { groupSize, hard, scaleDtype: "float32" },
+});
+
+const cases: readonly Case[] = [
+  relaxation(128, false),
+  relaxation(2048, false),
+  relaxation(128, true),
+  {
+    name: "rmsNorm [2048,2048]",
+    op: rmsNormForward,
+    inputs: () => [random([2048, 2048]), random([2048])],
+    attributes: { epsilon: 1e-5 },
+    differentiated: 2,
+  },
+  {
+    name: "losses of logits [2048,2048]",
+    op: rowLosses,
+    inputs: () => [random([2048, 2048]), tensor(Uint32Array.from({ length: 2048 }, (_, row) => (7 * row) % 2048))],
+  },
+  {
+    name: "causal softmax [16,512,512]",
+    op: causalSoftmax,
+    inputs: () => [random([16, 512, 512]), tensor(new Uint32Array([0]))],
+  },
+];
+
+/** Forward, and the gradients of a weighted sum of the result, which contain no forward pass unless they need it. */
+function works({ name, op, inputs, attributes = {}, differentiated = 1 }: Case): Work[] {
+  const ways = { kernel: (list: readonly Tensor[]) => applyFused(op, list, attributes), composition: composed };
+  function composed(list: readonly Tensor[]): Tensor {
+    return op.compose(list, attributes);
+  }
+  return [false, true].flatMap((backward) =>
+    Object.entries(ways).map(([way, apply]): Work => ({
+      name: `${name}, ${backward ? "gradient" : "forward"}, ${way}`,
+      amount: { bytes: floatBytes * elements * (backward ? 3 : 2) },
+      prepare() {
+        const list = realize(inputs());
+        const [weights] = realize([random(apply(list).shape)]);
+        const run = compile((tensors: readonly Tensor[]) => {
+          const y = apply(tensors.slice(0, -1));
+          return backward ? gradients(y.mul(tensors[list.length]).sum(), tensors.slice(0, differentiated)) : [y];
+        });
+        return Promise.resolve(runner(() => run([...list, weights]).forEach((result) => result.dispose())));
+      },
+    }))
+  );
+}
+
+benchAll("fused", cases.flatMap(works));

@@ -1,0 +1,103 @@
+// Softmax of each row over the keys that its query may see: those up to row % queries + offset; the others get zero.
+//
+// MEMBERS invocations share a row, walk twice over the visible part and write all of it.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+  // Rows follow one another by query, and then begin anew.
+  queries: u32,
+}
+
+@group(0) @binding(0) var<storage, read> scores: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> offset: array<u32>;
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn scores_at(index: u32) -> Quad {
+  return scores[index]; //: load
+}
+
+// The largest of the members of a row.
+fn largest(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = max(parts[lane], parts[lane + step]);
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+// Scores of a quad, those at or beyond `end` so low that their power is zero.
+fn visible_at(first: u32, quad: u32, end: u32) -> Quad {
+  return select(Quad(-3.4e38), scores_at(first + quad), vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(end));
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
+  let quads = (end + 3u) / 4u;
+
+  var tops = Quad(-3.4e38);
+  for (var quad = member; quad < quads; quad += MEMBERS) {
+    tops = max(tops, visible_at(first, quad, end));
+  }
+  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  var powers = Quad();
+  for (var quad = member; quad < quads; quad += MEMBERS) {
+    powers += exp(visible_at(first, quad, end) - top);
+  }
+  let sum = total(dot(powers, Quad(1.0)), lane, member);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    var result = Quad();
+    if (quad < quads) {
+      result = exp(visible_at(first, quad, end) - top) / sum;
+    }
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}

@@ -1,0 +1,119 @@
+// Gradient of ternary Hestia weights, see hestia_forward.wgsl: with E the expected code and g the gradient of the result, d w_i =
+// g_i (1 - pressure + pressure E'(w_i / s)) + pressure sign(w_i) / n * sum over the group's n weights of g (E(w / s) - w / s E'(w / s)).
+//
+// The last term is the way through the scale s = mean |w|, and zero where the least scale acts. HARD: E is the nearest code, and E' counts
+// as 1 in the first term and 0 in the last. Groups are shared as in the forward pass. The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a group, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+// Whether codes are rounded.
+override HARD: bool = false;
+// Whether scales are rounded to half precision.
+override HALF: bool = false;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  groups: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> weight: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> gradient: array<Quad>; //: input
+@group(0) @binding(2) var<storage, read> sharpness: array<Element>;
+@group(0) @binding(3) var<storage, read> pressure: array<Element>;
+@group(0) @binding(4) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
+}
+
+fn gradient_at(index: u32) -> Quad {
+  return gradient[index]; //: load
+}
+
+// The sum over the members of a group.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] += parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let sum = parts[lane - member];
+  workgroupBarrier();
+  return sum;
+}
+
+fn scale_of(mean: Element) -> Element {
+  let scale = max(mean, 1e-5);
+  return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
+}
+
+// Of the result by the weight and by the scale.
+struct Slopes {
+  weight: Quad,
+  scale: Quad,
+}
+
+// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1. The variance of
+// the code is a sum of products of positive numbers, so that nothing cancels.
+fn slopes_of(x: Quad, k: Element) -> Slopes {
+  let m = abs(x);
+  if (HARD) {
+    return Slopes(Quad(1.0), select(Quad(), sign(x), m > Quad(0.5)));
+  }
+  let u = (2.0 * m - 1.0) * k;
+  let r = exp(-4.0 * k * m);
+  let t = exp(-abs(u));
+  let a = select(t, Quad(1.0), u > Quad());
+  let b = select(Quad(1.0), t, u > Quad());
+  let share = 1.0 / (b + a * (1.0 + r));
+  let code = sign(x) * a * (1.0 - r) * share;
+  let variance = a * share * ((b + 4.0 * a * r + b * r) * share);
+  let slope = 2.0 * k * variance;
+  return Slopes(slope, code - x * slope);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = group < params.groups;
+  let first = min(group, params.groups - 1u) * params.quads;
+
+  var magnitudes = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    magnitudes += abs(weight_at(first + quad));
+  }
+  let size = f32(4u * params.quads);
+  let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
+  let scale = scale_of(mean);
+
+  let k = sharpness[0];
+  let share = pressure[0];
+  var through_scale = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    through_scale += gradient_at(first + quad) * slopes_of(weight_at(first + quad) / scale, k).scale;
+  }
+  let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
+
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let w = weight_at(first + quad);
+    let result = gradient_at(first + quad) * (1.0 - share + share * slopes_of(w / scale, k).weight) + of_scale * sign(w);
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}

@@ -1,0 +1,95 @@
+// Ternary Hestia weights: (1 - pressure) w + pressure s E(w / s), with s the mean magnitude of a group and E the expected code.
+//
+// E(x) is the mean of -1, 0 and 1 under softmax(-(x - code)^2 * sharpness), or, where HARD, the nearest code, zero at a tie. A group is
+// `quads` quads side by side. MEMBERS invocations share it: each walks over its quads once for the scale and once more, while a cache still
+// holds them, for the result. The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a group, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+// Whether codes are rounded.
+override HARD: bool = false;
+// Whether scales are rounded to half precision.
+override HALF: bool = false;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  groups: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> weight: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> sharpness: array<Element>;
+@group(0) @binding(2) var<storage, read> pressure: array<Element>;
+@group(0) @binding(3) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
+}
+
+// The sum over the members of a group.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] += parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let sum = parts[lane - member];
+  workgroupBarrier();
+  return sum;
+}
+
+fn scale_of(mean: Element) -> Element {
+  let scale = max(mean, 1e-5);
+  return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
+}
+
+// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1.
+fn code_of(x: Quad, k: Element) -> Quad {
+  if (HARD) {
+    return select(Quad(), sign(x), abs(x) > Quad(0.5));
+  }
+  let m = abs(x);
+  let u = (2.0 * m - 1.0) * k;
+  let r = exp(-4.0 * k * m);
+  let t = exp(-abs(u));
+  let a = select(t, Quad(1.0), u > Quad());
+  let b = select(Quad(1.0), t, u > Quad());
+  return sign(x) * a * (1.0 - r) / (b + a * (1.0 + r));
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = group < params.groups;
+  let first = min(group, params.groups - 1u) * params.quads;
+
+  var magnitudes = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    magnitudes += abs(weight_at(first + quad));
+  }
+  let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
+
+  let k = sharpness[0];
+  let share = pressure[0];
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let w = weight_at(first + quad);
+    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k));
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Kernels of Hestia's relaxation of ternary weights.
+ *
+ * @module
+ */
+
+import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
+import { sizeOf } from "../core/shape.ts";
+import { rowKernels, type Rows } from "./rows.ts";
+import { shaders } from "./shaders.ts";
+
+interface HestiaCall extends Rows {
+  readonly hard: boolean;
+  /** Whether scales are rounded to half precision. */
+  readonly half: boolean;
+}
+
+function call([{ shape }]: readonly Strided[], attributes: Attributes): HestiaCall {
+  const { groupSize, hard, scaleDtype } = attributes;
+  const size = sizeOf(shape);
+  const width = groupSize === 0 ? size : groupSize === -1 ? size / shape[0] : groupSize as number;
+  return { rows: size / width, width, hard: hard === true, half: scaleDtype === "float16" };
+}
+
+const overrides = ({ hard, half }: HestiaCall) => ({ HARD: hard ? 1 : 0, HALF: half ? 1 : 0 });
+
+/**
+ * How relaxed weights run. Inputs: weight, sharpness, pressure. The weight is read from memory once and the result written once; each
+ * invocation reads its group again from the cache. Where textures are read, filling them moves the weight once more.
+ */
+export const hestiaForwardBinding: KernelBinding<HestiaCall> = {
+  kernels: rowKernels({
+    name: "hestia_forward",
+    source: shaders.hestia_forward,
+    inputs: ["rows", "buffer", "buffer"],
+    passes: 2,
+    overrides,
+  }),
+  call: (inputs, _, attributes) => call(inputs, attributes),
+};
+
+/** How their gradient runs. Inputs: weight, gradient, sharpness, pressure; the first two are read from memory once. */
+export const hestiaBackwardBinding: KernelBinding<HestiaCall> = {
+  kernels: rowKernels({
+    name: "hestia_backward",
+    source: shaders.hestia_backward,
+    inputs: ["rows", "rows", "buffer", "buffer"],
+    passes: 3,
+    overrides,
+  }),
+  call: (inputs, _, attributes) => call(inputs, attributes),
+};

@@ -1,0 +1,107 @@
+/**
+ * Kernels that work on rows: each reads a row, reduces it, and reads it again while a cache still holds it.
+ *
+ * @module
+ */
+
+import { type Shape, sizeOf } from "../core/shape.ts";
+import type { Kernel } from "./kernel.ts";
+import { lineGrid } from "./grid.ts";
+import { MAX_TEXELS, readingTextures } from "./textures.ts";
+
+/** Neighbouring elements that one call reduces together. */
+export interface Rows {
+  readonly rows: number;
+  /** Elements of a row. */
+  readonly width: number;
+}
+
+/** What `rowKernels` needs to know of a shader. */
+export interface RowShader<Call extends Rows> {
+  readonly name: string;
+  /** With `override MEMBERS`, the invocations that share a row, and `Params` that begin with the rows and the quads of a row. */
+  readonly source: string;
+  /** For each input whether the marked lines read it; the others stay buffers. */
+  readonly inputs: readonly ("rows" | "row" | "buffer")[];
+  /** How often an invocation walks over its row. */
+  readonly passes: number;
+  readonly overrides?: (call: Call) => Record<string, number>;
+  /** What follows rows and quads in `Params`. */
+  readonly params?: (call: Call) => readonly number[];
+}
+
+/** The rows along the last axis of a shape. */
+export function rowsOf(shape: Shape): Rows {
+  const width = shape.at(-1) ?? 1;
+  return { rows: width === 0 ? 0 : sizeOf(shape) / width, width };
+}
+
+/** Elements of one vector load. */
+const QUAD = 4;
+/** Fewest rows that keep a device busy without sharing them. */
+const MANY_ROWS = 64;
+/** Fewest rows that keep a device busy in wide workgroups. */
+const BUSY_ROWS = 1024;
+/** Most elements of few rows: more are reduced sooner by kernels that split them. */
+const FEW_ROWS_ELEMENTS = 2 ** 16;
+/** Fewest elements worth filling textures. */
+const TEXTURE_ELEMENTS = 2 ** 13;
+/** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
+const MAX_TURNS = 60_000;
+
+/** How the invocations of a workgroup share rows. */
+interface Sharing {
+  /** Invocations of a workgroup. */
+  readonly lanes: number;
+  /** Invocations that share a row. */
+  readonly members: number;
+}
+
+/** With textures: an invocation for each row, where there are many; narrow workgroups are as wide as a software driver's vectors. */
+const reading = ({ rows }: Rows): Sharing => ({ lanes: rows < BUSY_ROWS ? 8 : 64, members: rows < MANY_ROWS ? 8 : 1 });
+/** With buffers: neighbours read neighbouring quads. */
+const neighbours = ({ rows }: Rows): Sharing => ({ lanes: 64, members: rows < MANY_ROWS ? 64 : 32 });
+
+/**
+ * How a shader of rows runs, in order of preference: with an invocation for each row, read from textures, which suits drivers that compute
+ * on the host; and with rows shared among many neighbours, which suits graphics processors. A call that neither takes is left to the
+ * composition: widths that are no multiple of four, and a few long rows.
+ */
+export function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly Kernel<Call>[] {
+  const { name, source, inputs } = shader;
+  const texels = ({ rows, width }: Rows) =>
+    inputs.map((kind) => kind === "buffer" ? undefined : (kind === "rows" ? rows : 1) * width / QUAD);
+  const texture = kernel(shader, reading);
+  const pays = ({ rows, width }: Rows) => rows * width >= TEXTURE_ELEMENTS && rows * width <= MAX_TEXELS * QUAD;
+  return [
+    {
+      ...texture,
+      name: `${name}_texture`,
+      source: readingTextures(source),
+      applies: (call) => texture.applies(call) && pays(call),
+      texels,
+    },
+    kernel(shader, neighbours),
+  ];
+}
+
+function kernel<Call extends Rows>(shader: RowShader<Call>, sharing: (rows: Rows) => Sharing): Kernel<Call> {
+  const { name, source, passes, overrides, params } = shader;
+  return {
+    name,
+    source,
+    applies: (call) =>
+      call.width > 0 && call.rows > 0 && call.width % QUAD === 0 &&
+      (call.rows >= MANY_ROWS || call.rows * call.width <= FEW_ROWS_ELEMENTS) &&
+      passes * (call.width / QUAD / sharing(call).members + 1) <= MAX_TURNS,
+    overrides(call) {
+      const { lanes, members } = sharing(call);
+      return { MEMBERS: members, LANES: lanes, ...overrides?.(call) };
+    },
+    params: (call) => new Uint32Array([call.rows, call.width / QUAD, ...params?.(call) ?? []]),
+    grid(call, limits) {
+      const { lanes, members } = sharing(call);
+      return lineGrid(call.rows * members, limits, { workgroup: lanes });
+    },
+  };
+}

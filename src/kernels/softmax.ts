@@ -1,0 +1,53 @@
+/**
+ * Kernels of softmax and of cross-entropy.
+ *
+ * @module
+ */
+
+import type { KernelBinding } from "../core/graph.ts";
+import { rowKernels, type Rows, rowsOf } from "./rows.ts";
+import { shaders } from "./shaders.ts";
+
+/** Loss of each row. Inputs: logits, labels. */
+export const crossEntropyForwardBinding: KernelBinding<Rows> = {
+  kernels: rowKernels({
+    name: "cross_entropy_forward",
+    source: shaders.cross_entropy_forward,
+    inputs: ["rows", "buffer"],
+    passes: 2,
+  }),
+  call: ([logits]) => rowsOf(logits.shape),
+};
+
+/** Gradient of the logits. Inputs: logits, labels, gradient of each row's loss. */
+export const crossEntropyBackwardBinding: KernelBinding<Rows> = {
+  kernels: rowKernels({
+    name: "cross_entropy_backward",
+    source: shaders.cross_entropy_backward,
+    inputs: ["rows", "buffer", "buffer"],
+    passes: 3,
+  }),
+  call: ([logits]) => rowsOf(logits.shape),
+};
+
+interface CausalCall extends Rows {
+  readonly queries: number;
+}
+
+/** Inputs: scores `[…, queries, keys]`, position of the first query among the keys. */
+export const causalSoftmaxBinding: KernelBinding<CausalCall> = {
+  kernels: rowKernels<CausalCall>({
+    name: "causal_softmax",
+    source: shaders.causal_softmax,
+    inputs: ["rows", "buffer"],
+    passes: 3,
+    params: ({ queries }) => [queries],
+  }),
+  call: ([{ shape }]) => ({ ...rowsOf(shape), queries: shape.at(-2)! }),
+};
+
+/** Inputs: result of a softmax, gradient of the result. */
+export const softmaxBackwardBinding: KernelBinding<Rows> = {
+  kernels: rowKernels({ name: "softmax_backward", source: shaders.softmax_backward, inputs: ["rows", "rows"], passes: 2 }),
+  call: ([{ shape }]) => rowsOf(shape),
+};

@@ -1,0 +1,49 @@
+/**
+ * What the functions of this folder ask of their arguments, told at the line of the caller.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import { isFloat } from "../core/dtype.ts";
+import { sameShape } from "../core/shape.ts";
+import { isTensor, type Tensor } from "../tensor.ts";
+
+/** Throws at the caller unless `holds`. */
+export function require(holds: boolean, message: () => string): void {
+  if (!holds) throw atCaller(new TypeError(message()));
+}
+
+/** Checks queries, keys and values of attention, and the position of the first query. */
+export function checkAttention(q: Tensor, k: Tensor, v: Tensor, offset: Tensor | number): void {
+  const action = `Cannot attend with ${q} to ${k} and ${v}`;
+  const floats = [q, k, v].every(({ shape, dtype }) => shape.length === 4 && isFloat(dtype));
+  require(floats, () => `${action}: wanted floating-point [batch, heads, positions, headDim] each`);
+  const [batch, heads, , headDim] = q.shape;
+  const [, keyValueHeads, keys] = k.shape;
+  const wanted = [batch, keyValueHeads, keys, headDim];
+  require(sameShape(k.shape, wanted), () => `${action}: wanted keys of [${wanted}], batch and headDim as in the queries`);
+  require(sameShape(v.shape, k.shape), () => `${action}: wanted values of the shape of the keys`);
+  require(heads % keyValueHeads === 0, () => `${action}: wanted a multiple of ${keyValueHeads} query heads, got ${heads}`);
+  const fits = isTensor(offset) ? offset.size === 1 && offset.dtype === "uint32" : Number.isInteger(offset) && offset >= 0;
+  require(fits, () => `${action} at the offset ${offset}: wanted an integer of at least 0, or a uint32 scalar`);
+}
+
+/** Checks the operands of a norm over the last axis. */
+export function checkNorm(x: Tensor, weight: Tensor, epsilon: number): void {
+  const action = `Cannot normalise ${x} with the weight ${weight}`;
+  require(isFloat(x.dtype) && isFloat(weight.dtype), () => `${action}: wanted floating-point tensors`);
+  require(x.shape.length > 0, () => `${action}: wanted at least one axis`);
+  const width = x.shape[x.shape.length - 1];
+  require(sameShape(weight.shape, [width]), () => `${action}: wanted a weight of [${width}], one for each element of a row`);
+  require(epsilon >= 0, () => `${action} and epsilon ${epsilon}: wanted a number of at least 0`);
+}
+
+/** Checks logits and labels of a cross-entropy. */
+export function checkLabels(logits: Tensor, labels: Tensor): void {
+  const action = `Cannot take the cross-entropy of ${logits} against ${labels}`;
+  require(isFloat(logits.dtype), () => `${action}: wanted floating-point logits`);
+  require(!isFloat(labels.dtype), () => `${action}: wanted int32 or uint32 labels`);
+  const fits = logits.shape.length > 0 && sameShape(logits.shape.slice(0, -1), labels.shape);
+  require(fits, () => `${action}: wanted one label for each row of logits`);
+}

@@ -1,0 +1,90 @@
+/**
+ * The layers whose forward and backward passes are one kernel each. Derivatives of the backward passes go through their compositions.
+ *
+ * @module
+ */
+
+import { vectorJacobianProduct } from "../autodiff/gradients.ts";
+import { arange } from "../create.ts";
+import type { Attributes, Fused } from "../core/graph.ts";
+import { rmsNormBackwardBinding, rmsNormForwardBinding } from "../kernels/normalization.ts";
+import {
+  causalSoftmaxBinding,
+  crossEntropyBackwardBinding,
+  crossEntropyForwardBinding,
+  softmaxBackwardBinding,
+} from "../kernels/softmax.ts";
+import { applyFused, type Tensor } from "../tensor.ts";
+
+type Compose = Fused["compose"];
+
+const normalized: Compose = ([x, weight], { epsilon }: Attributes) => {
+  const root = x.square().mean({ axes: -1, keepDims: true }).add(epsilon as number).sqrt();
+  return x.div(root).mul(weight);
+};
+
+const rmsNormBackward: Fused = {
+  kind: "fused",
+  name: "rmsNormBackward",
+  binding: rmsNormBackwardBinding,
+  compose: ([x, weight, gradient], attributes) => vectorJacobianProduct(normalized([x, weight], attributes), [x], gradient)[0],
+};
+
+/** x / sqrt(mean(x²) + epsilon) weight over the last axis. Inputs: x `[…, width]`, weight `[width]`. Attribute: epsilon. */
+export const rmsNormForward: Fused = {
+  kind: "fused",
+  name: "rmsNorm",
+  binding: rmsNormForwardBinding,
+  compose: normalized,
+  vjp: (gradient, { inputs: [x, weight], attributes }) => [
+    applyFused(rmsNormBackward, [x, weight, gradient], attributes),
+    vectorJacobianProduct(normalized([x, weight], attributes), [weight], gradient)[0],
+  ],
+};
+
+const losses: Compose = ([logits, labels]) => {
+  const classes = arange(logits.shape, { dtype: labels.dtype });
+  const chosen = classes.equal(labels.reshape([...labels.shape, 1])).where(logits, 0).sum({ axes: -1 });
+  return logits.logSumExp().reshape(labels.shape).sub(chosen);
+};
+
+const rowLossesBackward: Fused = {
+  kind: "fused",
+  name: "rowLossesBackward",
+  binding: crossEntropyBackwardBinding,
+  compose: ([logits, labels, gradient]) => vectorJacobianProduct(losses([logits, labels], {}), [logits], gradient)[0],
+};
+
+/** Cross-entropy of each row. Inputs: logits `[…, classes]`, labels `[…]`; a label that is no class counts as a logit of zero. */
+export const rowLosses: Fused = {
+  kind: "fused",
+  name: "rowLosses",
+  binding: crossEntropyForwardBinding,
+  compose: losses,
+  vjp: (gradient, { inputs: [logits, labels] }) => [applyFused(rowLossesBackward, [logits, labels, gradient]), undefined],
+};
+
+/** Score of a masked key: its weight is exactly zero, and no arithmetic on it gives NaN. */
+const maskedScore = -1e30;
+
+const masked: Compose = ([scores, offset]) => {
+  const [queries, keys] = scores.shape.slice(-2);
+  const last = arange([queries, 1], { axis: 0, dtype: "uint32" }).add(offset);
+  return arange([1, keys], { dtype: "uint32" }).lessEqual(last).where(scores, maskedScore).softmax();
+};
+
+const softmaxBackward: Fused = {
+  kind: "fused",
+  name: "softmaxBackward",
+  binding: softmaxBackwardBinding,
+  compose: ([y, gradient]) => y.mul(gradient.sub(y.mul(gradient).sum({ axes: -1, keepDims: true }))),
+};
+
+/** Softmax over the keys up to each query. Inputs: scores `[…, queries, keys]`, uint32 scalar: the key that the first query stands at. */
+export const causalSoftmax: Fused = {
+  kind: "fused",
+  name: "causalSoftmax",
+  binding: causalSoftmaxBinding,
+  compose: masked,
+  vjp: (gradient, { output }): readonly (Tensor | undefined)[] => [applyFused(softmaxBackward, [output, gradient]), undefined],
+};

@@ -1,0 +1,34 @@
+/**
+ * Programs run on the GPU with other settings than the library's own.
+ *
+ * @module
+ */
+
+import { type Tensor, type TensorData, useBackend } from "../../mod.ts";
+import type { Backend } from "../../src/backend/backend.ts";
+import { flattenGraph } from "../../src/compile/flatten.ts";
+import { lower, type LowerOptions } from "../../src/compile/lower.ts";
+import type { DeviceLimits } from "../../src/kernels/kernel.ts";
+import { sizeOf } from "../../src/core/shape.ts";
+
+/** What varies: the compiler's options, limits below those of the device, and how large inputs are read. */
+export interface Variation extends LowerOptions {
+  readonly limits?: Partial<DeviceLimits>;
+  /** Whether kernels read textures; as the device prefers by default. */
+  readonly texelReads?: boolean;
+}
+
+/** Data of several tensors of one graph, compiled as told. Leaves must not have been computed elsewhere. */
+export async function runLowered(
+  outputs: readonly Tensor[],
+  { limits, texelReads, ...options }: Variation = {},
+): Promise<TensorData[]> {
+  const device = await useBackend("webgpu") as Backend;
+  const { graph, leaves } = flattenGraph(outputs.map(({ node }) => node), [], new Set());
+  const target = { ...device, limits: { ...device.limits, ...limits }, texelReads: texelReads ?? device.texelReads };
+  const buffers = leaves.map((leaf) => leaf.value!.buffer ?? device.upload(leaf.value!.host!, leaf));
+  const results = device.prepare(graph, () => lower(graph, target, options)).run(buffers);
+  const data = await device.read(results, outputs.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
+  for (const buffer of [...results, ...buffers.filter((_, index) => !leaves[index].value!.buffer)]) device.free(buffer);
+  return data;
+}
