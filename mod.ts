@@ -76,7 +76,8 @@ export { learningRateMultiplier, type ScheduleOptions, type ScheduleStyle } from
 // quantizers and their guidance
 export { hestia, type HestiaOptions } from "./src/quant/hestia.ts";
 export { ternary, type TernaryOptions } from "./src/quant/ternary.ts";
-export { type Quantizer, type QuantizerName, quantizers, type QuantizerState } from "./src/quant/quantizer.ts";
+export type { Quantizer, QuantizerState } from "./src/quant/quantizer.ts";
+export { type QuantizerName, quantizers } from "./src/quant/registry.ts";
 export type { Codes } from "./src/quant/groups.ts";
 export {
   type Annealing,

@@ -82,12 +82,16 @@ async function open(name: BackendName | undefined): Promise<Backend> {
 export async function useBackend(name?: BackendName): Promise<BackendInfo> {
   if (!backend && opening) await ready().catch(() => {}); // work that waits for a device gets the one it was promised
   if (!backend || (name && backend.name !== name)) {
-    backend?.close();
+    opening = replace(backend, name);
     backend = undefined;
     programs.clear();
-    opening = open(name);
   }
   return await ready();
+}
+
+async function replace(old: Backend | undefined, name: BackendName | undefined): Promise<Backend> {
+  await old?.close();
+  return await open(name);
 }
 
 async function ready(): Promise<Backend> {

@@ -55,5 +55,5 @@ export interface Backend {
   /** Gives a buffer back. */
   free(buffer: object): void;
   /** Frees everything; the backend is of no use afterwards. */
-  close(): void;
+  close(): Promise<void>;
 }

@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import { scheduleStyles } from "../optim/schedule.ts";
 import { annealingStyles } from "../quant/annealing.ts";
-import { type QuantizerName, quantizers } from "../quant/quantizer.ts";
+import { type QuantizerName, quantizers } from "../quant/registry.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { readText } from "./files.ts";
 

@@ -9,7 +9,7 @@ import { parseGguf } from "../io/gguf_reader.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import { type PackedFormatName, packedFormats } from "../pack/formats.ts";
 import { pack, packedSizes } from "../pipeline/pack.ts";
-import { quantizers } from "../quant/quantizer.ts";
+import { quantizers } from "../quant/registry.ts";
 import type { Command } from "./args.ts";
 import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";

@@ -18,7 +18,7 @@ import { tokenizerGgufMetadata } from "../llama/gguf_tokenizer.ts";
 import { isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import type { PackedFormat } from "../pack/format.ts";
 import { type PackedFormatName, packedFormatOf, packedFormats } from "../pack/formats.ts";
-import { quantizerNamed } from "../quant/quantizer.ts";
+import { quantizerNamed } from "../quant/registry.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** How a model is packed. */

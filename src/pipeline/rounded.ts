@@ -8,7 +8,7 @@ import { partsOf } from "../core/names.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import { biasName, type LlamaModel } from "../llama/model.ts";
 import { quantizedNames } from "../llama/parameters.ts";
-import { quantizerNamed } from "../quant/quantizer.ts";
+import { quantizerNamed } from "../quant/registry.ts";
 import { realize } from "../trace.ts";
 
 /**

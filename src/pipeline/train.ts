@@ -13,7 +13,8 @@ import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.
 import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
 import { temperatureScaleOf } from "../quant/guidance.ts";
 import { learnedParameters, quantizedProject } from "../quant/project.ts";
-import { type Quantizer, type QuantizerName, quantizerNamed } from "../quant/quantizer.ts";
+import type { Quantizer } from "../quant/quantizer.ts";
+import { type QuantizerName, quantizerNamed } from "../quant/registry.ts";
 import { tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile, realize } from "../trace.ts";

@@ -19,7 +19,7 @@ import {
 import { quantizedNames } from "../../src/llama/parameters.ts";
 import { languageModelLoss } from "../../src/pipeline/data.ts";
 import { quantizedProject } from "../../src/quant/project.ts";
-import { quantizers } from "../../src/quant/quantizer.ts";
+import { quantizers } from "../../src/quant/registry.ts";
 import { deepEqual, equal, notDeepEqual, ok, rejects } from "../assert.ts";
 import { sampleText, tinyModel } from "../support/models.ts";
 import { close } from "../support/numbers.ts";

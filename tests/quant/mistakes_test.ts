@@ -1,7 +1,8 @@
 /** What people do wrong with quantizers, and what they are told. */
 
 import { quantizers, type Tensor, tensor } from "../../mod.ts";
-import { type Quantizer, quantizerNamed, type QuantizerState } from "../../src/quant/quantizer.ts";
+import type { Quantizer, QuantizerState } from "../../src/quant/quantizer.ts";
+import { quantizerNamed } from "../../src/quant/registry.ts";
 import { equal, ok, throws } from "../assert.ts";
 
 const matrix = (...shape: number[]) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), { shape });

@@ -1,6 +1,6 @@
 import { gradients, type Tensor, tensor, useBackend } from "../../mod.ts";
 import { absmeanCodes } from "../../src/quant/codebook.ts";
-import { quantizerNamed, quantizers } from "../../src/quant/quantizer.ts";
+import { quantizerNamed, quantizers } from "../../src/quant/registry.ts";
 import { ternary } from "../../src/quant/ternary.ts";
 import { deepEqual, equal, throws } from "../assert.ts";
 import { close, noise } from "../support/numbers.ts";

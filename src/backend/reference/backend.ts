@@ -53,7 +53,9 @@ export class ReferenceBackend implements Backend {
     (buffer as HostBuffer).data = new Float64Array(0);
   }
 
-  close(): void {}
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
 
   #run(graph: Graph, needed: readonly number[], inputs: readonly HostBuffer[]): HostBuffer[] {
     const values: (TensorData | undefined)[] = graph.nodes.map(() => undefined);

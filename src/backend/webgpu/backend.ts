@@ -134,7 +134,8 @@ class WebGpuBackend implements Backend {
     this.#pool.give(buffer as GPUBuffer);
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.#device.queue.onSubmittedWorkDone().catch(() => {}); // a lost device has nothing left to do
     this.#pool.destroy();
     this.#textures.destroy();
     this.#device.destroy();
