@@ -30,7 +30,7 @@ export interface CalibrationOptions extends GuidanceOptions {
 export interface Calibration {
   /** Estimated trace of each weight's own Hessian block. */
   readonly traces: Record<string, number>;
-  /** Standard error of each trace. */
+  /** Standard error of each trace. Scores are computed from the larger of the two. */
   readonly standardErrors: Record<string, number>;
   /** 0 (flat) to 1 (sharply curved). */
   readonly scores: Record<string, number>;
@@ -43,15 +43,24 @@ export interface Calibration {
 /** Standard error of each temperature scale, to first order in that of its own trace. */
 function scaleErrors(traces: readonly TensorTrace[], options: GuidanceOptions): number[] {
   const { alpha = 0.5, kappa = 1 } = options;
-  const { scores, temperatureScales: scales, logDeviation } = temperatureScales(byName(traces, "trace"), options);
-  return traces.map(({ name, trace, standardError }) => {
+  const used = significant(traces);
+  const { scores, temperatureScales: scales, logDeviation } = temperatureScales(used, options);
+  return traces.map(({ name, standardError }) => {
     const slope = alpha * kappa * scores[name] * (1 - scores[name]) * scales[name] / logDeviation;
-    return Math.abs(slope) * standardError / Math.max(Math.abs(trace), 1e-8);
+    return Math.abs(slope) * standardError / Math.max(used[name], 1e-8);
   });
 }
 
 const byName = (traces: readonly TensorTrace[], field: "trace" | "standardError") =>
   Object.fromEntries(traces.map((entry) => [entry.name, entry[field]]));
+
+/**
+ * Traces as the guidance is given them: at least their standard error. An estimate below it, negative ones above all, says "small" and not
+ * how small, and its logarithm would move the mean and the deviation of all.
+ */
+function significant(traces: readonly TensorTrace[]): Record<string, number> {
+  return Object.fromEntries(traces.map(({ name, trace, standardError }) => [name, Math.max(trace, standardError || 0)]));
+}
 
 /**
  * Measures the Hessian trace of every weight that will be quantized, on the model in full precision, and turns the traces into
@@ -91,7 +100,12 @@ export async function calibrate(
   }
   disposeAll(tensors);
   signal?.throwIfAborted();
-  const traces = byName(found, "trace");
-  const { scores, temperatureScales: scales } = temperatureScales(traces, options);
-  return { traces, standardErrors: byName(found, "standardError"), scores, temperatureScales: scales, probes: spent };
+  const { scores, temperatureScales: scales } = temperatureScales(significant(found), options);
+  return {
+    traces: byName(found, "trace"),
+    standardErrors: byName(found, "standardError"),
+    scores,
+    temperatureScales: scales,
+    probes: spent,
+  };
 }

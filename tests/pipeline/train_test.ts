@@ -1,0 +1,69 @@
+import { initialModel } from "../../src/llama/parameters.ts";
+import { train, type TrainEvent, type TrainOptions } from "../../src/pipeline/train.ts";
+import { roundedModel } from "../../src/pipeline/rounded.ts";
+import { backendInfo, useBackend } from "../../src/runtime.ts";
+import { batches } from "../../src/train/data.ts";
+import { deepEqual, equal, ok, rejects } from "../assert.ts";
+import { sampleText } from "../support/models.ts";
+
+const sizes = { vocabularySize: 256, hiddenSize: 32, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 };
+const model = () => initialModel(sizes, { seed: 3, deviation: 0.1 });
+const data = () => batches(sampleText(600), { batchSize: 2, sequenceLength: 12, seed: 1 });
+
+async function run(options: TrainOptions, from = model()): Promise<TrainEvent[]> {
+  const events: TrainEvent[] = [];
+  for await (const event of train(from, data(), options)) events.push(event);
+  return events;
+}
+const steps = (events: readonly TrainEvent[]) => events.filter((event) => event.type === "step");
+
+Deno.test("train() lowers the loss, and leaves the model that it starts from as it was", async () => {
+  await useBackend("webgpu");
+  const from = model();
+  const before = await from.parameters["model.embed_tokens.weight"].data();
+  const events = steps(await run({ steps: 40, learningRate: 1e-2 }, from));
+  deepEqual(events.map(({ step }) => step), Array.from({ length: 40 }, (_, index) => index + 1));
+  ok(events.at(-1)!.lossNats < events[0].lossNats - 1);
+  deepEqual(await from.parameters["model.embed_tokens.weight"].data(), before);
+});
+
+Deno.test("train() anneals: pressure rises, temperature falls, the last steps are hard, and the weights end near their codes", async () => {
+  await useBackend("webgpu");
+  const events = await run({ steps: 20, learningRate: 1e-2, quantizer: "hestia", groupSize: 32, annealing: { hardSteps: 4 } });
+  const told = steps(events);
+  deepEqual([told[0].pressure, told.at(-1)!.pressure], [0, 1]);
+  told.slice(1).forEach((event, index) => ok(event.temperature! <= told[index].temperature!));
+  deepEqual(told.slice(-4).map(({ temperature }) => temperature), [0, 0, 0, 0]);
+  const end = events.at(-1)!;
+  ok(end.type === "end" && end.quantization?.quantizer === "hestia");
+  const name = "model.layers.0.mlp.up_proj.weight";
+  const rounded = await roundedModel({ ...end.model, quantization: end.quantization }).parameters[name].data();
+  const row = [...rounded.slice(0, 32)];
+  equal(new Set(row.map(Math.abs).filter((value) => value !== 0)).size, 1); // one scale for each group of 32
+});
+
+Deno.test("train() holds memory steady, and from the second step on compiles and allocates nothing", async () => {
+  await useBackend("webgpu");
+  const counts: Record<string, number>[] = [];
+  for await (const event of train(model(), data(), { steps: 30, quantizer: "hestia", groupSize: 32 })) {
+    if (event.type === "step") counts.push({ ...(await backendInfo()).statistics });
+  }
+  for (const counter of ["pipelinesCreated", "buffersCreated", "bytesHeld"]) {
+    equal(counts[29][counter], counts[12][counter], counter);
+  }
+});
+
+Deno.test("train() says what is wrong", async () => {
+  await useBackend("webgpu");
+  const short = Array.from({ length: 3 }, () => data().next().value);
+  const few = async () => {
+    for await (const _ of train(model(), short, { steps: 5 })); // too few batches
+  };
+  await rejects(few, /Cannot train for 5 steps: the data ended after 3/);
+  await rejects(
+    () => run({ steps: 2, quantizer: "hestia", groupSize: 32, temperatureScales: { other: 1 } }),
+    /Cannot scale the temperature of/,
+  );
+  await rejects(() => run({ steps: 2, quantizer: "ternary", groupSize: 7 }), /Cannot quantize float32\[.*\] in groups of 7/);
+  await rejects(() => run({ steps: 30, learningRate: 1e30 }), /Training diverged at step \d+: .* Lower the learning rate/);
+});
