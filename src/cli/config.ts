@@ -130,6 +130,8 @@ const runSchema = section({
       quantizer: v.optional(oneOf(quantizerNames), "hestia"),
       /** Weights that share a scale. */
       groupSize: v.optional(groupSize(), 128),
+      /** "float16" rounds scales in training as the packed file stores them. */
+      scaleDtype: v.optional(oneOf(["float32", "float16"]), "float32"),
       /** Share of the steps over which the pressure rises to 1. */
       compressRatio: v.optional(between(0, 1), 0.2),
       /** Share of the steps, the last ones, over which the temperature falls. */
@@ -246,6 +248,10 @@ function conflicts({ model, quantize, pretrain }: RunConfig): [holds: boolean, m
       warmupSteps <= steps,
       `${name}.warmupSteps must be at most ${name}.steps, got ${warmupSteps} and ${steps}`,
     ]),
+    [
+      quantize.scaleDtype === "float32" || quantizers[quantize.quantizer].roundsScales === true,
+      `quantize.scaleDtype must be "float32" with the quantizer "${quantize.quantizer}", got "${quantize.scaleDtype}"`,
+    ],
     [
       quantize.hardSteps < quantize.steps,
       `quantize.hardSteps must be below quantize.steps, got ${quantize.hardSteps} and ${quantize.steps}`,

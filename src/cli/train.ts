@@ -77,7 +77,7 @@ class Run {
     const base = await this.#timed("pretrain", () => this.#pretrain(initial));
     const calibration = await this.#timed("calibrate", () => this.#calibrate(base));
     const latent = await this.#timed("quantize", () => this.#quantize(base, calibration));
-    const { quantizer, groupSize } = config.quantize;
+    const { quantizer, groupSize, scaleDtype } = config.quantize;
     const trained = { ...latent, tokenizer: byteTokenizer };
     const path = `${folder}/packed/model.gguf`;
     const bytes = await this.#timed("pack", async () => {
@@ -89,7 +89,7 @@ class Run {
     const { sizes: packedSizes, ...packed } = await openPacked(bytes, { source: path });
     const heldOut = await this.#timed("evaluate", async () => ({
       fullPrecision: await this.#heldOut(base),
-      rounded: await this.#heldOut(roundedModel({ ...base, quantization: { quantizer, groupSize } })),
+      rounded: await this.#heldOut(roundedModel({ ...base, quantization: { quantizer, groupSize, scaleDtype } })),
       quantized: await this.#heldOut(roundedModel(trained)),
       packed: await this.#heldOut(packed),
     }));
@@ -142,11 +142,13 @@ class Run {
 
   async #quantize(model: LlamaModel, { temperatureScales }: Calibration): Promise<TrainedModel> {
     const { quantize, seed } = this.config;
-    const { quantizer, groupSize, compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps } = quantize;
+    const { quantizer, groupSize, scaleDtype, compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps } =
+      quantize;
     return await this.#train(quantizer, "quantize", model, {
       ...phaseOptions(this.config, quantize),
       quantizer,
       groupSize,
+      scaleDtype,
       temperatureScales,
       annealing: { compressRatio, annealRatio, style, endTemperature, hardSteps },
       seed: seed + 1,

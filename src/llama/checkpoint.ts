@@ -24,6 +24,8 @@ export interface Quantization {
   readonly quantizer: string;
   /** 0: a whole tensor shares a scale; -1: an output channel; n > 0: blocks of n along a row. */
   readonly groupSize: number;
+  /** "float16" where scales were rounded in training; float32 if absent. */
+  readonly scaleDtype?: "float32" | "float16";
   /** What the quantizer learned besides the weights, under names such as `model.layers.0.mlp.up_proj.weight#step`. */
   readonly parameters?: Parameters;
 }
@@ -76,7 +78,7 @@ function configJson(config: LlamaConfig, { beginToken, endTokens = [], quantizat
     ...huggingFaceConfig(config),
     bos_token_id: beginToken ?? null,
     eos_token_id: endTokens.length === 0 ? null : endTokens.length === 1 ? endTokens[0] : endTokens,
-    ...(quantization ? { hestia: { quantizer: quantization.quantizer, groupSize: quantization.groupSize } } : {}),
+    ...(quantization ? { hestia: savedQuantization(quantization) } : {}),
   };
 }
 
@@ -122,10 +124,16 @@ function specialTokens({ bos_token_id: begin, eos_token_id: end }: JsonObject): 
   return { ...(isId(begin) ? { beginToken: begin } : {}), endTokens: [end].flat().filter(isId) };
 }
 
+function savedQuantization({ quantizer, groupSize, scaleDtype }: Quantization): JsonObject {
+  return { quantizer, groupSize, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
+}
+
 function quantizationOf({ hestia }: JsonObject, folder: string): Quantization | undefined {
   if (hestia === undefined) return undefined;
-  const { quantizer, groupSize } = isJsonObject(hestia) ? hestia : {} as JsonObject;
-  if (typeof quantizer === "string" && typeof groupSize === "number") return { quantizer, groupSize };
+  const { quantizer, groupSize, scaleDtype } = isJsonObject(hestia) ? hestia : {} as JsonObject;
+  if (typeof quantizer === "string" && typeof groupSize === "number") {
+    return { quantizer, groupSize, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
+  }
   throw new TypeError(
     `Cannot load "${folder}": the field hestia of its config.json must be {"quantizer": name, "groupSize": number}, ` +
       `got ${JSON.stringify(hestia)}`,

@@ -109,12 +109,12 @@ export function rowOrder(name: string, { heads, keyValueHeads, headDim }: LlamaC
 async function packedTensor(
   weight: Tensor,
   format: PackedFormat,
-  { quantizer: name, groupSize, parameters }: Quantization,
+  { quantizer: name, groupSize, scaleDtype, parameters }: Quantization,
 ): Promise<GgufTensor> {
   const quantizer = quantizerNamed(name);
   if (!quantizer.codes) throw new RangeError(`Cannot pack weights quantized by "${name}": they are no integers times scales`);
   if (quantizer.bias) throw new RangeError(`Cannot pack weights quantized by "${name}": the file has no place for its biases`);
-  const { codes, scales } = quantizer.codes(weight, { groupSize, parameters });
+  const { codes, scales } = quantizer.codes(weight, { groupSize, scaleDtype, parameters });
   const [codeData, scaleData] = await Promise.all([codes.data(), scales.data()]);
   [codes, scales].forEach((tensor) => tensor.dispose());
   const [rows, columns] = weight.shape;

@@ -30,7 +30,8 @@ export function roundedModel<M extends LlamaModel & { readonly quantization?: Qu
   const quantizer = quantizerNamed(quantization.quantizer);
   const names = quantizedNames(config);
   const entries = names.flatMap((name) => {
-    const state = { groupSize: quantization.groupSize, hard: true, parameters: partsOf(quantization.parameters ?? {}, name) };
+    const { groupSize, scaleDtype } = quantization;
+    const state = { groupSize, scaleDtype, hard: true, parameters: partsOf(quantization.parameters ?? {}, name) };
     const bias = quantizer.bias?.(parameters[name], state);
     const weight = quantizer.quantize(parameters[name], state);
     return [[name, weight] as const, ...bias ? [[biasName(name), bias] as const] : []];

@@ -13,7 +13,7 @@ import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.
 import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
 import { temperatureScaleOf } from "../quant/guidance.ts";
 import { learnedParameters, quantizedProject } from "../quant/project.ts";
-import type { Quantizer } from "../quant/quantizer.ts";
+import type { Quantizer, QuantizerState } from "../quant/quantizer.ts";
 import { type QuantizerName, quantizerNamed } from "../quant/registry.ts";
 import { tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
@@ -38,6 +38,8 @@ export interface TrainOptions {
   readonly quantizer?: QuantizerName;
   /** Weights that share a scale: 0 the whole tensor, -1 an output channel, n blocks of n inputs; 128 by default. */
   readonly groupSize?: number;
+  /** "float16" rounds scales in the forward pass as packed formats store them, so that packing loses nothing; "float32" by default. */
+  readonly scaleDtype?: "float32" | "float16";
   /** Factor of each weight's temperature, as `calibrate` finds them; 1 for all by default. */
   readonly temperatureScales?: Readonly<Record<string, number>>;
   /** How pressure and temperature go; `totalSteps` is `steps`. */
@@ -95,8 +97,11 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  * ```
  */
 export async function* train(model: LlamaModel, data: Iterable<Batch>, options: TrainOptions): AsyncGenerator<TrainEvent> {
-  const { steps, quantizer: name = "none", groupSize = 128 } = options;
+  const { steps, quantizer: name = "none", groupSize = 128, scaleDtype } = options;
   const quantizer = quantizerNamed(name);
+  if (scaleDtype === "float16" && !quantizer.roundsScales) {
+    throw new RangeError(`Cannot train with scales in float16: the quantizer "${name}" keeps them in float32`);
+  }
   const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
   const plan = phasePlan(model, quantizer, options);
   const iterator = data[Symbol.iterator]();
@@ -113,7 +118,13 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
   disposeAll(state.moments);
   const parameters = Object.entries(state.parameters);
   const [own, others] = [true, false].map((isOwn) => parameters.filter(([key]) => (ownerOf(key) === undefined) === isOwn));
-  const quantization = { quantizer: name, groupSize, ...(others.length > 0 ? { parameters: Object.fromEntries(others) } : {}) };
+  const rounding = scaleDtype === "float16" ? { scaleDtype } : {};
+  const quantization = {
+    quantizer: name,
+    groupSize,
+    ...rounding,
+    ...(others.length > 0 ? { parameters: Object.fromEntries(others) } : {}),
+  };
   const trained = { config: model.config, parameters: Object.fromEntries(own) };
   yield { type: "end", model: trained, ...(name === "none" ? {} : { quantization }) };
 }
@@ -126,7 +137,7 @@ function realized(tensors: Readonly<Record<string, Tensor>>): Record<string, Ten
 
 /** The trainer's settings for the soft and for the hard phase. */
 function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOptions) {
-  const { steps, groupSize = 128, learningRate = 1e-3, temperatureScales } = options;
+  const { steps, groupSize = 128, scaleDtype, learningRate = 1e-3, temperatureScales } = options;
   const names = quantizedNames(model.config);
   const scaleOf = (name: string) => temperatureScales ? temperatureScaleOf(temperatureScales, name) : 1;
   const meanScale = names.reduce((sum, name) => sum + scaleOf(name), 0) / names.length;
@@ -141,7 +152,7 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
       optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) && ownerOf(name) === undefined },
       loss: quantizer.name === "none"
         ? (parameters, { batch }) => languageModelLoss(model.config, parameters, batch)
-        : quantizedLoss(model, quantizer, { groupSize, hard }),
+        : quantizedLoss(model, quantizer, { groupSize, scaleDtype, hard }),
       inputs() {
         const next = data.next();
         if (next.done) throw new RangeError(`Cannot train for ${steps} steps: the data ended after ${done}`);
@@ -159,7 +170,11 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
   };
 }
 
-function quantizedLoss(model: LlamaModel, quantizer: Quantizer, { groupSize, hard }: { groupSize: number; hard: boolean }): Loss {
+function quantizedLoss(
+  model: LlamaModel,
+  quantizer: Quantizer,
+  { hard, ...settings }: Pick<QuantizerState, "groupSize" | "scaleDtype"> & { readonly hard: boolean },
+): Loss {
   return (parameters, { batch, controls, constants }) => {
     const temperatureOf = (name: string): Tensor => controls.temperature.mul(constants[name]);
     const project = quantizedProject(
@@ -167,8 +182,8 @@ function quantizedLoss(model: LlamaModel, quantizer: Quantizer, { groupSize, har
       quantizer,
       (name) =>
         hard || !quantizer.anneals
-          ? { groupSize, hard: true }
-          : { groupSize, temperature: temperatureOf(name), pressure: controls.pressure },
+          ? { ...settings, hard: true }
+          : { ...settings, temperature: temperatureOf(name), pressure: controls.pressure },
     );
     return languageModelLoss(model.config, parameters, batch, project);
   };

@@ -86,6 +86,8 @@ export const hestiaQuantizer: Quantizer = {
   summary: "Softmax over the ternary codes, hardened by a falling temperature",
   anneals: true,
   ternary: true,
-  quantize: (weight, { temperature, pressure, hard, groupSize }) => hestia(weight, { temperature, pressure, hard, groupSize }),
-  codes: (weight, { groupSize }) => absmeanCodes(weight, { groupSize }),
+  roundsScales: true,
+  quantize: (weight, { temperature, pressure, hard, groupSize, scaleDtype }) =>
+    hestia(weight, { temperature, pressure, hard, groupSize, scaleDtype }),
+  codes: (weight, { groupSize, scaleDtype }) => absmeanCodes(weight, { groupSize, scaleDtype }),
 };

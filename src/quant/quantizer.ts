@@ -5,7 +5,7 @@
  */
 
 import type { Tensor } from "../tensor.ts";
-import type { Codes } from "./groups.ts";
+import type { Codes, ScaleDType } from "./groups.ts";
 
 /** State of one weight's quantization at one step. A quantizer uses what it knows. */
 export interface QuantizerState {
@@ -17,6 +17,8 @@ export interface QuantizerState {
   readonly pressure?: number | Tensor;
   /** The final phase: weights are rounded, and gradients pass straight through. */
   readonly hard?: boolean;
+  /** How scales are rounded, where `roundsScales`; float32 by default. */
+  readonly scaleDtype?: ScaleDType;
   /** Learned parameters of this weight's quantizer, by the names that `parameters` gave them. */
   readonly parameters?: Readonly<Record<string, Tensor>>;
 }
@@ -31,12 +33,14 @@ export interface Quantizer {
   readonly anneals: boolean;
   /** Whether codes of -1, 0 and 1 and their scales are all there is in the end, which ternary formats hold. */
   readonly ternary: boolean;
+  /** Whether it can round its scales to float16 in the forward pass, so that packed formats hold them exactly. */
+  readonly roundsScales?: boolean;
   /** The weight that the model computes with: float32, of the weight's shape, differentiable. */
   quantize(weight: Tensor, state: QuantizerState): Tensor;
   /** What is added to the product with the quantized weight: float32, one for each output channel. Absent where nothing is. */
   bias?(weight: Tensor, state: QuantizerState): Tensor;
   /** What is packed in the end: integers and scales. Absent where weights are no integers times scales. */
-  codes?(weight: Tensor, state: Pick<QuantizerState, "groupSize" | "parameters">): Codes;
+  codes?(weight: Tensor, state: Pick<QuantizerState, "groupSize" | "scaleDtype" | "parameters">): Codes;
   /** Initial values of parameters that are learned together with the weight, by name. Absent where there are none. */
   parameters?(weight: Tensor, state: Pick<QuantizerState, "groupSize">): Record<string, Tensor>;
 }

@@ -6,13 +6,15 @@
 
 import type { Tensor } from "../tensor.ts";
 import { absmeanCodes, nearestCode, ternaryCodebook } from "./codebook.ts";
-import { absmeanScale, groupView } from "./groups.ts";
+import { absmeanScale, groupView, type ScaleDType } from "./groups.ts";
 import type { Quantizer } from "./quantizer.ts";
 
 /** Settings of ternary quantization. */
 export interface TernaryOptions {
   /** 0 (the default): the whole tensor is one group; -1: each output channel; n > 0: blocks of n along the last axis. */
   readonly groupSize?: number;
+  /** "float16" rounds scales to half precision, as packed formats store them; "float32" by default. */
+  readonly scaleDtype?: ScaleDType;
 }
 
 /**
@@ -29,9 +31,9 @@ export interface TernaryOptions {
  * console.log(await ternary(tensor([[0.9, -0.1, -0.8, 0.2]])).data()); // 0.5, 0, -0.5, 0
  * ```
  */
-export function ternary(weight: Tensor, { groupSize = 0 }: TernaryOptions = {}): Tensor {
+export function ternary(weight: Tensor, { groupSize = 0, scaleDtype }: TernaryOptions = {}): Tensor {
   const view = groupView(weight, groupSize);
-  const scale = absmeanScale(view);
+  const scale = absmeanScale(view, { scaleDtype });
   const quantized = scale.mul(nearestCode(view.values.div(scale), ternaryCodebook)).stopGradient();
   // the second term is zero, with the derivative of the identity; the sum is exact, as w + (q - w) is not
   return quantized.add(view.values.sub(view.values.stopGradient())).reshape(weight.shape);
@@ -43,6 +45,7 @@ export const ternaryQuantizer: Quantizer = {
   summary: "Absmean rounding to ternary with a straight-through gradient",
   anneals: false,
   ternary: true,
-  quantize: (weight, { groupSize }) => ternary(weight, { groupSize }),
-  codes: (weight, { groupSize }) => absmeanCodes(weight, { groupSize }),
+  roundsScales: true,
+  quantize: (weight, { groupSize, scaleDtype }) => ternary(weight, { groupSize, scaleDtype }),
+  codes: (weight, { groupSize, scaleDtype }) => absmeanCodes(weight, { groupSize, scaleDtype }),
 };

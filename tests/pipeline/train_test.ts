@@ -1,4 +1,7 @@
-import { initialModel } from "../../src/llama/parameters.ts";
+import { initialModel, quantizedNames } from "../../src/llama/parameters.ts";
+import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { openPacked } from "../../src/pipeline/open_packed.ts";
+import { pack } from "../../src/pipeline/pack.ts";
 import { train, type TrainEvent, type TrainOptions } from "../../src/pipeline/train.ts";
 import { roundedModel } from "../../src/pipeline/rounded.ts";
 import { backendInfo, useBackend } from "../../src/runtime.ts";
@@ -40,6 +43,32 @@ Deno.test("train() anneals: pressure rises, temperature falls, the last steps ar
   const rounded = await roundedModel({ ...end.model, quantization: end.quantization }).parameters[name].data();
   const row = [...rounded.slice(0, 32)];
   equal(new Set(row.map(Math.abs).filter((value) => value !== 0)).size, 1); // one scale for each group of 32
+});
+
+Deno.test("with scales in float16 the packed weights are the trained ones, to the bit", async () => {
+  await useBackend("webgpu");
+  const from = initialModel({ ...sizes, hiddenSize: 64, intermediateSize: 64 }, { seed: 3, deviation: 0.1 });
+  for (const quantizer of ["hestia", "ternary"] as const) {
+    const options = {
+      steps: 4,
+      learningRate: 1e-2,
+      quantizer,
+      groupSize: 64,
+      annealing: { hardSteps: 1 },
+      scaleDtype: "float16",
+    } as const;
+    const end = (await run(options, from)).at(-1)!;
+    ok(end.type === "end" && end.quantization?.scaleDtype === "float16");
+    const trained = { ...end.model, quantization: end.quantization, tokenizer: byteTokenizer };
+    const packed = await openPacked(await pack(trained));
+    for (const name of quantizedNames(from.config)) {
+      deepEqual(await packed.parameters[name].data(), await roundedModel(trained).parameters[name].data(), name);
+    }
+  }
+  await rejects(
+    () => run({ steps: 1, quantizer: "twn", groupSize: 32, scaleDtype: "float16" }),
+    /Cannot train with scales in float16/,
+  );
 });
 
 Deno.test("train() holds memory steady, and from the second step on compiles and allocates nothing", async () => {
