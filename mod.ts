@@ -78,7 +78,7 @@ export { hestia, type HestiaOptions } from "./src/quant/hestia.ts";
 export { ternary, type TernaryOptions } from "./src/quant/ternary.ts";
 export type { Quantizer, QuantizerState } from "./src/quant/quantizer.ts";
 export { type QuantizerName, quantizers } from "./src/quant/registry.ts";
-export type { Codes } from "./src/quant/groups.ts";
+export type { Codes, ScaleDType } from "./src/quant/groups.ts";
 export {
   type Annealing,
   annealing,
