@@ -82,7 +82,7 @@ class Run {
     const path = `${folder}/packed/model.gguf`;
     const bytes = await this.#timed("pack", async () => {
       await saveCheckpoint(`${folder}/model`, trained, trained);
-      const packed = await pack(trained, { name: "Hestia quickstart" });
+      const packed = await pack(trained, { name: folder.replace(/^.*[/\\]/, "") });
       await writeFileAtomic(path, packed);
       return packed;
     });
