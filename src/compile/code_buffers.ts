@@ -30,7 +30,7 @@ export type Load = (node: number, linear: () => string, wide: boolean) => string
 /** Loads four elements, from a position in fours, or one. */
 function texelLoad(name: string, position: string, wide: boolean): string {
   const texel = wide ? position : `(${position} / 4u)`;
-  const four = `textureLoad(${name}, vec2<u32>(${texel} % ${TEXTURE_WIDTH}u, ${texel} / ${TEXTURE_WIDTH}u), 0)`;
+  const four = `textureLoad(${name}, vec2<u32>(${texel} % ${TEXTURE_WIDTH}u, ${texel} / ${TEXTURE_WIDTH}u))`;
   return wide ? four : `${four}[${position} % 4u]`;
 }
 
@@ -88,7 +88,7 @@ export class CodeBuffers {
     let next = 0;
     return this.bindings.filter(({ access }) => access !== "overwritten").map((binding) => {
       const { node, name, dtype, access, texels, segments } = binding;
-      if (texels !== undefined) return `@group(0) @binding(${next++}) var ${name}: texture_2d<f32>;`;
+      if (texels !== undefined) return `@group(0) @binding(${next++}) var ${name}: texture_storage_2d<rgba32float, read>;`;
       const isInput = access === "read" && node >= 0;
       const wide = isInput ? this.#wide.has(name) && !this.#narrow.has(name) : this.wide;
       const type = wgslStoredType(dtype, wide);

@@ -15,15 +15,12 @@ const leastLoads = 16_384;
 /** The largest part of an input, as a multiple of what a kernel loads of it, that is worth copying. */
 const mostCopied = 2;
 
-/** Textures that a kernel may read on every device. */
-const maxTextures = 16;
-
 /** The kernel in question. */
 export interface TexelReader {
   readonly nodes: readonly FlatNode[];
   /** Nodes that it stores. */
   readonly roots: readonly number[];
-  readonly target: { readonly texelReads: boolean };
+  readonly target: { readonly texelReads: boolean; readonly limits: { readonly maxTextures: number } };
   /** About how many elements of a node it loads. */
   loads(node: number): number;
 }
@@ -45,7 +42,7 @@ function roundsToHalf(nodes: readonly FlatNode[], roots: readonly number[], read
 export function readAsTexels(bindings: readonly CodeBinding[], { nodes, roots, target, loads }: TexelReader): CodeBinding[] {
   const read = new Set(bindings.flatMap(({ node, access }) => access === "write" ? [] : node));
   if (!target.texelReads || roundsToHalf(nodes, roots, read)) return [...bindings];
-  let left = maxTextures;
+  let left = target.limits.maxTextures;
   return bindings.map((binding) => {
     const { node, dtype, access } = binding;
     if (access !== "read" || dtype !== "float32") return binding;

@@ -13,6 +13,8 @@ export interface DeviceLimits {
   readonly maxBindingBytes: number;
   /** Most storage buffers one shader may bind. */
   readonly maxStorageBuffers: number;
+  /** Most textures one shader may read. */
+  readonly maxTextures: number;
   /** Most workgroups along one axis of a dispatch. */
   readonly maxWorkgroups: number;
 }

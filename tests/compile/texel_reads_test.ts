@@ -44,11 +44,11 @@ Deno.test("a donated input that is overwritten in place stays a buffer", () => {
   deepEqual(bindings.map(({ access, texels }) => [access, texels]), [["read", 4096], ["write", undefined]]);
 });
 
-Deno.test("a kernel reads no more textures than every device offers", () => {
+Deno.test("a kernel reads no more textures than the device offers", () => {
   const limits = { ...smallTarget.limits, maxStorageBuffers: 40 };
   const sum = Array.from({ length: 30 }, () => filled(16_384)).reduce((a, b) => a.add(b));
   const [{ bindings }] = lower(flat([sum]), { limits, float16: false, texelReads: true }).dispatches;
-  equal(bindings.filter(({ texels }) => texels).length, 16);
+  equal(bindings.filter(({ texels }) => texels).length, limits.maxTextures);
 });
 
 Deno.test("where textures do not repay, nothing reads them", () => {

@@ -4,7 +4,7 @@ import type { Kernel } from "../../src/kernels/kernel.ts";
 import { MATMUL_MAX_K, type MatmulCall, matmulKernels, type MatmulOperand } from "../../src/kernels/matmul.ts";
 import { MAX_TEXELS } from "../../src/kernels/textures.ts";
 
-const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxWorkgroups: 65_535 };
+const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4, maxWorkgroups: 65_535 };
 const byName = new Map(matmulKernels.map((kernel) => [kernel.name, kernel]));
 
 function applicable(call: MatmulCall): string[] {

@@ -11,7 +11,7 @@ import type { Dispatch, Graph, Program } from "../../src/core/program.ts";
 
 /** The least that WebGPU promises. */
 export const smallTarget: Target = {
-  limits: { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxWorkgroups: 65_535 },
+  limits: { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4, maxWorkgroups: 65_535 },
   float16: false,
   texelReads: false,
 };

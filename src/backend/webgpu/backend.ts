@@ -26,6 +26,7 @@ export async function openWebGpu(): Promise<Backend | undefined> {
       "maxStorageBufferBindingSize",
       "maxBufferSize",
       "maxStorageBuffersPerShaderStage",
+      "maxStorageTexturesPerShaderStage",
       "maxComputeInvocationsPerWorkgroup",
       "maxComputeWorkgroupSizeX",
       "maxComputeWorkgroupStorageSize",
@@ -67,6 +68,7 @@ class WebGpuBackend implements Backend {
     this.limits = {
       maxBindingBytes: device.limits.maxStorageBufferBindingSize,
       maxStorageBuffers: device.limits.maxStorageBuffersPerShaderStage,
+      maxTextures: device.limits.maxStorageTexturesPerShaderStage,
       maxWorkgroups: device.limits.maxComputeWorkgroupsPerDimension,
     };
     this.#pool = new BufferPool(device, this.statistics);

@@ -22,7 +22,7 @@ export class TextureArena {
       texture = this.device.createTexture({
         size: [TEXTURE_WIDTH, height],
         format: "rgba32float",
-        usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+        usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
       });
       this.#textures.set(key, texture);
       this.statistics.bytesHeld += TEXTURE_WIDTH * height * TEXEL_BYTES;
