@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   trace: ["core", "ops", "runtime", "tensor"],
   create: ["core", "ops", "runtime", "tensor", "trace"],
   autodiff: ["core", "tensor", "create", "trace"],
-  nn: ["core", "tensor", "create", "trace", "autodiff", "kernels"],
+  nn: ["core", "ops", "tensor", "create", "trace", "autodiff", "kernels"],
   optim: ["core", "tensor", "create", "trace", "autodiff", "kernels"],
   io: ["core", "tensor", "create", "trace"],
   llama: ["core", "tensor", "create", "trace", "autodiff", "nn", "io"],

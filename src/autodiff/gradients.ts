@@ -6,7 +6,7 @@
 
 import { atCaller } from "../core/errors.ts";
 import type { Node } from "../core/graph.ts";
-import { constant, requireFloat, Tensor } from "../tensor.ts";
+import { applyFused, constant, requireFloat, Tensor } from "../tensor.ts";
 
 /** The node whose rule applies: a fused operation without a rule of its own stands for its composition. */
 function differentiable(node: Node): Node {
@@ -61,7 +61,8 @@ export function vectorJacobianProduct(y: Tensor, xs: readonly Tensor[], seed: Te
       continue;
     }
     if (!node.inputs.some((input) => wanted.has(input))) continue;
-    const call = { inputs: node.inputs.map((input) => new Tensor(input)), output: new Tensor(node), attributes: node.attributes };
+    const inputs = node.inputs.map((input) => new Tensor(input));
+    const call = { inputs, output: new Tensor(node), attributes: node.attributes, fuse: applyFused };
     node.op.vjp!(gradient, call).forEach((part, position) => {
       if (wanted.has(node.inputs[position])) accumulate(node.inputs[position], part);
     });

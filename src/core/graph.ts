@@ -32,6 +32,8 @@ export interface VjpCall {
   readonly inputs: readonly Tensor[];
   readonly output: Tensor;
   readonly attributes: Attributes;
+  /** Adds a fused operation to the graph: rules of layers below tensors have no other way to one. */
+  readonly fuse: (op: Fused, inputs: readonly Tensor[]) => Tensor;
 }
 
 /**

@@ -59,8 +59,11 @@ interface Sharing {
 
 /** With textures: an invocation for each row, where there are many; narrow workgroups are as wide as a software driver's vectors. */
 const reading = ({ rows }: Rows): Sharing => ({ lanes: rows < BUSY_ROWS ? 8 : 64, members: rows < MANY_ROWS ? 8 : 1 });
-/** With buffers: neighbours read neighbouring quads. */
-const neighbours = ({ rows }: Rows): Sharing => ({ lanes: 64, members: rows < MANY_ROWS ? 64 : 32 });
+/** With buffers: neighbours read neighbouring quads, no more of them than a row has. */
+const neighbours = ({ rows, width }: Rows): Sharing => {
+  const quads = 2 ** Math.floor(Math.log2(width / QUAD));
+  return { lanes: 64, members: Math.min(quads, rows < MANY_ROWS ? 64 : 32) };
+};
 
 /**
  * How a shader of rows runs, in order of preference: with an invocation for each row, read from textures, which suits drivers that compute

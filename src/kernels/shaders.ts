@@ -1274,4 +1274,94 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   }
 }
 `,
+  softmax_forward: `// Softmax of each row: exp(x - max(x)) / sum(exp(x - max(x))).
+//
+// MEMBERS invocations share a row, and walk over it three times.
+// The marked lines are replaced to read textures.
+
+// Neighbouring invocations that share a row, a power of two.
+override MEMBERS: u32 = 1;
+// Invocations of a workgroup, a multiple of MEMBERS.
+override LANES: u32 = 64;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Params {
+  rows: u32,
+  quads: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+var<workgroup> parts: array<Element, LANES>;
+
+fn x_at(index: u32) -> Quad {
+  return x[index]; //: load
+}
+
+// The largest of the members of a row.
+fn largest(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = max(parts[lane], parts[lane + step]);
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place_of_row < params.rows;
+  let row = min(place_of_row, params.rows - 1u);
+  let first = row * params.quads;
+
+  var tops = Quad(-3.4e38);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    tops = max(tops, x_at(first + quad));
+  }
+  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  var powers = Quad();
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    powers += exp(x_at(first + quad) - top);
+  }
+  let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+    let result = exp(x_at(first + quad) - top) * share;
+    if (exists) {
+      out[first + quad] = result;
+    }
+  }
+}
+`,
 } as const;

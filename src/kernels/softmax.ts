@@ -46,6 +46,12 @@ export const causalSoftmaxBinding: KernelBinding<CausalCall> = {
   call: ([{ shape }]) => ({ ...rowsOf(shape), queries: shape.at(-2)! }),
 };
 
+/** Softmax of each row. */
+export const softmaxForwardBinding: KernelBinding<Rows> = {
+  kernels: rowKernels({ name: "softmax_forward", source: shaders.softmax_forward, inputs: ["rows"], passes: 3 }),
+  call: ([{ shape }]) => rowsOf(shape),
+};
+
 /** Inputs: result of a softmax, gradient of the result. */
 export const softmaxBackwardBinding: KernelBinding<Rows> = {
   kernels: rowKernels({ name: "softmax_backward", source: shaders.softmax_backward, inputs: ["rows", "rows"], passes: 2 }),

@@ -8,12 +8,8 @@ import { vectorJacobianProduct } from "../autodiff/gradients.ts";
 import { arange } from "../create.ts";
 import type { Attributes, Fused } from "../core/graph.ts";
 import { rmsNormBackwardBinding, rmsNormForwardBinding } from "../kernels/normalization.ts";
-import {
-  causalSoftmaxBinding,
-  crossEntropyBackwardBinding,
-  crossEntropyForwardBinding,
-  softmaxBackwardBinding,
-} from "../kernels/softmax.ts";
+import { causalSoftmaxBinding, crossEntropyBackwardBinding, crossEntropyForwardBinding } from "../kernels/softmax.ts";
+import { softmaxBackward } from "../ops/softmax.ts";
 import { applyFused, type Tensor } from "../tensor.ts";
 
 type Compose = Fused["compose"];
@@ -71,13 +67,6 @@ const masked: Compose = ([scores, offset]) => {
   const [queries, keys] = scores.shape.slice(-2);
   const last = arange([queries, 1], { axis: 0, dtype: "uint32" }).add(offset);
   return arange([1, keys], { dtype: "uint32" }).lessEqual(last).where(scores, maskedScore).softmax();
-};
-
-const softmaxBackward: Fused = {
-  kind: "fused",
-  name: "softmaxBackward",
-  binding: softmaxBackwardBinding,
-  compose: ([y, gradient]) => y.mul(gradient.sub(y.mul(gradient).sum({ axes: -1, keepDims: true }))),
 };
 
 /** Softmax over the keys up to each query. Inputs: scores `[…, queries, keys]`, uint32 scalar: the key that the first query stands at. */

@@ -22,7 +22,8 @@ const counts: Record<string, [kernels: number, outputs: () => Tensor[]]> = {
   "a reduction with what comes before and after it": [1, () => [filled(5000, 8).exp().mul(3).sum({ axes: 1 }).log().mul(2)]],
   "a long reduction, in two stages": [2, () => [filled(100_000).square().sum().sqrt()]],
   "two reductions": [2, () => [filled(5000, 8).sum({ axes: 1 }), filled(5000, 8).max({ axes: 1 })]],
-  "softmax: maximum, sum, quotient": [3, () => [filled(5000, 8).softmax()]],
+  "softmax along the last axis": [1, () => [filled(5000, 8).softmax()]],
+  "softmax along another: maximum, sum, quotient": [3, () => [filled(8, 5000).softmax(0)]],
   "a norm: sum, quotient": [
     2,
     () => ((x) => [x.div(x.square().mean({ axes: 1, keepDims: true }).add(1e-5).sqrt())])(filled(5000, 8)),

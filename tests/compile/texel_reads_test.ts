@@ -77,7 +77,7 @@ function loads(): Record<string, Tensor> {
     outer: x.square().max({ axes: 0 }),
     middle: image.mul(2).sum({ axes: 1 }),
     long: filled(200_000).square().sum().sqrt(),
-    softmax: x.softmax(),
+    softmax: x.softmax(0),
     product: x.matmul(y).add(1).matmul(x),
     half: filled(4, 40, 128).cast("float16"),
   };

@@ -65,6 +65,12 @@ const layers: readonly Layer[] = [
     },
   },
   {
+    says: "softmax",
+    kernels: ["softmax_forward", "softmax_backward"],
+    inputs: (rows, width) => [random([rows, width], 4).mul(8)],
+    apply: ([x]) => x.softmax(),
+  },
+  {
     says: "causal attention",
     kernels: ["causal_softmax", "softmax_backward"],
     inputs: (rows, width) => [[2, 4, rows, 4], [2, 2, width, 4], [2, 2, width, 4]].map((shape, k) => random(shape, 5 + k)),
