@@ -1,6 +1,6 @@
 // Softmax of each row over the keys that its query may see: those up to row % queries + offset; the others get zero.
 //
-// MEMBERS invocations share a row, walk twice over the visible part and write all of it.
+// MEMBERS invocations share a row, walk over the visible part once for the sum, and write all of it.
 // The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a row, a power of two.
@@ -81,15 +81,17 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
   let quads = (end + 3u) / 4u;
 
-  var tops = Quad(-3.4e38);
-  for (var quad = member; quad < quads; quad += MEMBERS) {
-    tops = max(tops, visible_at(first, quad, end));
-  }
-  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  // The sum of powers so far counts from the largest so far.
+  var top_here: Element = -3.4e38;
   var powers = Quad();
   for (var quad = member; quad < quads; quad += MEMBERS) {
-    powers += exp(visible_at(first, quad, end) - top);
+    let v = visible_at(first, quad, end);
+    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
+    powers = powers * exp(top_here - higher) + exp(v - higher);
+    top_here = higher;
   }
+  let top = largest(top_here, lane, member);
+  powers *= exp(top_here - top);
   let sum = total(dot(powers, Quad(1.0)), lane, member);
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
     var result = Quad();

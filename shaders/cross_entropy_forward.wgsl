@@ -1,6 +1,6 @@
 // Loss of each row of logits: log(sum of exp(logits)) - logits[label]; a label that is no class subtracts nothing.
 //
-// MEMBERS invocations share a row, and walk over it twice.
+// MEMBERS invocations share a row, and walk over it once.
 // The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a row, a power of two.
@@ -71,15 +71,17 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  var tops = Quad(-3.4e38);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    tops = max(tops, logits_at(first + quad));
-  }
-  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  // The sum of powers so far counts from the largest so far.
+  var top_here: Element = -3.4e38;
   var powers = Quad();
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    powers += exp(logits_at(first + quad) - top);
+    let v = logits_at(first + quad);
+    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
+    powers = powers * exp(top_here - higher) + exp(v - higher);
+    top_here = higher;
   }
+  let top = largest(top_here, lane, member);
+  powers *= exp(top_here - top);
   let sum = total(dot(powers, Quad(1.0)), lane, member);
   if (!exists || member > 0u) {
     return;

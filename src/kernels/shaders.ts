@@ -4,7 +4,7 @@
 export const shaders = {
   causal_softmax: `// Softmax of each row over the keys that its query may see: those up to row % queries + offset; the others get zero.
 //
-// MEMBERS invocations share a row, walk twice over the visible part and write all of it.
+// MEMBERS invocations share a row, walk over the visible part once for the sum, and write all of it.
 // The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a row, a power of two.
@@ -85,15 +85,17 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
   let quads = (end + 3u) / 4u;
 
-  var tops = Quad(-3.4e38);
-  for (var quad = member; quad < quads; quad += MEMBERS) {
-    tops = max(tops, visible_at(first, quad, end));
-  }
-  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  // The sum of powers so far counts from the largest so far.
+  var top_here: Element = -3.4e38;
   var powers = Quad();
   for (var quad = member; quad < quads; quad += MEMBERS) {
-    powers += exp(visible_at(first, quad, end) - top);
+    let v = visible_at(first, quad, end);
+    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
+    powers = powers * exp(top_here - higher) + exp(v - higher);
+    top_here = higher;
   }
+  let top = largest(top_here, lane, member);
+  powers *= exp(top_here - top);
   let sum = total(dot(powers, Quad(1.0)), lane, member);
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
     var result = Quad();
@@ -108,7 +110,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 `,
   cross_entropy_backward: `// Gradient of the logits in log(sum of exp(logits)) - logits[label], times the gradient of each row's loss: softmax minus the label's one.
 //
-// MEMBERS invocations share a row, and walk over it three times.
+// MEMBERS invocations share a row, and walk over it twice.
 // The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a row, a power of two.
@@ -180,15 +182,17 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  var tops = Quad(-3.4e38);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    tops = max(tops, logits_at(first + quad));
-  }
-  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  // The sum of powers so far counts from the largest so far.
+  var top_here: Element = -3.4e38;
   var powers = Quad();
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    powers += exp(logits_at(first + quad) - top);
+    let v = logits_at(first + quad);
+    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
+    powers = powers * exp(top_here - higher) + exp(v - higher);
+    top_here = higher;
   }
+  let top = largest(top_here, lane, member);
+  powers *= exp(top_here - top);
   let sum = total(dot(powers, Quad(1.0)), lane, member);
   let label = labels[row];
   let g = gradient[row];
@@ -204,7 +208,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 `,
   cross_entropy_forward: `// Loss of each row of logits: log(sum of exp(logits)) - logits[label]; a label that is no class subtracts nothing.
 //
-// MEMBERS invocations share a row, and walk over it twice.
+// MEMBERS invocations share a row, and walk over it once.
 // The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a row, a power of two.
@@ -275,15 +279,17 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  var tops = Quad(-3.4e38);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    tops = max(tops, logits_at(first + quad));
-  }
-  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  // The sum of powers so far counts from the largest so far.
+  var top_here: Element = -3.4e38;
   var powers = Quad();
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    powers += exp(logits_at(first + quad) - top);
+    let v = logits_at(first + quad);
+    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
+    powers = powers * exp(top_here - higher) + exp(v - higher);
+    top_here = higher;
   }
+  let top = largest(top_here, lane, member);
+  powers *= exp(top_here - top);
   let sum = total(dot(powers, Quad(1.0)), lane, member);
   if (!exists || member > 0u) {
     return;
@@ -1276,7 +1282,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 `,
   softmax_forward: `// Softmax of each row: exp(x - max(x)) / sum(exp(x - max(x))).
 //
-// MEMBERS invocations share a row, and walk over it three times.
+// MEMBERS invocations share a row, and walk over it twice.
 // The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a row, a power of two.
@@ -1346,15 +1352,17 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  var tops = Quad(-3.4e38);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    tops = max(tops, x_at(first + quad));
-  }
-  let top = largest(max(max(tops.x, tops.y), max(tops.z, tops.w)), lane, member);
+  // The sum of powers so far counts from the largest so far.
+  var top_here: Element = -3.4e38;
   var powers = Quad();
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    powers += exp(x_at(first + quad) - top);
+    let v = x_at(first + quad);
+    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
+    powers = powers * exp(top_here - higher) + exp(v - higher);
+    top_here = higher;
   }
+  let top = largest(top_here, lane, member);
+  powers *= exp(top_here - top);
   let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
     let result = exp(x_at(first + quad) - top) * share;

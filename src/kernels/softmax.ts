@@ -14,7 +14,7 @@ export const crossEntropyForwardBinding: KernelBinding<Rows> = {
     name: "cross_entropy_forward",
     source: shaders.cross_entropy_forward,
     inputs: ["rows", "buffer"],
-    passes: 2,
+    passes: 1,
   }),
   call: ([logits]) => rowsOf(logits.shape),
 };
@@ -25,7 +25,7 @@ export const crossEntropyBackwardBinding: KernelBinding<Rows> = {
     name: "cross_entropy_backward",
     source: shaders.cross_entropy_backward,
     inputs: ["rows", "buffer", "buffer"],
-    passes: 3,
+    passes: 2,
   }),
   call: ([logits]) => rowsOf(logits.shape),
 };
@@ -40,7 +40,7 @@ export const causalSoftmaxBinding: KernelBinding<CausalCall> = {
     name: "causal_softmax",
     source: shaders.causal_softmax,
     inputs: ["rows", "buffer"],
-    passes: 3,
+    passes: 2,
     params: ({ queries }) => [queries],
   }),
   call: ([{ shape }]) => ({ ...rowsOf(shape), queries: shape.at(-2)! }),
@@ -48,7 +48,7 @@ export const causalSoftmaxBinding: KernelBinding<CausalCall> = {
 
 /** Softmax of each row. */
 export const softmaxForwardBinding: KernelBinding<Rows> = {
-  kernels: rowKernels({ name: "softmax_forward", source: shaders.softmax_forward, inputs: ["rows"], passes: 3 }),
+  kernels: rowKernels({ name: "softmax_forward", source: shaders.softmax_forward, inputs: ["rows"], passes: 2 }),
   call: ([{ shape }]) => rowsOf(shape),
 };
 
