@@ -87,16 +87,19 @@ export {
   type AnnealingStyle,
 } from "./src/quant/annealing.ts";
 export { expectedError, optimalTemperature, softQuantize } from "./src/quant/temperature.ts";
-export { type Guidance, type GuidanceOptions, temperatureScales } from "./src/quant/guidance.ts";
+export { type Guidance, type GuidanceOptions, temperatureScaleErrors, temperatureScales } from "./src/quant/guidance.ts";
 export {
   columnwise,
   hutchinson,
   hutchPlusPlus,
   type LinearOperator,
+  type QueryOptions,
+  type SketchOptions,
   type SplitTraceEstimate,
   type TraceEstimate,
 } from "./src/quant/hutch.ts";
-export { hessianTraces, type TensorTrace, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
+export { hessianTraces, type LossFunction, type TraceInputs, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
+export type { Groups, SampleMoments, TensorTrace, TraceState } from "./src/quant/trace_state.ts";
 
 // Llama
 export { type LlamaConfig, llamaConfig } from "./src/llama/config.ts";
@@ -122,7 +125,14 @@ export {
 
 // calibration, training, packing
 export { type Batch, batchAt, batches, type BatchSize, splitTokens, windows } from "./src/train/data.ts";
-export { calibrate, type Calibration, type CalibrationOptions } from "./src/pipeline/calibrate.ts";
+export {
+  calibrate,
+  type Calibration,
+  type CalibrationGranularity,
+  type CalibrationOptions,
+  type CalibrationProgress,
+} from "./src/pipeline/calibrate.ts";
+export { type HeatMapOptions, traceHeatMap } from "./src/report/heat_map.ts";
 export { train, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
 export { type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";

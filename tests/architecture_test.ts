@@ -29,6 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["core", "tensor", "create", "trace", "runtime", "autodiff"],
     ...["nn", "optim", "io", "llama", "quant", "pack", "train"],
   ],
+  report: ["core"],
   conformance: ["core", "tensor", "create", "trace", "autodiff", "nn", "optim", "io", "llama", "quant"],
 };
 

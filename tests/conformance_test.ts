@@ -30,7 +30,7 @@ for (const backend of ["reference", "webgpu"] as const) {
     await useBackend(backend);
     const results = [];
     for (const recorded of recordedCases().filter((recorded) => everyday(recorded, backend))) {
-      results.push(await runCase(recorded, { float32: backend === "webgpu" }));
+      results.push(await runCase(recorded, { float32: backend === "webgpu", effort: deep ? "all" : "little" }));
     }
     deepEqual(results.filter(({ verdict }) => verdict === "failed").map(({ name, reason }) => `${name}: ${reason}`), []);
     for (const [op, group] of Object.entries(summarize(results).groups)) {

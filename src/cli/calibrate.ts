@@ -5,8 +5,11 @@
  */
 
 import { writeFileAtomic } from "../io/atomic.ts";
-import { calibrate, type Calibration } from "../pipeline/calibrate.ts";
-import { batchAt, splitTokens } from "../train/data.ts";
+import type { LlamaModel } from "../llama/model.ts";
+import { calibrate, type Calibration, calibrationGranularities, type CalibrationOptions } from "../pipeline/calibrate.ts";
+import { isTraceState, type TraceState } from "../quant/trace_state.ts";
+import { traceHeatMap } from "../report/heat_map.ts";
+import { type Batch, batchAt, splitTokens } from "../train/data.ts";
 import type { Command } from "./args.ts";
 import { checkCorpusLength, loadCorpus, PACKAGED_CORPUS } from "./corpus.ts";
 import { UsageError } from "./errors.ts";
@@ -16,7 +19,8 @@ import { table } from "./table.ts";
 
 const command = {
   name: "calibrate",
-  summary: "Measures the Hessian trace of every weight that would be quantized, and writes temperature scales.",
+  summary:
+    "Measures the Hessian trace of every weight that would be quantized; writes temperature scales, and a heat map as SVG.",
   options: {
     model: {
       ...modelOption,
@@ -24,15 +28,27 @@ const command = {
     },
     data: { type: "string", value: "FILE", default: PACKAGED_CORPUS, description: 'Text file, or "moby-dick"' },
     heldOut: { type: "number", minimum: 0, maximum: 0.9, default: 0.1, description: "Share of the text, its end, to leave out" },
-    output: { type: "string", value: "FILE", default: "calibration.json", description: "File to write" },
-    probes: { type: "integer", value: "N", minimum: 1, default: 32, description: "Hessian-vector products at most" },
+    output: {
+      type: "string",
+      value: "FILE",
+      default: "calibration.json",
+      description: "File to write; the heat map is named after it",
+    },
+    probes: { type: "integer", value: "N", minimum: 1, default: 256, description: "Hessian-vector products at most" },
     tolerance: {
       type: "number",
       minimum: 0,
       default: 0.01,
       description: "Stop once every scale is known to this standard error",
     },
-    batches: { type: "integer", value: "N", minimum: 1, default: 4, description: "Batches whose Hessians are averaged" },
+    granularity: {
+      type: "string",
+      choices: calibrationGranularities,
+      value: "NAME",
+      default: "tensor",
+      description: "What shares a trace: each tensor alone, those of a layer, or those of a kind",
+    },
+    batches: { type: "integer", value: "N", minimum: 1, default: 8, description: "Batches whose Hessians are averaged" },
     batchSize: { type: "integer", value: "N", minimum: 1, default: 4, description: "Sequences in a batch" },
     sequenceLength: { type: "integer", value: "N", minimum: 1, default: 128, description: "Tokens of a sequence" },
     alpha: { type: "number", default: 0.5, description: "Strength of the scales; negative turns their order round" },
@@ -41,16 +57,52 @@ const command = {
   },
 } as const satisfies Command;
 
+/** The state of an interrupted calibration; undefined where there is none. */
+async function readState(path: string): Promise<TraceState | undefined> {
+  let state: unknown;
+  try {
+    state = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new UsageError(`cannot go on from ${path}: ${(error as Error).message}`);
+  }
+  if (isTraceState(state)) return state;
+  throw new UsageError(`cannot go on from ${path}: it holds no state of a calibration; remove it to start anew`);
+}
+
+/** Calibrates, keeps the state in a file on the way, and goes on from that file where an earlier run left one. */
+async function calibrateResumably(
+  model: LlamaModel,
+  batches: readonly Batch[],
+  { statePath, ...options }: CalibrationOptions & { readonly statePath: string },
+): Promise<Calibration> {
+  const resume = await readState(statePath);
+  if (resume) console.error(`going on from ${statePath}, ${resume.probes} Hessian-vector products done`);
+  let shown = -Infinity;
+  const result = await calibrate(model, batches, {
+    ...options,
+    resume,
+    onProgress: async ({ probes, of, scaleError, state }) => {
+      if (probes < of && performance.now() - shown < 1000) return;
+      await writeFileAtomic(statePath, JSON.stringify(state));
+      console.error(`calibration ${probes}/${of} Hessian-vector products, scales known to ${scaleError.toFixed(4)}`);
+      shown = performance.now();
+    },
+  });
+  return result;
+}
+
 /** A row for each tensor, for people. */
-function calibrationTable({ traces, standardErrors, scores, temperatureScales }: Calibration): string {
+function calibrationTable({ traces, standardErrors, scores, temperatureScales, temperatureScaleErrors }: Calibration): string {
   return table(
-    ["tensor", "trace", "standard error", "score", "temperature scale"],
+    ["tensor", "trace", "standard error", "score", "temperature scale", "standard error"],
     Object.keys(traces).map((name) => [
       name,
       traces[name].toPrecision(4),
       standardErrors[name].toPrecision(2),
       scores[name].toFixed(3),
       temperatureScales[name].toFixed(3),
+      temperatureScaleErrors[name].toFixed(4),
     ]),
   );
 }
@@ -67,17 +119,16 @@ if (import.meta.main) {
       checkCorpusLength({ training }, { corpus: data, sequenceLength });
       const size = { batchSize, sequenceLength, seed };
       const cut = Array.from({ length: batches }, (_, step) => batchAt(training, { ...size, step }));
-      const result = await refusing(() =>
-        calibrate(model, cut, {
-          ...options,
-          seed,
-          signal,
-          onProgress: ({ probes, of }) => console.error(`calibration ${probes}/${of} Hessian-vector products`),
-        })
-      );
-      await refusing(() => writeFileAtomic(output, JSON.stringify(result, null, 2) + "\n"));
+      const statePath = `${output}.state`;
+      const result = await refusing(() => calibrateResumably(model, cut, { ...options, seed, signal, statePath }));
+      const picture = `${output.replace(/\.json$/, "")}.svg`;
+      await refusing(async () => {
+        await writeFileAtomic(output, JSON.stringify(result, null, 2) + "\n");
+        await writeFileAtomic(picture, traceHeatMap(result.traces, result) + "\n");
+        await Deno.remove(statePath).catch(() => {}); // a calibration of a single probe may not have written it
+      });
       print(calibrationTable(result));
-      return { summary: { model: path, output, ...result } };
+      return { summary: { model: path, output, picture, ...result } };
     },
   );
 }

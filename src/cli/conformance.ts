@@ -22,6 +22,10 @@ const command = {
       value: "NAME",
       description: "Device; by default WebGPU where there is one",
     },
+    deep: {
+      type: "boolean",
+      description: "Compare what takes many minutes too: the exact traces of every weight (also by HESTIA_DEEP=1)",
+    },
     verbose: { type: "boolean", description: "Print a line for each case" },
   },
   positionals: { directory: { description: "Folder of safetensors files with cases", default: "tests/golden" } },
@@ -65,7 +69,7 @@ function caseLine({ name, verdict, comparisons, reason }: CaseResult): string {
 async function conform(
   cases: readonly Case[],
   backend: string | undefined,
-  { verbose, signal, print }: Pick<Context, "signal" | "print"> & { verbose: boolean },
+  { deep, verbose, signal, print }: Pick<Context, "signal" | "print"> & { deep: boolean; verbose: boolean },
 ) {
   const { name } = await useBackend(backend as "webgpu" | "reference" | undefined);
   const started = performance.now();
@@ -73,7 +77,7 @@ async function conform(
   for (const recorded of cases) {
     signal.throwIfAborted();
     const begun = performance.now();
-    const result = await runCase(recorded, { float32: name === "webgpu" });
+    const result = await runCase(recorded, { float32: name === "webgpu", effort: deep ? "all" : "usual" });
     results.push(result);
     const seconds = (performance.now() - begun) / 1000;
     if (verbose || result.verdict === "failed") print(`${caseLine(result)}  ${seconds.toFixed(2)} s`);
@@ -82,13 +86,15 @@ async function conform(
   print(table(["group", "cases", "worst error", "of tolerance", "verdict"], Object.entries(summary.groups).map(groupRow)));
   for (const [reason, count] of Object.entries(summary.skippedBecause)) print(`skipped ${count}: ${reason}`);
   for (const [op, roles] of Object.entries(summary.uncompared)) print(`not compared in ${op}: ${roles.join(", ")}`);
+  for (const [op, parts] of Object.entries(summary.partly)) print(`compared in ${op}: ${parts.join(", ")}`);
   print(`${cases.length} cases on ${name} in ${formatSeconds((performance.now() - started) / 1000)}`);
   return { backend: name, ...summary };
 }
 
 if (import.meta.main) {
-  await main(command, async ({ directory, backend, verbose, json }, context) => {
-    const { backend: name, ...summary } = await conform(await casesIn(directory), backend, { ...context, verbose });
+  await main(command, async ({ directory, backend, deep: asked, verbose, json }, context) => {
+    const deep = asked || Deno.env.get("HESTIA_DEEP") === "1";
+    const { backend: name, ...summary } = await conform(await casesIn(directory), backend, { ...context, deep, verbose });
     const last = { ...summary, backend: name };
     if (!json) console.log(JSON.stringify(last));
     return { summary: last, exitCode: summary.failed > 0 ? 1 : 0 };

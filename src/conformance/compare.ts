@@ -24,6 +24,10 @@ export const tolerances = {
   tightOptimum: 1e-7,
   /** Tables that another program computed in float32. */
   float32Arithmetic: 1e-6,
+  /** Sums of hundreds of second derivatives, each computed in float32. */
+  float32Trace: 1e-4,
+  /** Statistics of random estimates, given in their standard errors. */
+  standardErrors: 5,
 } as const;
 
 /** What a handler computed for one output. */
@@ -40,7 +44,9 @@ export interface Computed {
   /** How much more than other operations this one enlarges rounding errors; 1 by default. */
   readonly sensitivity?: number;
   /** For outputs that are not exact in the record. */
-  readonly tolerance?: "looseOptimum" | "tightOptimum" | "float32Arithmetic";
+  readonly tolerance?: "looseOptimum" | "tightOptimum" | "float32Arithmetic" | "float32Trace" | "standardErrors";
+  /** Which part of the output was compared, where it is not all of it, in a few words. */
+  readonly partial?: string;
 }
 
 /** Result of one comparison. */
@@ -49,6 +55,8 @@ export interface Comparison {
   /** Largest difference over largest recorded magnitude; over 1 where all that was recorded is zero. NaN fails. */
   readonly error: number;
   readonly tolerance: number;
+  /** Which part of the output was compared, where it is not all of it. */
+  readonly partial?: string;
 }
 
 const isTensors = (value: Computed["value"]): value is readonly Tensor[] =>
@@ -73,6 +81,7 @@ export async function compare(
     const floor = rounded ? tolerances.storedFloat32 : 0;
     return {
       role: item.role,
+      partial: item.partial,
       error: difference(got, values) / scale,
       tolerance: floor + toleranceOf(item, { float32: float32 && onDevice, scale }),
     };

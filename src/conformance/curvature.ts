@@ -15,8 +15,11 @@ import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";
+import { estimateStatistics } from "./estimates.ts";
 import { shiftedLoss } from "./llama.ts";
+import type { Effort } from "./operations.ts";
 import { guidanceOf } from "./schedules.ts";
+import { exactTracesOf } from "./traces.ts";
 
 /**
  * `hutchpp_matrix`: the sketched estimate of a matrix's trace, which is exact where the sketch spans the matrix's image. Where it does so
@@ -70,10 +73,14 @@ function unitVector(length: number, at: number): Float64Array {
 }
 
 /**
- * `hessian_traces`: joint and block Hessian-vector products of a trained model, and the scales that its exact traces give. The exact traces
- * themselves, a product for each weight, and the statistics of random estimates are not computed again.
+ * `hessian_traces`: joint and block Hessian-vector products of a trained model, the scales that its exact traces give, and, by effort, the
+ * exact traces themselves, a second derivative for each entry of a weight, and statistics of random estimates. On the reference backend
+ * these would take hours.
  */
-export function hessianTracesCase(recorded: Case): Computed[] {
+export async function hessianTracesCase(
+  recorded: Case,
+  { float32, effort }: { readonly float32: boolean; readonly effort: Effort },
+): Promise<Computed[]> {
   const config = llamaConfig(recorded.object<HuggingFaceConfig>("config"));
   const parameters = recorded.inputsUnder("w.");
   const ids = recorded.input("input_ids");
@@ -91,5 +98,10 @@ export function hessianTracesCase(recorded: Case): Computed[] {
     const block = product({ directions: alone })[index];
     computed.push({ role: `joint_hvp.${name}`, value: joint[index] }, { role: `block_hvp.${name}`, value: block });
   });
-  return [...computed, ...guidanceOf(recorded, recorded.expected("exact_traces").values)];
+  computed.push(...guidanceOf(recorded, recorded.expected("exact_traces").values));
+  if (!float32 || effort === "little") return computed;
+  const model = { config, parameters, ids, names };
+  const measured = effort === "all" ? names : names.filter((name) => /[kv]_proj/.test(name));
+  const statistics = await estimateStatistics(recorded, model, { product, measured });
+  return [...computed, await exactTracesOf(recorded, model, measured), ...statistics];
 }

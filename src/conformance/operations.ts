@@ -15,8 +15,14 @@ import { integerCase, phaseCase, ternaryCase, thermoCase } from "./quantizers.ts
 import { initialTemperatureCase, learningRateCase, schedulerCase, softQuantizeCase, temperatureScalesCase } from "./schedules.ts";
 import { trajectoryCase } from "./trajectory.ts";
 
-/** Computes the outputs of a case. An error is a failure. */
-export type Handler = (recorded: Case) => readonly Computed[] | Promise<readonly Computed[]>;
+/** How much is computed of what takes long: what the tests run every day, what the command does, or all there is. */
+export type Effort = "little" | "usual" | "all";
+
+/** Computes the outputs of a case. An error is a failure. `float32` tells whether tensors are computed in float32. */
+export type Handler = (
+  recorded: Case,
+  settings: { readonly float32: boolean; readonly effort: Effort },
+) => readonly Computed[] | Promise<readonly Computed[]>;
 
 /** Every operation that is computed. */
 export const operations = {

@@ -6,7 +6,7 @@
 
 import type { Case } from "./case.ts";
 import { compare, type Comparison } from "./compare.ts";
-import { type Handler, operations, pendingOperations } from "./operations.ts";
+import { type Effort, type Handler, operations, pendingOperations } from "./operations.ts";
 
 /** What became of one case. */
 export interface CaseResult {
@@ -41,10 +41,15 @@ export interface Summary {
   readonly skippedBecause: Readonly<Record<string, number>>;
   /** Recorded outputs that no comparison covers, by operation. */
   readonly uncompared: Readonly<Record<string, readonly string[]>>;
+  /** Recorded outputs that were compared in part, with the part, by operation. */
+  readonly partly: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Runs one case. Errors become a failed verdict. `float32` tells whether tensors are computed in float32. */
-export async function runCase(recorded: Case, { float32 }: { readonly float32: boolean }): Promise<CaseResult> {
+export async function runCase(
+  recorded: Case,
+  { float32, effort = "usual" }: { readonly float32: boolean; readonly effort?: Effort },
+): Promise<CaseResult> {
   const { name, op } = recorded;
   const ended = (verdict: CaseResult["verdict"], reason?: string): CaseResult => (
     { name, op, verdict, reason, comparisons: [], uncompared: [] }
@@ -53,7 +58,7 @@ export async function runCase(recorded: Case, { float32 }: { readonly float32: b
   if (!Object.hasOwn(operations, op)) return ended("failed", `unknown op "${op}"`);
   const handler: Handler = operations[op as keyof typeof operations];
   try {
-    const computed = await handler(recorded);
+    const computed = await handler(recorded, { float32, effort });
     const comparisons = await compare(recorded, computed, { float32 });
     const covered = new Set(comparisons.map(({ role }) => role));
     const uncompared = recorded.outputs.filter((role) => !covered.has(role));
@@ -71,7 +76,7 @@ export async function runCase(recorded: Case, { float32 }: { readonly float32: b
 export function summarize(results: readonly CaseResult[]): Summary {
   const groups: Record<string, GroupSummary> = {};
   const skippedBecause: Record<string, number> = {};
-  const uncompared: Record<string, string[]> = {};
+  const [uncompared, partly]: Record<string, string[]>[] = [{}, {}];
   for (const result of results) {
     const group = groups[result.op] ??= { cases: 0, failed: 0, skipped: 0, worstError: null, worstRatio: null };
     group.cases++;
@@ -80,7 +85,8 @@ export function summarize(results: readonly CaseResult[]): Summary {
       group.skipped++;
       skippedBecause[result.reason!] = (skippedBecause[result.reason!] ?? 0) + 1;
     }
-    for (const { error, tolerance } of result.comparisons) {
+    for (const { role, error, tolerance, partial } of result.comparisons) {
+      if (partial) (partly[result.op] ??= []).push(`${role} (${partial})`);
       group.worstError = Math.max(group.worstError ?? 0, error);
       group.worstRatio = Math.max(group.worstRatio ?? 0, error / tolerance);
     }
@@ -89,5 +95,13 @@ export function summarize(results: readonly CaseResult[]): Summary {
     }
   }
   const total = (verdict: CaseResult["verdict"]) => results.filter((result) => result.verdict === verdict).length;
-  return { cases: results.length, failed: total("failed"), skipped: total("skipped"), groups, skippedBecause, uncompared };
+  return {
+    cases: results.length,
+    failed: total("failed"),
+    skipped: total("skipped"),
+    groups,
+    skippedBecause,
+    uncompared,
+    partly,
+  };
 }

@@ -76,6 +76,33 @@ export function temperatureScales(traces: Readonly<Record<string, number>>, opti
   };
 }
 
+/**
+ * Standard errors of the temperature scales, to first order in the relative standard errors of all traces, as if these were independent:
+ * each trace moves its own score, and the mean and the deviation that all scores are measured by.
+ *
+ * @param traces by name, as {@linkcode temperatureScales} is given them
+ * @param standardErrors of the traces, by name
+ */
+export function temperatureScaleErrors(
+  traces: Readonly<Record<string, number>>,
+  standardErrors: Readonly<Record<string, number>>,
+  options: GuidanceOptions = {},
+): Record<string, number> {
+  const { alpha = 0.5, kappa = 1 } = options;
+  const { scores, temperatureScales: scales, logMean, logDeviation } = temperatureScales(traces, options);
+  const names = Object.keys(traces);
+  const deviation = logDeviation + deviationOffset;
+  const floored = names.map((name) => Math.max(traces[name], minimumTrace));
+  const z = floored.map((trace) => (Math.log(trace) - logMean) / deviation);
+  const relative = names.map((name, index) => standardErrors[name] / floored[index]);
+  const error = (i: number) =>
+    Math.hypot(...names.map((_, j) => ((i === j ? 1 : 0) - (1 + z[i] * z[j]) / names.length) * relative[j])) / deviation;
+  return Object.fromEntries(names.map((name, index) => {
+    const slope = alpha * kappa * scores[name] * (1 - scores[name]) * scales[name];
+    return [name, Math.abs(slope) * error(index)];
+  }));
+}
+
 /** Scale of one tensor. Throws a RangeError when it is missing: a tensor without guidance is a mistake, not a scale of 1. */
 export function temperatureScaleOf(scales: Readonly<Record<string, number>>, name: string): number {
   if (Object.hasOwn(scales, name)) return scales[name];

@@ -5,10 +5,27 @@
  */
 
 import { atCaller } from "../core/errors.ts";
-import { constant, type Tensor } from "../tensor.ts";
+import { randomSigns } from "../create.ts";
+import { constant, isTensor, type Tensor } from "../tensor.ts";
 
 /** A symmetric linear operator: maps each column of `[n, columns]`. For a matrix A: `(x) => A.matmul(x)`. */
 export type LinearOperator = (columns: Tensor) => Tensor;
+
+/** Which vectors an estimator applies its operator to. */
+export interface QueryOptions {
+  /** `[length, count]`, independent columns of mean 0 and variance 1, or how many columns of random signs to draw. 20 by default. */
+  readonly queries?: Tensor | number;
+  /** Length of the vectors, for those that are drawn. */
+  readonly length?: number;
+  /** Of the vectors that are drawn: an integer from 0 to 2³² - 1; 0 by default. */
+  readonly seed?: number;
+}
+
+/** Which vectors Hutch++ applies its operator to. */
+export interface SketchOptions extends QueryOptions {
+  /** `[length, columns]`, random and independent of the queries, or how many columns of random signs to draw. 10 by default. */
+  readonly sketch?: Tensor | number;
+}
 
 /** An estimated trace: float32 scalars, in graph form. */
 export interface TraceEstimate {
@@ -29,6 +46,9 @@ export interface SplitTraceEstimate extends TraceEstimate {
 /** A column whose part outside of the columns before it is smaller than this share is left out: the rest is rounding error. */
 const dependence = 1e-5;
 
+/** Turns the seed of the queries into that of the sketch. */
+const sketchStream = 0x9e3779b9;
+
 /** An operator from a function of single vectors, `[n]` to `[n]`, such as a Hessian-vector product. */
 export function columnwise(f: (vector: Tensor) => Tensor): LinearOperator {
   return (columns) => {
@@ -41,12 +61,19 @@ export function columnwise(f: (vector: Tensor) => Tensor): LinearOperator {
  * Trace by Hutchinson's estimator (1990): the mean of vᵀ A v over query vectors v, n products for n queries.
  *
  * @param operator symmetric
- * @param options.queries `[n, count]`, independent columns of independent signs (or others of mean 0 and variance 1)
- * @throws TypeError where `queries` is no matrix, RangeError where it is empty
+ * @throws TypeError where `queries` is no matrix, RangeError where it is empty or there is nothing to draw
+ *
+ * @example
+ * ```ts
+ * import { hutchinson, tensor } from "@hestia/hestia";
+ * const diagonal = tensor([[3], [2], [1]]);
+ * const { trace } = hutchinson((x) => x.mul(diagonal), { length: 3, queries: 2 });
+ * console.log(await trace.item()); // 6: signs are exact for diagonal operators
+ * ```
  */
-export function hutchinson(operator: LinearOperator, { queries }: { readonly queries: Tensor }): TraceEstimate {
-  check("queries", queries);
-  return statistics(queries.mul(applied(operator, queries)).sum({ axes: 0 }));
+export function hutchinson(operator: LinearOperator, { queries = 20, length, seed }: QueryOptions): TraceEstimate {
+  const vectors = drawn("queries", queries, { length, seed });
+  return statistics(vectors.mul(applied(operator, vectors)).sum({ axes: 0 }));
 }
 
 /**
@@ -58,33 +85,48 @@ export function hutchinson(operator: LinearOperator, { queries }: { readonly que
  * ones are left out, which costs nothing of the estimate's correctness: the queries see what the basis misses.
  *
  * @param operator symmetric
- * @param options.sketch `[n, columns]`, random: independent signs, say
- * @param options.queries `[n, count]`, random, independent of the sketch: signs, say
- * @throws TypeError where one is no matrix or their first lengths differ, RangeError where one is empty
+ * @throws TypeError where `sketch` or `queries` is no matrix or their first lengths differ, RangeError where one is empty or there is nothing
+ * to draw
  *
  * @example
  * ```ts
- * import { hutchPlusPlus, randomSigns, tensor } from "@hestia/hestia";
+ * import { hutchPlusPlus, tensor } from "@hestia/hestia";
  * const matrix = tensor([[3, 1, 0], [1, 2, 0], [0, 0, 1]]);
- * const options = { sketch: randomSigns([3, 2], { seed: 1 }), queries: randomSigns([3, 4], { seed: 2 }) };
- * const { trace, standardError } = hutchPlusPlus((x) => matrix.matmul(x), options);
+ * const { trace, standardError } = hutchPlusPlus((x) => matrix.matmul(x), { length: 3, sketch: 2, queries: 4, seed: 1 });
  * console.log(...await Promise.all([trace.item(), standardError.item()]));
  * ```
  */
 export function hutchPlusPlus(
   operator: LinearOperator,
-  { sketch, queries }: { readonly sketch: Tensor; readonly queries: Tensor },
+  { sketch = 10, queries = 20, length, seed = 0 }: SketchOptions,
 ): SplitTraceEstimate {
-  check("sketch", sketch);
-  check("queries", queries);
-  if (sketch.shape[0] !== queries.shape[0]) {
-    throw atCaller(new TypeError(`Cannot estimate a trace by ${sketch} and ${queries}: wanted columns of one length`));
+  const first = drawn("sketch", sketch, { length, seed: (seed ^ sketchStream) >>> 0 });
+  const vectors = drawn("queries", queries, { length, seed });
+  if (first.shape[0] !== vectors.shape[0]) {
+    throw atCaller(new TypeError(`Cannot estimate a trace by ${first} and ${vectors}: wanted columns of one length`));
   }
-  const basis = orthonormal(applied(operator, sketch));
+  const basis = orthonormal(applied(operator, first));
   const lowRank = basis.mul(applied(operator, basis)).sum();
-  const rest = queries.sub(basis.matmul(basis.transpose().matmul(queries)));
+  const rest = outside(basis, vectors);
   const { trace: residual, standardError } = statistics(rest.mul(applied(operator, rest)).sum({ axes: 0 }));
   return { lowRank, residual, trace: lowRank.add(residual), standardError };
+}
+
+/** The columns as given, or as many random signs. */
+function drawn(
+  name: string,
+  columns: Tensor | number,
+  { length, seed = 0 }: { length?: number; seed?: number },
+): Tensor {
+  if (isTensor(columns)) {
+    check(name, columns);
+    return columns;
+  }
+  const counts = (value: unknown) => Number.isInteger(value) && (value as number) > 0;
+  if (counts(columns) && counts(length)) return randomSigns([length!, columns], { seed });
+  throw atCaller(
+    new RangeError(`Cannot draw ${columns} ${name} of length ${length}: wanted two whole numbers from 1 on, or a matrix`),
+  );
 }
 
 function check(name: string, matrix: Tensor): void {
@@ -114,15 +156,20 @@ function joined(columns: readonly Tensor[]): Tensor {
   return placed.reduce((sum, part) => sum.add(part));
 }
 
+/** What of the columns lies outside of the span of an orthonormal basis. */
+export function outside(basis: Tensor, columns: Tensor): Tensor {
+  return columns.sub(basis.matmul(basis.transpose().matmul(columns)));
+}
+
 /** An orthonormal basis of the columns' span; zeros in place of columns that depend on those before them. */
-function orthonormal(columns: Tensor): Tensor {
+export function orthonormal(columns: Tensor): Tensor {
   const [length, count] = columns.shape;
   let basis = constant(0, [length, count]);
   for (let at = 0; at < count; at++) {
     const whole = column(columns, at);
     let part = whole;
     for (let pass = 0; pass < 2; pass++) {
-      part = normalized(at === 0 ? part : part.sub(basis.matmul(basis.transpose().matmul(part))), part);
+      part = normalized(at === 0 ? part : outside(basis, part), part);
     }
     basis = basis.add(part.pad([0, at], [0, count - 1 - at]));
   }

@@ -5,34 +5,44 @@
  */
 
 import { hessianVectorProduct } from "../autodiff/hessian.ts";
+import { atCaller } from "../core/errors.ts";
 import { randomSigns, tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
+import { advanced, emptyState, equalLengths, type Groups, type TensorTrace, tracesOf, type TraceState } from "./trace_state.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
+
+/** A scalar loss of parameters and a batch, by name: a pure function. */
+export type LossFunction = (parameters: Tensors, batch: Tensors) => Tensor;
+
+/** What traces are measured on. */
+export interface TraceInputs {
+  /** All that the loss needs. */
+  readonly parameters: Tensors;
+  /** At least one record of tensors, all of the same shapes. Their Hessians are averaged. */
+  readonly batches: readonly Tensors[];
+}
 
 /** Settings of `hessianTraces`. */
 export interface TraceOptions {
   /** Tensors whose diagonal Hessian blocks are measured. */
   readonly names: readonly string[];
-  /** Hessian-vector products at most; at least 1. */
+  /**
+   * Hessian-vector products at most; at least 1. Only whole rounds over the batches are made, so that each counts the same; where there are
+   * fewer probes than batches, the first batches are used, once each.
+   */
   readonly probes: number;
   /** Of the probes: an integer, 0 by default. */
   readonly seed?: number;
-  /** Ends early once this says so; asked after each probe from the second on. */
-  readonly enough?: (traces: readonly TensorTrace[]) => boolean;
+  /** Names whose traces are added up, with the standard errors of the sums: the tensors of a layer, say. None by default. */
+  readonly groups?: Groups;
+  /** Goes on from here, and ends in the bits in which an unbroken run would have ended. */
+  readonly resume?: TraceState;
+  /** Ends early once this says so; asked after each whole round from the second probe on. */
+  readonly enough?: (progress: TraceProgress) => boolean;
   /** Ends after the probe at hand. */
   readonly signal?: AbortSignal;
-}
-
-/** Estimated trace of one tensor's Hessian block. */
-export interface TensorTrace {
-  /** As in the parameters. */
-  readonly name: string;
-  /** Mean of the estimates so far; it may be negative. */
-  readonly trace: number;
-  /** Standard error over the probes; NaN after a single one. */
-  readonly standardError: number;
 }
 
 /** What is known after each probe. */
@@ -41,6 +51,10 @@ export interface TraceProgress {
   readonly probes: number;
   /** One for each name, in the order of `names`. */
   readonly traces: readonly TensorTrace[];
+  /** One for each group, in their order. */
+  readonly groups: readonly TensorTrace[];
+  /** Plain data to go on from. */
+  readonly state: TraceState;
 }
 
 /** A different seed for each tensor and probe. */
@@ -48,22 +62,28 @@ function probeSeed(seed: number, probe: number, index: number): number {
   return (Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(probe + 1, 0x85ebca77) ^ Math.imul(index + 1, 0xc2b2ae3d)) >>> 0;
 }
 
-/** Running mean and variance (Welford's recurrence). */
-class Statistics {
-  #count = 0;
-  #mean = 0;
-  #squares = 0;
-  add(value: number): void {
-    const delta = value - this.#mean;
-    this.#mean += delta / ++this.#count;
-    this.#squares += delta * (value - this.#mean);
-  }
-  get mean(): number {
-    return this.#mean;
-  }
-  get standardError(): number {
-    return Math.sqrt(this.#squares / (this.#count - 1) / this.#count);
-  }
+/** Computes one estimate for each name, from the joint probe of that number, whose signs have these lengths. */
+type Probe = (number: number, lengths: Readonly<Record<string, number>>) => Promise<Record<string, number>>;
+
+function jointProbe(loss: LossFunction, { parameters, batches }: TraceInputs, names: readonly string[], seed: number): Probe {
+  const product = compile((inputs: { parameters: Tensors; batch: Tensors; seeds: Tensors; lengths: Tensors }) => {
+    const tensors = names.map((name) => inputs.parameters[name]);
+    const signs = names.map((name, index) => randomSigns(tensors[index].shape, { seed: inputs.seeds[name] }));
+    const directions = names.map((name, index) => signs[index].mul(inputs.lengths[name]));
+    const products = hessianVectorProduct(loss(inputs.parameters, inputs.batch), tensors, directions);
+    return products.map((block, index) => block.mul(signs[index]).sum());
+  }, { donate: ["seeds"] });
+  return async (probe, lengths) => {
+    const seeds = Object.fromEntries(
+      names.map((name, index) => [name, tensor(new Uint32Array([probeSeed(seed, probe, index)]), { shape: [] })]),
+    );
+    const estimates = product({ parameters, batch: batches[probe % batches.length], seeds, lengths });
+    const values = await Promise.all(estimates.map((estimate) => estimate.item()));
+    estimates.forEach((estimate) => estimate.dispose());
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw new Error(`Cannot measure the Hessian trace of ${names[bad]}: the product is ${values[bad]}`);
+    return Object.fromEntries(names.map((name, index) => [name, values[index] / lengths[name]]));
+  };
 }
 
 /**
@@ -71,13 +91,18 @@ class Statistics {
  * once, E[v_i · (H v)_i] = tr(H_ii), since the signs of different tensors are independent. One Hessian-vector product serves all
  * tensors, where the published code sweeps them one by one.
  *
- * Probe p uses batch p modulo the number of batches, so the mean is over batches too when `probes` is a multiple of it.
+ * The other tensors are noise to each: the variance of its samples is 2 |H_ii|² (without the diagonal) plus the sum of |H_ij|² over all others
+ * j. With signs of length c_i for tensor i, and estimates v_i · (H v)_i / c_i², that sum is over (c_j / c_i)² |H_ij|². Lengths of one over the
+ * square root of the trace, as known after 2, 4, 8, … probes, let all tensors be measured about equally well, where otherwise those of
+ * large curvature drown the rest.
  *
- * @param loss scalar loss, a pure function
- * @param parameters all that `loss` needs, by name
- * @param batches at least one record of tensors, all of the same shapes
- * @yields the estimates after each probe
- * @throws Error where a product is not finite
+ * Probe p uses batch p modulo the number of batches, with signs of its own. The standard errors are those of the mean over batches of
+ * this kind: how the Hessian differs from batch to batch is part of them.
+ *
+ * Beyond the gradient of the loss, a probe holds the signs and the products of the named tensors: 8 bytes for each of their elements.
+ *
+ * @yields the estimates after each probe; first those of `resume`, where there is one
+ * @throws Error where a product is not finite, RangeError where there is no batch or `resume` is of other settings
  *
  * @example
  * ```ts
@@ -88,40 +113,38 @@ class Statistics {
  * ```
  */
 export async function* hessianTraces(
-  loss: (parameters: Readonly<Record<string, Tensor>>, batch: Readonly<Record<string, Tensor>>) => Tensor,
-  { parameters, batches }: {
-    readonly parameters: Readonly<Record<string, Tensor>>;
-    readonly batches: readonly Readonly<Record<string, Tensor>>[];
-  },
-  { names, probes, seed = 0, enough = () => false, signal }: TraceOptions,
+  loss: LossFunction,
+  inputs: TraceInputs,
+  { names, probes, seed = 0, groups = {}, resume, enough = () => false, signal }: TraceOptions,
 ): AsyncGenerator<TraceProgress> {
-  if (batches.length === 0) throw new RangeError("Cannot measure Hessian traces: wanted at least one batch");
-  const product = compile((inputs: { parameters: Tensors; batch: Tensors; seeds: Tensors }) => {
-    const tensors = names.map((name) => inputs.parameters[name]);
-    const probe = names.map((name, index) => randomSigns(tensors[index].shape, { seed: inputs.seeds[name] }));
-    const products = hessianVectorProduct(loss(inputs.parameters, inputs.batch), tensors, probe);
-    return products.map((block, index) => block.mul(probe[index]).sum());
-  }, { donate: ["seeds"] });
-  const statistics = names.map(() => new Statistics());
-  for (let probe = 0; probe < probes && !signal?.aborted; probe++) {
-    const seeds = Object.fromEntries(
-      names.map((name, index) => [name, tensor(new Uint32Array([probeSeed(seed, probe, index)]), { shape: [] })]),
-    );
-    const estimates = product({ parameters, batch: batches[probe % batches.length], seeds });
-    const values = await Promise.all(estimates.map((estimate) => estimate.item()));
-    estimates.forEach((estimate) => estimate.dispose());
-    values.forEach((value, index) => {
-      if (!Number.isFinite(value)) {
-        throw new Error(`Cannot measure the Hessian trace of ${names[index]}: the product is ${value}`);
-      }
-      statistics[index].add(value);
-    });
-    const traces = names.map((name, index) => ({
-      name,
-      trace: statistics[index].mean,
-      standardError: statistics[index].standardError,
-    }));
-    yield { probes: probe + 1, traces };
-    if (probe > 0 && enough(traces)) return;
+  const count = inputs.batches.length;
+  if (count === 0) throw new RangeError("Cannot measure Hessian traces: wanted at least one batch");
+  const probe = jointProbe(loss, inputs, names, seed);
+  const limit = probes < count ? probes : probes - probes % count;
+  let state = resume ?? emptyState(names, { groups, batches: count });
+  if (resume) await checkResumed(resume, probe, { names, groups, batches: count });
+  for (;;) {
+    const { probes: spent, tensors, groups: sums } = state;
+    if (spent > 0) {
+      const progress = { probes: spent, traces: tracesOf(tensors, spent), groups: tracesOf(sums, spent), state };
+      yield progress;
+      if (spent > 1 && spent % count === 0 && enough(progress)) return;
+    }
+    if (spent >= limit || signal?.aborted) return;
+    state = advanced(state, await probe(spent, state.lengths), groups);
   }
+}
+
+/** A state fits where its first probe, made once more, gives the same bits: then model, data, seed and device are the same. */
+async function checkResumed(
+  { batches, probes, first, tensors, groups }: TraceState,
+  probe: Probe,
+  wanted: { readonly names: readonly string[]; readonly groups: Groups; readonly batches: number },
+): Promise<void> {
+  const keys = (...names: readonly (readonly string[])[]) => JSON.stringify(names);
+  const same = batches === wanted.batches &&
+    keys(Object.keys(tensors), Object.keys(groups)) === keys(wanted.names, Object.keys(wanted.groups));
+  const again = same && probes > 0 ? await probe(0, equalLengths(wanted.names)) : {};
+  if (same && Object.entries(again).every(([name, value]) => first[name] === value)) return;
+  throw atCaller(new RangeError("Cannot go on measuring Hessian traces: the state is of another model, data, seed or device"));
 }

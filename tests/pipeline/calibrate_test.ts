@@ -1,9 +1,10 @@
 import { hessianVectorProduct } from "../../src/autodiff/hessian.ts";
 import { tensor } from "../../src/create.ts";
 import { initialModel } from "../../src/llama/parameters.ts";
-import { calibrate } from "../../src/pipeline/calibrate.ts";
+import { calibrate, type CalibrationGranularity } from "../../src/pipeline/calibrate.ts";
 import { languageModelLoss, tokenTensors } from "../../src/pipeline/data.ts";
 import { useBackend } from "../../src/runtime.ts";
+import { isTraceState, type TraceState } from "../../src/quant/trace_state.ts";
 import { hessianTraces } from "../../src/quant/traces.ts";
 import { batchAt } from "../../src/train/data.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
@@ -51,8 +52,46 @@ Deno.test("calibrate() is the same for the same seed, ends at its tolerance, and
   ok(first.traces["model.layers.0.mlp.up_proj.weight"] !== other.traces["model.layers.0.mlp.up_proj.weight"]);
   equal(first.probes, 6);
   equal((await run(1, 10)).probes, 2);
+  equal((await calibrate(base, [batch(0), batch(1)], { probes: 5, tolerance: 0 })).probes, 4); // whole rounds
   deepEqual(Object.keys(first.temperatureScales).length, 7);
   deepEqual(await base.parameters["model.norm.weight"].data(), before);
+});
+
+Deno.test("a calibration that was cut off goes on to the same bits, and refuses another's state", async () => {
+  await useBackend("webgpu");
+  const base = model();
+  const data = [batch(0), batch(1)];
+  const options = { probes: 6, seed: 1, tolerance: 0 } as const;
+  const states: TraceState[] = [];
+  const whole = await calibrate(base, data, { ...options, onProgress: ({ state }) => void states.push(state) });
+  for (const at of [0, 3, 5]) {
+    const resume = JSON.parse(JSON.stringify(states[at]));
+    ok(isTraceState(resume));
+    deepEqual(await calibrate(base, data, { ...options, resume }), whole);
+  }
+  const message = /Cannot go on measuring Hessian traces: the state is of another model, data, seed or device/;
+  await rejects(() => calibrate(base, data, { ...options, seed: 2, resume: states[3] }), message);
+  await rejects(() => calibrate(base, [batch(0)], { ...options, resume: states[3] }), message);
+  await rejects(() => calibrate(base, data, { ...options, granularity: "layer", resume: states[3] }), message);
+  ok(!isTraceState({ ...states[3], first: { a: "1" } }) && !isTraceState(null) && !isTraceState({ probes: 1 }));
+});
+
+Deno.test("weights of a layer or of a kind share one scale, from the sum of their traces", async () => {
+  await useBackend("webgpu");
+  const base = initialModel({ ...sizes, layers: 2 }, { seed: 3, deviation: 0.4 });
+  const run = (granularity: CalibrationGranularity) => calibrate(base, [batch(0)], { probes: 4, tolerance: 0, granularity });
+  const [tensor, layer, component] = [await run("tensor"), await run("layer"), await run("component")];
+  const distinct = (values: Record<string, number>) => new Set(Object.values(values)).size;
+  const counts = [tensor, layer, component].map(({ temperatureScales }) => distinct(temperatureScales));
+  deepEqual(counts, [14, 2, 7]);
+  deepEqual(layer.traces, tensor.traces);
+  const first = Object.keys(layer.scores).filter((name) => name.startsWith("model.layers.0."));
+  equal(new Set(first.map((name) => layer.scores[name])).size, 1);
+  const sum = (number: number) =>
+    Object.entries(layer.traces).reduce((total, [name, trace]) => total + (name.includes(`layers.${number}.`) ? trace : 0), 0);
+  const higher = sum(0) > sum(1) ? 0 : 1;
+  const score = (number: number) => layer.scores[`model.layers.${number}.mlp.up_proj.weight`];
+  ok(score(higher) > score(1 - higher));
 });
 
 Deno.test("an estimate that is not told from zero counts as its standard error", async () => {

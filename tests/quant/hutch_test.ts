@@ -1,7 +1,7 @@
 /** Trace estimates against traces. */
 
 import { hessianVectorProduct, randomSigns, type Tensor, tensor, useBackend } from "../../mod.ts";
-import { columnwise, hutchinson, hutchPlusPlus } from "../../src/quant/hutch.ts";
+import { columnwise, hutchinson, hutchPlusPlus, orthonormal } from "../../src/quant/hutch.ts";
 import { equal, ok, throws } from "../assert.ts";
 import { close, noise } from "../support/numbers.ts";
 
@@ -42,6 +42,29 @@ Deno.test("hutchPlusPlus() keeps an orthonormal basis where columns depend on ea
   ok(Math.abs(await residual.item() - 10) < 5);
 });
 
+Deno.test("a basis of nearly dependent columns is orthonormal to the last bits, in float32 too", async () => {
+  const base = Array.from(noise(size, { seed: 3 }));
+  const other = Array.from(noise(size, { seed: 4 }));
+  for (const [backend, absolute] of [["reference", 1e-14], ["webgpu", 1e-6]] as const) {
+    await useBackend(backend);
+    const basis = orthonormal(tensor(base.map((x, at) => [x, x + 1e-3 * other[at], x - 2e-3 * other[size - 1 - at], x])));
+    const products = Array.from(await basis.transpose().matmul(basis).data());
+    // three directions; the fourth column is the first again, and left out
+    close(products, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0], { absolute });
+  }
+});
+
+Deno.test("vectors are drawn by seed, the sketch apart from the queries", async () => {
+  await useBackend("reference");
+  const { matrix } = lowRank(3);
+  const options = { length: size, sketch: 2, queries: 3 };
+  const find = (seed: number) => hutchPlusPlus((x) => matrix.matmul(x), { ...options, seed }).trace.item();
+  equal(await find(1), await find(1));
+  ok(await find(1) !== await find(2));
+  const given = { sketch: signs(2, (1 ^ 0x9e3779b9) >>> 0), queries: signs(3, 1) };
+  equal(await hutchPlusPlus((x) => matrix.matmul(x), given).trace.item(), await find(1));
+});
+
 Deno.test("hutchinson() is the mean over its queries, with their standard error", async () => {
   await useBackend("reference");
   const { matrix, trace } = lowRank(5);
@@ -80,6 +103,8 @@ const mistakes: [says: string, run: () => unknown, message: RegExp][] = [
     /by the queries float32\[2\]: wanted float32 of \[length, columns\]/,
   ],
   ["no query", () => hutchinson((x) => x, { queries: tensor(new Float32Array(0), { shape: [3, 0] }) }), /there is no vector/],
+  ["columns of no length", () => hutchinson((x) => x, { queries: 3 }), /Cannot draw 3 queries of length undefined/],
+  ["half a column", () => hutchPlusPlus((x) => x, { sketch: 0.5, length: 3 }), /Cannot draw 0.5 sketch of length 3/],
   [
     "columns of two lengths",
     () => hutchPlusPlus((x) => x, { sketch: tensor([[1], [1]]), queries: tensor([[1]]) }),
