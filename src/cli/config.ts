@@ -113,8 +113,10 @@ const runSchema = section({
   pretrain: v.optional(section(phase({ steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
   calibration: v.optional(
     section({
-      /** Hessian-vector products in all. */
+      /** Hessian-vector products at most. */
       probes: v.optional(count(), 8),
+      /** Stops once every temperature scale is known to this standard error; 0 spends all probes. */
+      tolerance: v.optional(between(0, 1), 0.01),
       /** Batches over which the probes are spread. */
       batches: v.optional(count(), 4),
       /** Steepness of the sensitivity score. */

@@ -14,10 +14,10 @@ import { disposeAll } from "../train/trainer.ts";
 import { languageModelLoss, tokenTensors } from "./data.ts";
 
 /** What shares a trace, and so a temperature scale. */
-export type CalibrationGranularity = (typeof calibrationGranularities)[number];
+export type CalibrationGranularity = "tensor" | "layer" | "component";
 
 /** Every granularity: each weight for itself, those of a layer, or those of a kind (all `q_proj`, …). */
-export const calibrationGranularities = ["tensor", "layer", "component"] as const;
+export const calibrationGranularities = ["tensor", "layer", "component"] as const satisfies readonly CalibrationGranularity[];
 
 /** Where a calibration stands. */
 export interface CalibrationProgress {

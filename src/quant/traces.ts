@@ -11,17 +11,18 @@ import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import { advanced, emptyState, equalLengths, type Groups, type TensorTrace, tracesOf, type TraceState } from "./trace_state.ts";
 
+/** Tensors by name. */
 type Tensors = Readonly<Record<string, Tensor>>;
 
 /** A scalar loss of parameters and a batch, by name: a pure function. */
-export type LossFunction = (parameters: Tensors, batch: Tensors) => Tensor;
+export type LossFunction = (parameters: Readonly<Record<string, Tensor>>, batch: Readonly<Record<string, Tensor>>) => Tensor;
 
 /** What traces are measured on. */
 export interface TraceInputs {
   /** All that the loss needs. */
-  readonly parameters: Tensors;
+  readonly parameters: Readonly<Record<string, Tensor>>;
   /** At least one record of tensors, all of the same shapes. Their Hessians are averaged. */
-  readonly batches: readonly Tensors[];
+  readonly batches: readonly Readonly<Record<string, Tensor>>[];
 }
 
 /** Settings of `hessianTraces`. */
