@@ -96,7 +96,7 @@ function scaleErrors(groups: readonly TensorTrace[], options: GuidanceOptions): 
  * Measures the Hessian trace of every weight that will be quantized, on the model in full precision, and turns the traces into
  * temperature scales.
  *
- * Memory: besides what a first derivative of the loss takes, a probe holds its signs and the products, 8 bytes for each quantized weight,
+ * Memory, on paper: besides what a first derivative of the loss takes, a probe holds its signs and the products, 8 bytes for each quantized weight,
  * and the tangents of the activations, about as much again as the activations. For Llama-3.2-1B (973 M quantized weights among
  * 1236 M): 4.9 GB of parameters and 7.8 GB of signs and products.
  *
