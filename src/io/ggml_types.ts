@@ -1,6 +1,6 @@
 /**
  * Sizes of the element types of GGUF files. A tensor is stored as rows of blocks: `blockLength` elements take `blockBytes` bytes.
- * Ids and sizes as in ggml (https://github.com/ggml-org/ggml).
+ * Ids and sizes as in ggml (https://github.com/ggml-org/ggml), I2_S as in bitnet.cpp, PQ2_0 and PTQ1_0 as in Prism's fork of llama.cpp.
  *
  * @module
  */
@@ -29,8 +29,14 @@ export const ggmlTypes = {
   BF16: { id: 30, blockLength: 1, blockBytes: 2 },
   TQ1_0: { id: 34, blockLength: 256, blockBytes: 54 },
   TQ2_0: { id: 35, blockLength: 256, blockBytes: 66 },
+  I2_S: { id: 36, blockLength: 128, blockBytes: 32 },
   Q2_0: { id: 42, blockLength: 64, blockBytes: 18 },
+  PQ2_0: { id: 142, blockLength: 128, blockBytes: 34 },
+  PTQ1_0: { id: 143, blockLength: 128, blockBytes: 28 },
 } as const;
+
+/** Bytes behind the last block of a tensor: a scale of the whole tensor and its padding. */
+const tailBytes: Partial<Record<GgmlType, number>> = { I2_S: 32 };
 
 /** Name of a ggml element type. */
 export type GgmlType = keyof typeof ggmlTypes;
@@ -52,5 +58,5 @@ export function ggmlBytes(type: GgmlType, shape: Shape, action: string): number 
   if (columns % blockLength !== 0) {
     throw new RangeError(`${action}: the last length of ${type} [${shape}] must be a multiple of ${blockLength}, got ${columns}`);
   }
-  return sizeOf(shape) / blockLength * blockBytes;
+  return sizeOf(shape) / blockLength * blockBytes + (tailBytes[type] ?? 0);
 }

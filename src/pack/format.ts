@@ -5,6 +5,7 @@
  */
 
 import type { GgmlType } from "../io/ggml_types.ts";
+import { groupCount, groupLength, holds } from "./groups.ts";
 
 /**
  * A ternary matrix, already quantized: weight [r, c] is `codes[r * columns + c]` times the scale of its group.
@@ -29,7 +30,7 @@ export interface UnpackOptions {
   readonly rows: number;
   /** Inputs of each. */
   readonly columns: number;
-  /** As in {@link TernaryMatrix}; the format's own blocks by default. Coarser groups must have one scale in all their blocks. */
+  /** As in {@link TernaryMatrix}; the format's own groups by default. Coarser groups must have one scale in all their blocks. */
   readonly groupSize?: number;
 }
 
@@ -37,54 +38,45 @@ export interface UnpackOptions {
 export interface PackedFormat {
   /** Lower-case name, as in commands and configurations. */
   readonly name: string;
-  /** The ggml type that GGUF files call it. */
-  readonly ggmlType: GgmlType;
-  /** Weights that share one stored scale; a row must be a multiple of it. */
+  /** The ggml type that GGUF files call it; absent where the format lives in safetensors. */
+  readonly ggmlType?: GgmlType;
+  /** Weights of a row that are stored together; a row must be a multiple of it. */
   readonly blockSize: number;
-  /** Bytes of one block, its scale included. */
-  readonly blockBytes: number;
-  /** Storage per weight, scales included. */
+  /** Storage per weight, the scales of blocks included. A scale of a whole tensor, or scales stored apart, are not. */
   readonly bitsPerWeight: number;
+  /** The finest groups that it holds: 0 for one scale a tensor, else the number of weights along a row. */
+  readonly finestGroup: number;
   /** The group sizes it holds exactly (up to the rounding of a scale), in words. */
   readonly granularities: string;
   /** Whether weights trained with this group size keep every scale. */
   holdsExactly(groupSize: number): boolean;
   /**
-   * Packed bytes, row after row. Throws a `RangeError` when the matrix is inconsistent, its group size is not held exactly, its
-   * columns are no multiple of the block, or a scale does not fit the stored type.
+   * Packed bytes, row after row. Throws a `RangeError` when the matrix is inconsistent, its group size is not held exactly, it is no
+   * whole number of blocks, or a scale does not fit the stored type.
    */
   pack(matrix: TernaryMatrix): Uint8Array<ArrayBuffer>;
   /** The matrix that was packed, with scales as stored. Throws a `RangeError` when the bytes cannot be such a matrix. */
   unpack(bytes: Uint8Array, options: UnpackOptions): TernaryMatrix;
 }
 
-/**
- * Number of groups, and so of scales. Throws a `RangeError` that starts with `action` when the group size does not divide the
- * row.
- */
-export function groupCount({ rows, columns, groupSize }: Omit<TernaryMatrix, "codes" | "scales">, action: string): number {
-  if (groupSize === 0) return 1;
-  if (groupSize === -1) return rows;
-  if (Number.isInteger(groupSize) && groupSize > 0 && columns % groupSize === 0) return rows * columns / groupSize;
-  throw new RangeError(`${action} [${rows},${columns}] in groups of ${groupSize}: wanted 0, -1, or a divisor of ${columns}`);
-}
-
-/** Index of the group that weight [row, column] belongs to. */
-export function groupIndex(
-  { columns, groupSize }: Pick<TernaryMatrix, "columns" | "groupSize">,
-  row: number,
-  column: number,
-): number {
-  if (groupSize === 0) return 0;
-  return groupSize === -1 ? row : Math.floor((row * columns + column) / groupSize);
+/** The three fields of a {@link PackedFormat} that say which groups it holds, from the finest. */
+export function granularity(finestGroup: number): Pick<PackedFormat, "finestGroup" | "granularities" | "holdsExactly"> {
+  return {
+    finestGroup,
+    granularities: finestGroup === 0
+      ? "0 (tensor)"
+      : `0 (tensor), -1 (channel), or a ${finestGroup === 1 ? "divisor of the row" : `multiple of ${finestGroup}`}`,
+    holdsExactly: (groupSize) => holds(groupSize, finestGroup),
+  };
 }
 
 /** Weights of a matrix as float32, row-major: code times scale. */
 export function ternaryWeights(matrix: TernaryMatrix): Float32Array<ArrayBuffer> {
-  const { codes, scales, columns } = matrix;
+  const { codes, scales } = matrix;
+  const length = groupLength(matrix);
   const weights = new Float32Array(codes.length);
-  for (let i = 0; i < codes.length; i++) {
-    weights[i] = codes[i] * scales[groupIndex(matrix, Math.floor(i / columns), i % columns)];
+  for (let group = 0, i = 0; group < scales.length; group++) {
+    for (const end = i + length; i < end; i++) weights[i] = codes[i] * scales[group];
   }
   return weights;
 }
@@ -107,14 +99,17 @@ export function checkPackable(matrix: TernaryMatrix, format: PackedFormat): void
   }
 }
 
-/** Throws a `RangeError` unless `bytes` is as long as a packed matrix of this shape and the format holds its groups. */
-export function checkPacked(bytes: Uint8Array, { rows, columns, groupSize }: UnpackOptions, format: PackedFormat): void {
+/** Throws a `RangeError` unless there are `wanted` bytes, the row is in whole blocks and the format holds the groups. */
+export function checkPacked(
+  bytes: Uint8Array,
+  { rows, columns, groupSize }: UnpackOptions,
+  { format, wanted }: { readonly format: PackedFormat; readonly wanted: number },
+): void {
   const action = `Cannot unpack ternary [${rows},${columns}] from ${format.name}`;
   checkColumns(columns, format, action);
   if (groupSize !== undefined && !format.holdsExactly(groupSize)) {
     throw new RangeError(`${action}: got group size ${groupSize}, wanted ${format.granularities}`);
   }
-  const wanted = rows * columns / format.blockSize * format.blockBytes;
   if (bytes.length !== wanted) throw new RangeError(`${action}: wanted ${wanted} bytes, got ${bytes.length}`);
 }
 
@@ -122,21 +117,14 @@ function checkColumns(columns: number, { blockSize }: PackedFormat, action: stri
   if (columns % blockSize !== 0) throw new RangeError(`${action}: columns must be a multiple of ${blockSize}, got ${columns}`);
 }
 
-/** The same matrix, given in blocks, in coarser groups. Throws a `RangeError` where the blocks of a group differ in scale. */
-export function regroup(matrix: TernaryMatrix, groupSize: number): TernaryMatrix {
-  const { scales, columns } = matrix;
-  const coarse = { ...matrix, groupSize };
-  const action = `Cannot unpack ternary`;
-  const merged = new Float32Array(groupCount(coarse, action)).fill(NaN);
-  for (let block = 0; block < scales.length; block++) {
-    const element = block * matrix.groupSize;
-    const group = groupIndex(coarse, Math.floor(element / columns), element % columns);
-    if (Number.isNaN(merged[group])) merged[group] = scales[block];
-    if (merged[group] !== scales[block]) {
-      throw new RangeError(
-        `${action} in groups of ${groupSize}: group ${group} has the scales ${merged[group]} and ${scales[block]}, wanted one`,
-      );
-    }
-  }
-  return { ...coarse, scales: merged };
+/** Throws a `RangeError` for a scale that is not finite as stored. `place` is such as "group 3". */
+export function checkScale(scale: number, { action, place, stored }: { action: string; place: string; stored: number }): void {
+  if (!Number.isFinite(stored)) throw new RangeError(`${action}: the scale of ${place} is ${scale}, wanted a finite one`);
+}
+
+/** A half-precision scale as it is stored. Throws a `RangeError` where it is too large, or no number. */
+export function halfScale(scale: number, { group, format }: { readonly group: number; readonly format: string }): number {
+  const half = Math.f16round(scale);
+  if (Number.isFinite(half)) return half;
+  throw new RangeError(`Cannot pack as ${format}: the scale of group ${group} is ${scale}, wanted at most 65504 in magnitude`);
 }

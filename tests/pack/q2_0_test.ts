@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { deepEqual, equal, ok, throws } from "../assert.ts";
-import { groupCount, groupIndex, type TernaryMatrix, ternaryWeights } from "../../src/pack/format.ts";
+import { type TernaryMatrix, ternaryWeights } from "../../src/pack/format.ts";
+import { groupCount } from "../../src/pack/groups.ts";
 import { q2_0 } from "../../src/pack/q2_0.ts";
 
 /** A matrix whose codes count up in base 3, and whose scales are 1, 2, 3, … */
@@ -20,7 +21,7 @@ Deno.test("q2_0 has the bytes of llama.cpp: a half-precision scale, then four we
 });
 
 Deno.test("q2_0 names its size", () => {
-  deepEqual([q2_0.blockSize, q2_0.blockBytes, q2_0.bitsPerWeight, q2_0.ggmlType], [64, 18, 2.25, "Q2_0"]);
+  deepEqual([q2_0.blockSize, q2_0.bitsPerWeight, q2_0.ggmlType], [64, 2.25, "Q2_0"]);
   deepEqual([0, -1, 64, 128, 192, 256].map(q2_0.holdsExactly), new Array(6).fill(true));
   deepEqual([-2, -64, 1, 32, 63, 65, 96, 0.5, NaN].map(q2_0.holdsExactly), new Array(9).fill(false));
 });
@@ -78,15 +79,6 @@ Deno.test("unpacking in blocks gives the same weights", () => {
     const blocks = q2_0.unpack(q2_0.pack(source), { rows: 2, columns: 128 });
     equal(blocks.groupSize, 64);
     deepEqual(ternaryWeights(blocks), ternaryWeights(source));
-  }
-});
-
-Deno.test("groups are counted along rows", () => {
-  const shape = { rows: 3, columns: 8 };
-  deepEqual([0, -1, 4, 8].map((groupSize) => groupCount({ ...shape, groupSize }, "")), [1, 3, 6, 3]);
-  deepEqual([0, -1, 4, 8].map((groupSize) => groupIndex({ columns: 8, groupSize }, 2, 5)), [0, 2, 5, 2]);
-  for (const groupSize of [3, 16, -2, 0.5]) {
-    throws(() => groupCount({ ...shape, groupSize }, "Cannot split"), /Cannot split \[3,8\] in groups of/);
   }
 });
 
