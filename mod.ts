@@ -136,6 +136,20 @@ export { type HeatMapOptions, traceHeatMap } from "./src/report/heat_map.ts";
 export { train, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
 export { type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";
-export { pack, type PackedSizes, type PackOptions } from "./src/pipeline/pack.ts";
+export { pack, type PackOptions } from "./src/pipeline/pack.ts";
+export { type BitnetOptions, openBitnet, packBitnet } from "./src/pipeline/pack_bitnet.ts";
+export type { PackedSizes } from "./src/pipeline/packed_weights.ts";
 export { openPacked, type PackedModel } from "./src/pipeline/open_packed.ts";
+export { openGgufFile } from "./src/io/gguf_file.ts";
+export type {
+  GgufArray,
+  GgufEntry,
+  GgufFile,
+  GgufItem,
+  GgufMetadata,
+  GgufTensor,
+  GgufValue,
+  GgufValueType,
+} from "./src/io/gguf.ts";
+export type { GgmlType } from "./src/io/ggml_types.ts";
 export type { PackedFormatName } from "./src/pack/formats.ts";

@@ -4,9 +4,12 @@
  * @module
  */
 
+import { readJsonFile } from "../io/files.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { loadCheckpoint } from "../llama/checkpoint.ts";
-import { openPacked } from "../pipeline/open_packed.ts";
+import { openGgufFile } from "../io/gguf_file.ts";
+import { openPacked, type PackedModel } from "../pipeline/open_packed.ts";
+import { isBitnet, openBitnet } from "../pipeline/pack_bitnet.ts";
 import { roundedModel } from "../pipeline/rounded.ts";
 import type { Option } from "./args.ts";
 import { UsageError } from "./errors.ts";
@@ -15,7 +18,7 @@ import { UsageError } from "./errors.ts";
 export const modelOption = {
   type: "string",
   value: "PATH",
-  description: "Folder of a run or of a model (config.json, model.safetensors, tokenizer.json), or a packed model.gguf",
+  description: "Folder of a run or of a model (config.json, model.safetensors, tokenizer.json), or a packed file",
 } as const satisfies Option;
 
 /** A model as a command uses it. */
@@ -53,9 +56,12 @@ export async function refusing<T>(work: () => T | Promise<T>): Promise<T> {
  * @throws {UsageError} Where there is none, or it cannot be used.
  */
 export async function loadModelFolder(path: string): Promise<LanguageModel> {
-  const stat = await statOf(path);
-  if (!stat.isDirectory) throw new UsageError(`cannot open the model ${path}: wanted a folder, it is a file`);
-  return await refusing(async () => loadCheckpoint(await isRun(path) ? `${path}/model` : path));
+  if (!(await statOf(path)).isDirectory) throw new UsageError(`cannot open the model ${path}: wanted a folder, it is a file`);
+  const folder = await modelFolder(path);
+  if (await holdsBitnet(folder)) {
+    throw new UsageError(`cannot open the model ${path}: it is packed; deno task unpack makes a checkpoint of it`);
+  }
+  return await refusing(() => loadCheckpoint(folder));
 }
 
 /**
@@ -64,21 +70,59 @@ export async function loadModelFolder(path: string): Promise<LanguageModel> {
  * @throws {UsageError} Where there is none, or it cannot be used.
  */
 export async function openModel(path: string): Promise<OpenedModel> {
-  if ((await statOf(path)).isFile) {
-    const { sizes: { bytes, bitsPerWeight }, ...model } = await refusing(async () =>
-      openPacked(await Deno.readFile(path), { source: `"${path}"` })
-    );
+  const packed = await openPackedModel(path);
+  if (packed) {
+    const { sizes: { bytes, bitsPerWeight }, ...model } = packed;
     return { model, bytes, bitsPerWeight, description: "packed" };
   }
   const latent = await loadModelFolder(path);
   const { quantization } = latent;
-  const bytes = await checkpointBytes(await isRun(path) ? `${path}/model` : path);
+  const bytes = await checkpointBytes(await modelFolder(path));
   const weights = Object.values(latent.parameters).reduce((sum, { size }) => sum + size, 0);
   const description = quantization ? `${quantization.quantizer}, group size ${quantization.groupSize}` : "full precision";
   return { model: await refusing(() => roundedModel(latent)), bytes, bitsPerWeight: 8 * bytes / weights, description };
 }
 
-async function statOf(path: string): Promise<Deno.FileInfo> {
+/**
+ * Opens the packed model at a path; undefined for a folder that holds no packed one.
+ *
+ * @throws {UsageError} Where it cannot be used, or is a file and no packed model.
+ */
+export async function openPackedModel(path: string): Promise<PackedModel | undefined> {
+  if ((await statOf(path)).isDirectory) {
+    const folder = await modelFolder(path);
+    return await holdsBitnet(folder) ? await refusing(() => openBitnet(folder)) : undefined;
+  }
+  return await refusing(async () => {
+    if (!await isGguf(path)) return await openPacked(await Deno.readFile(path), { source: `"${path}"` });
+    using file = await openGgufFile(path);
+    return await openPacked(file);
+  });
+}
+
+/** Whether a file begins as GGUF does, so that it can be read tensor by tensor. */
+export async function isGguf(path: string): Promise<boolean> {
+  using file = await Deno.open(path);
+  const magic = new Uint8Array(4);
+  await file.read(magic);
+  return new TextDecoder().decode(magic) === "GGUF";
+}
+
+/** The folder with the files of the model that a path names. */
+export async function modelFolder(path: string): Promise<string> {
+  return await isRun(path) ? `${path}/model` : path;
+}
+
+/** Whether a folder holds a checkpoint in the layout of transformers' bitnet. */
+export async function holdsBitnet(folder: string): Promise<boolean> {
+  return await readJsonFile(`${folder}/config.json`).then(isBitnet, () => false); // what is wrong with the file, its reader says
+}
+
+/** What is at a path.
+ *
+ * @throws {UsageError} Where there is nothing.
+ */
+export async function statOf(path: string): Promise<Deno.FileInfo> {
   return await Deno.stat(path).catch((error: Error) => {
     const reason = error instanceof Deno.errors.NotFound ? "no such file or folder" : error.message;
     throw new UsageError(`cannot open the model ${path}: ${reason}`);
@@ -90,7 +134,8 @@ async function isRun(path: string): Promise<boolean> {
   return await Deno.stat(`${path}/model/config.json`).then(({ isFile }) => isFile, () => false);
 }
 
-async function checkpointBytes(folder: string): Promise<number> {
+/** Bytes of the safetensors files of a folder. */
+export async function checkpointBytes(folder: string): Promise<number> {
   let bytes = 0;
   for await (const { name, isFile } of Deno.readDir(folder)) {
     if (isFile && name.endsWith(".safetensors")) bytes += (await Deno.stat(`${folder}/${name}`)).size;

@@ -42,9 +42,14 @@ export function bytesOf(array: ArrayBufferView<ArrayBuffer>): Bytes {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
 
+/** Thrown where a reader holds only the beginning of a file, and wants more of it. */
+export class BeginningTooShort extends Error {
+  override readonly name = "BeginningTooShort";
+}
+
 /**
  * Walks little-endian bytes from the start. Every read names what it wants, and throws a `RangeError` when too few bytes are
- * left.
+ * left. Where the bytes are only the beginning of a longer file, a read behind them throws `BeginningTooShort` instead.
  */
 export class ByteReader {
   /** Position of the next read, in bytes. */
@@ -52,14 +57,14 @@ export class ByteReader {
   readonly #view: DataView;
   readonly #utf8 = new TextDecoder("utf-8", { fatal: true });
 
-  /** Reads `bytes`; `source` names them in errors, such as a path. */
-  constructor(readonly bytes: Uint8Array, readonly source: string) {
+  /** Reads `bytes`, the first of `totalBytes`; `source` names them in errors, such as a path. */
+  constructor(readonly bytes: Uint8Array, readonly source: string, readonly totalBytes: number = bytes.length) {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** Bytes not yet read. */
+  /** Bytes not yet read, those of the file that are not here included. */
   get remaining(): number {
-    return this.bytes.length - this.offset;
+    return this.totalBytes - this.offset;
   }
 
   /** Throws unless `length` more bytes exist. */
@@ -131,6 +136,7 @@ export class ByteReader {
 
   #advance(length: number, what: string): number {
     this.need(length, what);
+    if (this.offset + length > this.bytes.length) throw new BeginningTooShort(`Cannot read ${what} of ${this.source} yet`);
     this.offset += length;
     return this.offset - length;
   }

@@ -1,9 +1,10 @@
 /**
- * Small files and folders, with errors that name the path.
+ * Files and folders, with errors that name the path.
  *
  * @module
  */
 
+import type { Bytes } from "./bytes.ts";
 import { type JsonObject, parseJsonObject } from "./json.ts";
 
 /** Content of a file that holds one JSON object. Throws an error that names the path when it cannot be read or is none. */
@@ -12,6 +13,22 @@ export async function readJsonFile(path: string): Promise<JsonObject> {
     throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
   });
   return parseJsonObject(text, `Cannot read "${path}"`);
+}
+
+/**
+ * Reads `length` bytes at `position`; fewer only when the file ends. Synchronous, so that nothing moves the file between seek
+ * and read.
+ */
+export function readAt(file: Deno.FsFile, position: number, length: number): Bytes {
+  const bytes = new Uint8Array(length);
+  file.seekSync(position, Deno.SeekMode.Start);
+  let filled = 0;
+  while (filled < length) {
+    const count = file.readSync(bytes.subarray(filled));
+    if (count === null) break;
+    filled += count;
+  }
+  return bytes.subarray(0, filled);
 }
 
 /** Makes a folder, and those above it, unless it is there. Throws an error that names the path. */

@@ -82,6 +82,44 @@ export interface Gguf {
   readonly tensors: Map<string, GgufTensor>;
 }
 
+/** A file whose tensors are read when asked for. Close it, or hold it with `using`. */
+export interface GgufFile extends Disposable {
+  /** Metadata by key. */
+  readonly metadata: GgufMetadata;
+  /** Type, shape and number of bytes by tensor name, in the order of the file. */
+  readonly tensors: ReadonlyMap<string, GgufEntry>;
+  /** Reads one tensor. Throws a `RangeError` when there is none of that name. */
+  read(name: string): Promise<GgufTensor>;
+  /** Closes the file; later reads fail. */
+  close(): void;
+}
+
+/** What a header says of a tensor. */
+export interface GgufEntry extends Omit<GgufTensor, "bytes"> {
+  /** Bytes that it takes. */
+  readonly byteLength: number;
+}
+
+/** A parsed file as one whose tensors are read when asked for. */
+export function ggufInMemory({ metadata, tensors }: Gguf): GgufFile {
+  const entries = [...tensors].map(([name, { type, shape, bytes }]): [string, GgufEntry] => {
+    return [name, { type, shape, byteLength: bytes.length }];
+  });
+  return {
+    metadata,
+    tensors: new Map(entries),
+    read: (name) => Promise.resolve(present(tensors.get(name), name)),
+    close() {},
+    [Symbol.dispose]() {},
+  };
+}
+
+/** What was found under a tensor's name. Throws a `RangeError` where that is nothing. */
+export function present<T>(found: T | undefined, name: string): T {
+  if (found !== undefined) return found;
+  throw new RangeError(`Cannot read tensor "${name}": the file has none of that name`);
+}
+
 /** Alignment of tensor data in bytes. Throws a `RangeError` that starts with `action` unless it is a power of two as uint32. */
 export function alignmentOf(metadata: GgufMetadata, action: string): number {
   const entry = Object.hasOwn(metadata, ggufAlignment.key) ? metadata[ggufAlignment.key] : undefined;

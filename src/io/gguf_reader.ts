@@ -44,23 +44,50 @@ const minimumBytes = {
   float64: 8,
 } as const satisfies Record<GgufValueType | "metadata" | "tensor", number>;
 
+/** A header: metadata, and where the tensors lie. */
+export interface GgufHeader {
+  /** Metadata by key. */
+  readonly metadata: GgufMetadata;
+  /** Tensors by name, in the order of the file. */
+  readonly spans: ReadonlyMap<string, GgufSpan>;
+}
+
+/** Where a tensor lies. */
+export interface GgufSpan extends Omit<GgufTensor, "bytes"> {
+  /** First byte of the file that belongs to it. */
+  readonly begin: number;
+  /** First byte after `begin` that does not. */
+  readonly end: number;
+}
+
 /**
- * Parses a whole file; tensors are views of `bytes`. Every count and length is checked against the bytes that are left before
- * anything is allocated, and every tensor's span against what its type and shape take; spans may not overlap. Errors name
- * `options.source` (such as a path), the key or tensor, and what was wanted.
+ * Parses the header of a file of `options.fileBytes` bytes, of which `bytes` are the first. Every count and length is checked against the
+ * bytes that are left before anything is allocated, and every tensor's span against what its type and shape take; spans may not
+ * overlap. Errors name `options.source` (such as a path), the key or tensor, and what was wanted.
+ *
+ * @throws BeginningTooShort where the header may be sound, but `bytes` are not all of it
  */
-export function parseGguf(bytes: Uint8Array, options: { source?: string } = {}): Gguf {
-  const source = options.source ?? "GGUF bytes";
-  const reader = new ByteReader(bytes, source);
+export function parseGgufHeader(bytes: Uint8Array, options: { source?: string; fileBytes?: number } = {}): GgufHeader {
+  const { source = "GGUF bytes", fileBytes = bytes.length } = options;
+  const reader = new ByteReader(bytes, source, fileBytes);
   checkVersion(reader);
   const tensorCount = reader.count(minimumBytes.tensor, "the tensor count");
   const metadata = readMetadata(reader, reader.count(minimumBytes.metadata, "the metadata count"));
   const infos = readTensorInfos(reader, tensorCount);
   const alignment = alignmentOf(metadata, `Cannot read ${source}`);
-  const data = bytes.subarray(alignUp(reader.offset, alignment));
-  checkSpans(infos, data.length, alignment, source);
+  const dataStart = alignUp(reader.offset, alignment);
+  checkSpans(infos, { dataBytes: Math.max(0, fileBytes - dataStart), alignment, source });
+  const entries = infos.map(({ name, type, shape, begin, end }): [string, GgufSpan] => {
+    return [name, { type, shape, begin: dataStart + begin, end: dataStart + end }];
+  });
+  return { metadata, spans: new Map(entries) };
+}
+
+/** Parses a whole file, as {@link parseGgufHeader} does; tensors are views of `bytes`. */
+export function parseGguf(bytes: Uint8Array, options: { source?: string } = {}): Gguf {
+  const { metadata, spans } = parseGgufHeader(bytes, options);
   const tensors = new Map<string, GgufTensor>();
-  for (const { name, type, shape, begin, end } of infos) tensors.set(name, { type, shape, bytes: data.subarray(begin, end) });
+  for (const [name, { type, shape, begin, end }] of spans) tensors.set(name, { type, shape, bytes: bytes.subarray(begin, end) });
   return { metadata, tensors };
 }
 
@@ -186,7 +213,10 @@ function readTensorInfo(reader: ByteReader, index: number): TensorInfo {
   return { name, type, shape, begin, end: begin + ggmlBytes(type, shape, action) };
 }
 
-function checkSpans(infos: TensorInfo[], dataBytes: number, alignment: number, source: string): void {
+function checkSpans(
+  infos: TensorInfo[],
+  { dataBytes, alignment, source }: { readonly dataBytes: number; readonly alignment: number; readonly source: string },
+): void {
   let covered = 0;
   for (const { name, type, shape, begin, end } of infos.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
     const action = `Cannot read tensor "${name}" of ${source}: ${type} [${shape}] takes ${

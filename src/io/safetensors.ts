@@ -26,7 +26,8 @@ export type SafetensorsDType =
   | "U8"
   | "BOOL";
 
-const elementBytes = {
+/** Bytes of an element. */
+export const elementBytes = {
   F64: 8,
   I64: 8,
   U64: 8,

@@ -5,7 +5,7 @@
  */
 
 import type { Shape } from "../core/shape.ts";
-import type { Bytes } from "./bytes.ts";
+import { readAt } from "./files.ts";
 import { isJsonObject, parseJsonObject } from "./json.ts";
 import {
   parseSafetensors,
@@ -57,6 +57,11 @@ export async function readCheckpointFolder(folder: string): Promise<Checkpoint> 
     }
   }
   return await openCheckpoint(shards.map((shard) => `${folder}/${shard}`), shardOf);
+}
+
+/** Opens one safetensors file; only its header is read. Throws an error that names the path and the fault. */
+export async function openSafetensorsFile(path: string): Promise<Checkpoint> {
+  return await openCheckpoint([path]);
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -117,22 +122,6 @@ async function openFile(path: string): Promise<OpenFile> {
     file.close();
     throw error;
   }
-}
-
-/**
- * Reads `length` bytes at `position`; fewer only when the file ends. Synchronous, so that nothing moves the file between seek
- * and read.
- */
-function readAt(file: Deno.FsFile, position: number, length: number): Bytes {
-  const bytes = new Uint8Array(length);
-  file.seekSync(position, Deno.SeekMode.Start);
-  let filled = 0;
-  while (filled < length) {
-    const count = file.readSync(bytes.subarray(filled));
-    if (count === null) break;
-    filled += count;
-  }
-  return bytes.subarray(0, filled);
 }
 
 function checkpointOf(files: OpenFile[], shardOf?: Map<string, string>): Checkpoint {

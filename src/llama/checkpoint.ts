@@ -73,7 +73,11 @@ export async function saveCheckpoint(folder: string, { config, parameters }: Lla
   await writeFileAtomic(`${folder}/config.json`, JSON.stringify(configJson(config, settings), null, 2) + "\n");
 }
 
-function configJson(config: LlamaConfig, { beginToken, endTokens = [], quantization }: TextSettings): JsonObject {
+/** Content of the `config.json` that {@linkcode saveCheckpoint} writes. */
+export function configJson(
+  config: LlamaConfig,
+  { beginToken, endTokens = [], quantization }: Omit<TextSettings, "tokenizer">,
+): JsonObject {
   return {
     ...huggingFaceConfig(config),
     bos_token_id: beginToken ?? null,
@@ -100,18 +104,38 @@ function configJson(config: LlamaConfig, { beginToken, endTokens = [], quantizat
  * ```
  */
 export async function loadCheckpoint(folder: string): Promise<LanguageModel> {
-  const json = await readJsonFile(`${folder}/config.json`);
+  const config = await readJsonFile(`${folder}/config.json`);
+  const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
+  using checkpoint = await readCheckpointFolder(folder);
+  return await languageModel({ config, tokenizer, checkpoint }, { source: `"${folder}"` });
+}
+
+/** The three parts of a model in Hugging Face's layout. */
+export interface ModelParts {
+  /** Content of `config.json`. */
+  readonly config: JsonObject;
+  /** Content of `tokenizer.json`. */
+  readonly tokenizer: JsonObject;
+  /** The tensors; they are read here, and may be closed afterwards. */
+  readonly checkpoint: Checkpoint;
+}
+
+/** The model of {@linkcode loadCheckpoint} from its parts. `source` names it in errors. */
+export async function languageModel(parts: ModelParts, { source }: { readonly source: string }): Promise<LanguageModel> {
+  const { config: json, checkpoint } = parts;
   const config = llamaConfig(json as unknown as HuggingFaceConfig);
-  const quantization = quantizationOf(json, folder);
-  const tokenizer = await loadTokenizer(await readJsonFile(`${folder}/tokenizer.json`));
+  const quantization = quantizationOf(json, source);
+  const tokenizer = await loadTokenizer(parts.tokenizer);
   if (tokenizer.vocabularySize > config.vocabularySize) {
     throw new RangeError(
-      `Cannot load "${folder}": its tokenizer has ${tokenizer.vocabularySize} ids, its config a vocab_size of ${config.vocabularySize}`,
+      `Cannot load ${source}: its tokenizer has ${tokenizer.vocabularySize} ids, its config a vocab_size of ${config.vocabularySize}`,
     );
   }
-  using checkpoint = await readCheckpointFolder(folder);
+  if (config.layers > checkpoint.tensors.size) {
+    throw new RangeError(`Cannot load ${source}: ${config.layers} layers, but only ${checkpoint.tensors.size} tensors`);
+  }
   const learned = quantization ? learnedNames(checkpoint, config) : [];
-  checkTensors(checkpoint, config, { folder, learned });
+  checkTensors(checkpoint, config, { source, learned });
   const parameters = await readTensors(checkpoint, Object.keys(parameterShapes(config)));
   const model = { config, parameters, tokenizer, ...specialTokens(json) };
   if (!quantization) return model;
@@ -128,14 +152,14 @@ function savedQuantization({ quantizer, groupSize, scaleDtype }: Quantization): 
   return { quantizer, groupSize, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
 }
 
-function quantizationOf({ hestia }: JsonObject, folder: string): Quantization | undefined {
+function quantizationOf({ hestia }: JsonObject, source: string): Quantization | undefined {
   if (hestia === undefined) return undefined;
   const { quantizer, groupSize, scaleDtype } = isJsonObject(hestia) ? hestia : {} as JsonObject;
   if (typeof quantizer === "string" && typeof groupSize === "number") {
     return { quantizer, groupSize, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
   }
   throw new TypeError(
-    `Cannot load "${folder}": the field hestia of its config.json must be {"quantizer": name, "groupSize": number}, ` +
+    `Cannot load ${source}: the field hestia of its config.json must be {"quantizer": name, "groupSize": number}, ` +
       `got ${JSON.stringify(hestia)}`,
   );
 }
@@ -154,13 +178,12 @@ function learnedNames({ tensors }: Checkpoint, config: LlamaConfig): string[] {
 function checkTensors(
   { tensors }: Checkpoint,
   config: LlamaConfig,
-  { folder, learned }: { readonly folder: string; readonly learned: readonly string[] },
+  { source, learned }: { readonly source: string; readonly learned: readonly string[] },
 ): void {
   const wanted = parameterShapes(config);
   for (const [name, shape] of Object.entries(wanted)) {
     const stored = tensors.get(name);
-    const fail = (got: string) =>
-      new RangeError(`Cannot load "${folder}": wanted a float tensor "${name}" of [${shape}], ${got}`);
+    const fail = (got: string) => new RangeError(`Cannot load ${source}: wanted a float tensor "${name}" of [${shape}], ${got}`);
     if (!stored) throw fail("there is none");
     if (!sameShape(stored.shape, shape)) throw fail(`got [${stored.shape}]`);
     if (!["F64", "F32", "F16", "BF16"].includes(stored.dtype)) throw fail(`got ${stored.dtype}`);
@@ -170,7 +193,7 @@ function checkTensors(
   if (extra !== undefined) {
     const count = Object.keys(wanted).length;
     throw new RangeError(
-      `Cannot load "${folder}": tensor "${extra}" is not one of the ${count} of a Llama model of ${config.layers} layers`,
+      `Cannot load ${source}: tensor "${extra}" is not one of the ${count} of a Llama model of ${config.layers} layers`,
     );
   }
 }

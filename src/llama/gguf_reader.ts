@@ -80,8 +80,9 @@ function withScaling(config: LlamaConfig, metadata: GgufMetadata, factors: Array
   const keys = Object.keys(ropeKeys) as (keyof RopeScaling)[];
   const entries = keys.map((key) => [key, decimal(number(metadata, ropeKeys[key], standard[key]))]);
   const scaled: LlamaConfig = { ...config, ropeScaling: Object.fromEntries(entries) as unknown as RopeScaling };
-  const wanted = ropeFactors(huggingFaceConfig(scaled) as unknown as LlamaConfigJson)!;
-  const agrees = factors.length === wanted.length && wanted.every((value, pair) => Math.abs(value / factors[pair] - 1) < 1e-4);
+  const isWhole = factors.length === config.headDim / 2; // before anything of that length is made
+  const wanted = isWhole ? ropeFactors(huggingFaceConfig(scaled) as unknown as LlamaConfigJson) : undefined;
+  const agrees = wanted?.every((value, pair) => Math.abs(value / factors[pair] - 1) < 1e-4);
   if (agrees) return scaled;
   throw new RangeError(
     `Cannot read the model: its rope factors are not those of Llama 3 with ${JSON.stringify(scaled.ropeScaling)}`,

@@ -6,9 +6,9 @@
 
 import { sameShape } from "../core/shape.ts";
 import { tensor } from "../create.ts";
-import { type Bytes, viewAs } from "../io/bytes.ts";
-import { bfloat16ToFloat32, float16ToFloat32 } from "../io/float16.ts";
-import type { Gguf, GgufMetadata, GgufTensor } from "../io/gguf.ts";
+import type { Bytes } from "../io/bytes.ts";
+import { floatTypes, ggmlFloats } from "../io/ggml_floats.ts";
+import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type GgufTensor } from "../io/gguf.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import type { LlamaConfig } from "../llama/config.ts";
@@ -19,7 +19,9 @@ import { loadTokenizer } from "../llama/tokenizer.ts";
 import { ternaryWeights } from "../pack/format.ts";
 import { packedFormatOf, packedFormats } from "../pack/formats.ts";
 import type { Tensor } from "../tensor.ts";
-import { type PackedSizes, packedSizes, quantizationKeys, rowOrder } from "./pack.ts";
+import { looksDense, openDense } from "./pack_dense.ts";
+import { packedSizes, quantizationKeys, rowOrder } from "./pack_gguf.ts";
+import type { PackedSizes } from "./packed_weights.ts";
 
 /** A packed model, ready to run: its parameters are what it computes with. */
 export interface PackedModel extends Omit<LanguageModel, "quantization"> {
@@ -30,9 +32,10 @@ export interface PackedModel extends Omit<LanguageModel, "quantization"> {
 }
 
 /**
- * Opens a packed Llama model: a GGUF file with weights in a packed format, F32, F16 or BF16. Weights are unpacked to float32.
+ * Opens a packed Llama model: a GGUF file, ours or one that llama.cpp has quantized, or a dense file, compressed or not. Weights are
+ * unpacked to float32. In GGUF they may be of any packed format, F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K or Q6_K.
  *
- * @param source the bytes, or what `fetch` gave, or a stream
+ * @param source the bytes, or what `fetch` gave, or a stream, or an open file, from which one tensor at a time is read
  * @throws Error that names the tensor or metadata key, what it is, and what was wanted
  *
  * @example
@@ -46,25 +49,13 @@ export interface PackedModel extends Omit<LanguageModel, "quantization"> {
  * ```
  */
 export async function openPacked(
-  source: Uint8Array | Response | ReadableStream<Uint8Array>,
+  source: Uint8Array | Response | ReadableStream<Uint8Array> | GgufFile,
   options: { readonly source?: string } = {},
 ): Promise<PackedModel> {
-  const gguf = parseGguf(await bytesFrom(source), options);
-  const embedding = wantedTensor(gguf, "model.embed_tokens.weight");
-  const factors = gguf.tensors.get(ropeFactorsName);
-  const config = ggufLlamaConfig(gguf.metadata, {
-    vocabularySize: embedding.shape[0],
-    tieEmbeddings: !gguf.tensors.has(ggufName("lm_head.weight")),
-    ...(factors ? { ropeFactors: unpack(factors, ropeFactorsName) } : {}),
-  });
-  const { json, ...special } = ggufTokenizer(gguf.metadata);
-  const parameters: Record<string, Tensor> = {};
-  for (const [name, shape] of Object.entries(parameterShapes(config))) {
-    parameters[name] = parameter(gguf, config, { name, shape });
-  }
-  const trainedWith = quantizationOf(gguf.metadata);
-  const tokenizer = await loadTokenizer(json);
-  return { config, parameters, tokenizer, ...special, ...(trainedWith ? { trainedWith } : {}), sizes: packedSizes(gguf) };
+  if ("read" in source) return await openGguf(source);
+  const bytes = await bytesFrom(source);
+  if (looksDense(bytes)) return await openDense(bytes, { source: options.source ?? "dense bytes" });
+  return await openGguf(ggufInMemory(parseGguf(bytes, options)));
 }
 
 async function bytesFrom(source: Uint8Array | Response | ReadableStream<Uint8Array>): Promise<Uint8Array> {
@@ -74,30 +65,62 @@ async function bytesFrom(source: Uint8Array | Response | ReadableStream<Uint8Arr
   return await response.bytes();
 }
 
-function wantedTensor({ tensors }: Gguf, name: string): GgufTensor {
-  const found = tensors.get(ggufName(name));
-  if (!found) throw new RangeError(`Cannot open the packed model: wanted a tensor "${ggufName(name)}", there is none`);
+async function openGguf(file: GgufFile): Promise<PackedModel> {
+  const config = await architecture(file);
+  const { json, ...special } = ggufTokenizer(file.metadata);
+  const tokenizer = await loadTokenizer(json);
+  const parameters: Record<string, Tensor> = {};
+  for (const [name, shape] of Object.entries(parameterShapes(config))) {
+    parameters[name] = tensor(await parameterValues(file, config, { name, shape }), { shape });
+  }
+  const trainedWith = quantizationOf(file.metadata);
+  return { config, parameters, tokenizer, ...special, ...(trainedWith ? { trainedWith } : {}), sizes: packedSizes(file) };
+}
+
+/** What the metadata and the shapes of the tensors say. */
+export async function architecture(file: GgufFile): Promise<LlamaConfig> {
+  const { metadata, tensors } = file;
+  const embedding = wantedEntry(file, ggufName("model.embed_tokens.weight"));
+  const factors = tensors.has(ropeFactorsName) ? await file.read(ropeFactorsName) : undefined;
+  const config = ggufLlamaConfig(metadata, {
+    vocabularySize: embedding.shape[0],
+    tieEmbeddings: !tensors.has(ggufName("lm_head.weight")),
+    ...(factors ? { ropeFactors: ggufFloats(factors, ropeFactorsName) } : {}),
+  });
+  if (config.layers <= tensors.size) return config;
+  throw new RangeError(`Cannot open the packed model: ${config.layers} layers, but only ${tensors.size} tensors`);
+}
+
+function wantedEntry({ tensors }: GgufFile, name: string): GgufEntry {
+  const found = tensors.get(name);
+  if (!found) throw new RangeError(`Cannot open the packed model: wanted a tensor "${name}", there is none`);
   return found;
 }
 
-function parameter(gguf: Gguf, config: LlamaConfig, { name, shape }: { name: string; shape: readonly number[] }): Tensor {
-  const stored = wantedTensor(gguf, name);
+/** Values of a parameter, rows in the model's order. */
+export async function parameterValues(
+  file: GgufFile,
+  config: LlamaConfig,
+  { name, shape }: { readonly name: string; readonly shape: readonly number[] },
+): Promise<Float32Array<ArrayBuffer>> {
+  const stored = wantedEntry(file, ggufName(name));
   if (!sameShape(stored.shape, shape)) {
     throw new RangeError(`Cannot open the packed model: wanted "${ggufName(name)}" to be [${shape}], got [${stored.shape}]`);
   }
-  const values = unpack(stored, ggufName(name));
+  const values = ggufFloats(await file.read(ggufName(name)), ggufName(name));
   const order = rowOrder(name, config);
-  return tensor(order ? reorderRows(values, inverseOrder(order)) : values, { shape });
+  return order ? reorderRows(values, inverseOrder(order)) : values;
 }
 
-function unpack({ type, shape, bytes }: GgufTensor, name: string): Float32Array<ArrayBuffer> {
-  if (type === "F32") return viewAs(bytes, Float32Array<ArrayBuffer>);
-  if (type === "F16") return float16ToFloat32(viewAs(bytes, Uint16Array<ArrayBuffer>));
-  if (type === "BF16") return bfloat16ToFloat32(viewAs(bytes, Uint16Array<ArrayBuffer>));
+/** Values of a stored tensor. Throws a `RangeError` that names it where its type is not known. */
+export function ggufFloats({ type, shape, bytes }: GgufTensor, name: string): Float32Array<ArrayBuffer> {
+  const floats = ggmlFloats(type, bytes);
+  if (floats) return floats;
   const format = packedFormatOf(type);
-  if (format) return ternaryWeights(format.unpack(bytes, { rows: shape[0], columns: shape[1] }));
-  const types = ["F32", "F16", "BF16", ...Object.values(packedFormats).map(({ ggmlType }) => ggmlType)];
-  throw new RangeError(`Cannot unpack "${name}": it is of type ${type}, wanted one of ${types.join(", ")}`);
+  if (format && shape.length === 2) return ternaryWeights(format.unpack(bytes, { rows: shape[0], columns: shape[1] }));
+  const ternary = Object.values(packedFormats).flatMap(({ ggmlType = [] }) => ggmlType);
+  const types = [...new Set([...floatTypes, ...ternary])];
+  throw new RangeError(`Cannot unpack "${name}": it is ${type} [${shape}], wanted a matrix of one of ${types.join(", ")}`);
 }
 
 function quantizationOf(metadata: GgufMetadata): Quantization | undefined {

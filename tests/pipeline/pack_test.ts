@@ -1,11 +1,13 @@
 import { tensor } from "../../mod.ts";
+import { ggufInMemory } from "../../src/io/gguf.ts";
 import { writeGguf } from "../../src/io/gguf_writer.ts";
 import { parseGguf } from "../../src/io/gguf_reader.ts";
 import type { LanguageModel } from "../../src/llama/checkpoint.ts";
 import { byteTokenizer } from "../../src/llama/tokenizer.ts";
 import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
-import { pack, packedSizes } from "../../src/pipeline/pack.ts";
+import { pack } from "../../src/pipeline/pack.ts";
+import { packedSizes } from "../../src/pipeline/pack_gguf.ts";
 import { roundedModel } from "../../src/pipeline/rounded.ts";
 import { deepEqual, equal, notDeepEqual, ok, rejects } from "../assert.ts";
 import { sampleText, tinyConfig, tinyModel } from "../support/models.ts";
@@ -49,7 +51,7 @@ Deno.test("a model with its own head and without rope scaling comes back", async
 Deno.test("quantized weights take 2.25 bits, in the order of rows that llama.cpp wants", async () => {
   const model = quantizedModel(64);
   const gguf = parseGguf(await pack(model));
-  const sizes = packedSizes(gguf);
+  const sizes = packedSizes(ggufInMemory(gguf));
   const weights = 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 128);
   deepEqual(sizes, {
     bytes: weights * 2.25 / 8 + 2 * 256 * 64 + 4 * 5 * 64 + 4 * 8,
@@ -113,8 +115,8 @@ Deno.test("a file that is no packed Llama model is refused in one line", async (
       /wanted "blk\.0\.ffn_up\.weight" to be \[128,64\], got \[64,64\]/,
     ],
     [
-      writeGguf(metadata, { ...all, [up]: { type: "Q8_0", shape: [128, 64], bytes: new Uint8Array(128 * 68) } }),
-      /"blk\.0\.ffn_up\.weight": it is of type Q8_0, wanted one of F32, F16, BF16, Q2_0/,
+      writeGguf(metadata, { ...all, [up]: { type: "I8", shape: [128, 64], bytes: new Uint8Array(128 * 64) } }),
+      /"blk\.0\.ffn_up\.weight": it is I8 \[128,64\], wanted a matrix of one of F32, .*Q6_K, Q2_0, TQ2_0, TQ1_0/,
     ],
     [
       writeGguf({ ...metadata, "general.architecture": { type: "string", value: "gpt2" } }, all),
@@ -123,6 +125,14 @@ Deno.test("a file that is no packed Llama model is refused in one line", async (
     [
       writeGguf({ ...metadata, "llama.block_count": { type: "uint32", value: 0 } }, all),
       /llama\.block_count is 0, wanted a number above 0/,
+    ],
+    [
+      writeGguf({ ...metadata, "llama.block_count": { type: "uint32", value: 4e9 } }, all),
+      /4000000000 layers, but only \d+ tensors/,
+    ],
+    [
+      writeGguf({ ...metadata, "llama.attention.key_length": { type: "uint32", value: 4e9 } }, all),
+      /its rope factors are not those of Llama 3/,
     ],
     [writeGguf({ ...metadata, "tokenizer.ggml.pre": { type: "string", value: "qwen2" } }, all), /tokenizer\.ggml\.pre qwen2/],
     [

@@ -1,0 +1,73 @@
+/**
+ * `deno task inspect`: what a file holds.
+ *
+ * @module
+ */
+
+import { sizeOf } from "../core/shape.ts";
+import type { TernaryMatrix } from "../pack/format.ts";
+import type { Command } from "./args.ts";
+import { main } from "./main.ts";
+import { refusing } from "./models.ts";
+import { openStored, storedSizes, type StoredTensor } from "./stored.ts";
+import { formatBytes, table } from "./table.ts";
+
+const command = {
+  name: "inspect",
+  summary: "Prints what a model file holds: metadata, tensors, their types, and of ternary weights the shares of -1, 0 and +1.",
+  positionals: {
+    file: { description: "GGUF or safetensors file, dense file, or folder of a model or run", required: true },
+  },
+  options: {},
+} as const satisfies Command;
+
+/** What is printed of ternary weights. */
+interface TernaryFacts {
+  /** Shares of -1, 0 and 1. */
+  readonly shares: readonly [number, number, number];
+  /** Number of different groups, and the smallest, mean and largest scale of those that are not all zero. */
+  readonly scales: { readonly count: number; readonly least: number; readonly mean: number; readonly most: number };
+}
+
+function ternaryFacts({ codes, scales }: TernaryMatrix): TernaryFacts {
+  const counts = [0, 0, 0];
+  for (const code of codes) counts[code + 1]++;
+  const used = scales.filter((scale) => scale !== 0);
+  const sum = used.reduce((total, scale) => total + scale, 0);
+  const shares = counts.map((count) => count / codes.length) as [number, number, number];
+  const [least, most] = [Math.min, Math.max].map((pick) => used.reduce((a, b) => pick(a, b), used[0] ?? 0));
+  return { shares, scales: { count: scales.length, least, mean: used.length === 0 ? 0 : sum / used.length, most } };
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+function tensorRow({ name, type, shape, bytes }: StoredTensor, facts: TernaryFacts | undefined): (string | number)[] {
+  const size = sizeOf(shape);
+  const row = [name, type, shape.join("×") || "scalar", formatBytes(bytes), size === 0 ? "–" : (8 * bytes / size).toFixed(3)];
+  if (!facts) return row;
+  const { count, least, mean, most } = facts.scales;
+  const span = `${count}: ${[least, mean, most].map((scale) => scale.toPrecision(3)).join(" / ")}`;
+  return [...row, ...facts.shares.map(percent), span];
+}
+
+const heading = ["tensor", "type", "shape", "bytes", "bits per weight", "-1", "0", "+1", "scales: least / mean / most"];
+
+if (import.meta.main) {
+  await main(command, async ({ file }, { print, signal }) => {
+    using stored = await openStored(file!);
+    const { kind, fileBytes, metadata, tensors } = stored;
+    print(`${file}: ${kind}, ${formatBytes(fileBytes)}, ${tensors.length} tensors`);
+    for (const [key, value] of Object.entries(metadata)) print(`  ${key} = ${value}`);
+    const facts = new Map<string, TernaryFacts>();
+    for (const { name } of tensors) {
+      signal.throwIfAborted();
+      const matrix = await refusing(() => stored.ternary(name));
+      if (matrix) facts.set(name, ternaryFacts(matrix));
+    }
+    print(table(heading, tensors.map((tensor) => tensorRow(tensor, facts.get(tensor.name)))));
+    const sizes = storedSizes(stored);
+    print(`${sizes.quantizedWeights} weights of layers at ${sizes.bitsPerWeight.toFixed(4)} bits each`);
+    const listed = tensors.map((tensor) => ({ ...tensor, ...facts.get(tensor.name) }));
+    return { summary: { file, kind, fileBytes, metadata, ...sizes, tensors: listed } };
+  });
+}

@@ -1,0 +1,61 @@
+/**
+ * What a packed file has lost that could not hold its model.
+ *
+ * @module
+ */
+
+import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
+import { quantizedNames } from "../llama/parameters.ts";
+import { type Evaluation, heldOutLoss } from "../pipeline/evaluate.ts";
+import { openPacked } from "../pipeline/open_packed.ts";
+import { pack } from "../pipeline/pack.ts";
+import { splitTokens } from "../train/data.ts";
+import { loadCorpus } from "./corpus.ts";
+import { UsageError } from "./errors.ts";
+import { openPackedModel } from "./models.ts";
+
+/** The measured cost of merged scales. */
+export interface PackingLoss {
+  /** Root of the mean square of the changes, over that of the weights. */
+  readonly weightError: number;
+  /** On the end of a text, with every scale in its place. */
+  readonly exact: Evaluation;
+  /** The same of the file. */
+  readonly packed: Evaluation;
+}
+
+/** Windows that the losses are measured on. */
+const windows = { batchSize: 4, sequenceLength: 128, maxBatches: 4 };
+const heldOutShare = 0.1;
+
+/** Measures the file at `path` against the same model in a format that holds all its scales. */
+export async function lossOf(
+  model: LanguageModel,
+  { path, quantization, data, signal }: {
+    readonly path: string;
+    readonly quantization: Quantization;
+    /** Text file, or name of a corpus. */
+    readonly data: string;
+    readonly signal?: AbortSignal;
+  },
+): Promise<PackingLoss> {
+  const exact = await openPacked(await pack(model, { format: "dense", quantization }));
+  const packed = (await openPackedModel(path))!;
+  const { heldOut } = splitTokens(model.tokenizer.encode(await loadCorpus(data)), heldOutShare);
+  if (heldOut.length < 2) {
+    throw new UsageError(`the text ${data} is too short: ${heldOut.length} tokens are held out, wanted 2 or more`);
+  }
+  let [squaredError, square] = [0, 0];
+  for (const name of quantizedNames(model.config)) {
+    const [wanted, got] = await Promise.all([exact, packed].map(({ parameters }) => parameters[name].data()));
+    for (let i = 0; i < wanted.length; i++) {
+      squaredError += (got[i] - wanted[i]) ** 2;
+      square += wanted[i] ** 2;
+    }
+  }
+  return {
+    weightError: Math.sqrt(squaredError / square),
+    exact: await heldOutLoss(exact, heldOut, { ...windows, signal }),
+    packed: await heldOutLoss(packed, heldOut, { ...windows, signal }),
+  };
+}

@@ -1,0 +1,99 @@
+/**
+ * Folders in the layout that Hugging Face's transformers has for BitNet: two bits a weight, and one scale a tensor.
+ *
+ * @module
+ */
+
+import { isJsonObject, type JsonObject } from "../io/json.ts";
+import { readJsonFile } from "../io/files.ts";
+import { safetensorsChunks } from "../io/safetensors.ts";
+import { readCheckpointFolder } from "../io/safetensors_file.ts";
+import { type LanguageModel, languageModel } from "../llama/checkpoint.ts";
+import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
+import { parameterShapes } from "../llama/parameters.ts";
+import { bitnet } from "../pack/bitnet.ts";
+import {
+  type Apart,
+  checkpointSizes,
+  packedConfigJson,
+  packedEntries,
+  trainedWith,
+  unpackedCheckpoint,
+  type UnpackedView,
+} from "./pack_safetensors.ts";
+import type { PackedModel } from "./open_packed.ts";
+import type { Fitting } from "./packed_weights.ts";
+import { type FileContent, writeFileAtomic } from "../io/atomic.ts";
+import { makeFolder } from "../io/files.ts";
+
+/** How a weight lies in such a checkpoint. */
+export const bitnetApart: Apart = { format: bitnet, scaleDtype: "F32", codeShape: ({ rows, columns }) => [rows / 4, columns] };
+
+/**
+ * transformers has two layers that read this layout. "bitlinear", its default, divides by `weight_scale`; "autobitlinear" multiplies, which
+ * is what our scales want.
+ */
+const multiplying = "autobitlinear";
+
+/** How `packBitnet` packs. */
+export type BitnetOptions = Pick<Fitting, "quantization" | "allowLoss">;
+
+/**
+ * Writes a model in the layout of Hugging Face's `bitnet` checkpoints, which transformers loads: `config.json` with a `quantization_config`,
+ * `model.safetensors`, `tokenizer.json`. It holds one scale a tensor: group size 0. The folder is made where it is missing.
+ *
+ * @throws RangeError where the model's groups are finer and `allowLoss` is absent; Error that names a file which cannot be written
+ *
+ * @example
+ * ```ts
+ * import { byteTokenizer, initialModel, openBitnet, packBitnet } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
+ * const folder = await Deno.makeTempDir();
+ * await packBitnet(folder, { ...model, tokenizer: byteTokenizer }, { quantization: { quantizer: "ternary", groupSize: 0 } });
+ * console.log((await openBitnet(folder)).config.hiddenSize); // 16
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
+export async function packBitnet(folder: string, model: LanguageModel, options: BitnetOptions = {}): Promise<void> {
+  const entries = await packedEntries(model, { ...options, apart: bitnetApart });
+  const config = {
+    ...packedConfigJson(model, options),
+    quantization_config: { quant_method: "bitnet", linear_class: multiplying, quantization_mode: "offline" },
+  };
+  const files: Record<string, FileContent> = {
+    "tokenizer.json": JSON.stringify(model.tokenizer.toJSON()),
+    "model.safetensors": safetensorsChunks(entries, { format: "pt" }),
+    "config.json": JSON.stringify(config, null, 2) + "\n",
+  };
+  await makeFolder(folder);
+  for (const [name, content] of Object.entries(files)) await writeFileAtomic(`${folder}/${name}`, content);
+}
+
+/** Whether a folder's `config.json` says that its weights lie in the layout of {@linkcode packBitnet}. */
+export function isBitnet({ quantization_config: quantization }: JsonObject): boolean {
+  return isJsonObject(quantization) && quantization.quant_method === "bitnet";
+}
+
+/** How the weights of a folder become floats, by its `config.json`. Throws a `RangeError` where its scales are made while it runs. */
+export function bitnetView(config: JsonObject, { source }: { readonly source: string }): UnpackedView {
+  const { linear_class: linear = "bitlinear", quantization_mode: mode = "offline" } = config.quantization_config as JsonObject;
+  if (mode !== "offline") throw new RangeError(`Cannot open ${source}: quantization_mode is ${mode}, wanted offline`);
+  const shapes = parameterShapes(llamaConfig(config as unknown as HuggingFaceConfig));
+  return { apart: bitnetApart, shapes, divides: linear !== multiplying };
+}
+
+/**
+ * Opens a folder in the layout of Hugging Face's `bitnet` checkpoints, ours or another's with a Llama in it. Weights are unpacked to float32.
+ *
+ * @throws Error that names the file, field or tensor, what it is, and what was wanted
+ */
+export async function openBitnet(folder: string): Promise<PackedModel> {
+  const source = `"${folder}"`;
+  const config = await readJsonFile(`${folder}/config.json`);
+  if (!isBitnet(config)) throw new RangeError(`Cannot open ${source}: its quantization_config is not that of bitnet`);
+  const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
+  using checkpoint = await readCheckpointFolder(folder);
+  const unpacked = unpackedCheckpoint(checkpoint, bitnetView(config, { source }));
+  const model = await languageModel({ config, tokenizer, checkpoint: unpacked }, { source });
+  return { ...model, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
+}

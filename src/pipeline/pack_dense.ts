@@ -1,0 +1,94 @@
+/**
+ * Our own packed file: one safetensors file with five trits a byte, and `config.json` and `tokenizer.json` in its header. So a browser
+ * fetches a model as one file, and any safetensors library reads the parts.
+ *
+ * @module
+ */
+
+import type { Bytes } from "../io/bytes.ts";
+import { present } from "../io/gguf.ts";
+import { gunzip, isGzip } from "../io/gzip.ts";
+import { type JsonObject, parseJsonObject } from "../io/json.ts";
+import { parseSafetensors, writeSafetensors } from "../io/safetensors.ts";
+import type { Checkpoint } from "../io/safetensors_file.ts";
+import { type LanguageModel, languageModel } from "../llama/checkpoint.ts";
+import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
+import { parameterShapes } from "../llama/parameters.ts";
+import { dense, denseRowBytes } from "../pack/dense.ts";
+import {
+  type Apart,
+  checkpointSizes,
+  packedConfigJson,
+  packedEntries,
+  trainedWith,
+  unpackedCheckpoint,
+  type UnpackedView,
+} from "./pack_safetensors.ts";
+import type { PackedModel } from "./open_packed.ts";
+import type { Fitting } from "./packed_weights.ts";
+
+/** How a weight lies in such a checkpoint. */
+export const denseApart: Apart = {
+  format: dense,
+  scaleDtype: "F16",
+  codeShape: ({ rows, columns }) => [rows, denseRowBytes(columns)],
+};
+
+/** Keys of the file's `__metadata__`. */
+const keys = { format: "hestia.format", config: "config.json", tokenizer: "tokenizer.json" } as const;
+
+/** Bytes of a dense file: see `pack`. */
+export async function packDense(model: LanguageModel, fitting: Omit<Fitting, "format">): Promise<Bytes> {
+  const entries = await packedEntries(model, { ...fitting, apart: denseApart });
+  return writeSafetensors(entries, {
+    [keys.format]: dense.name,
+    [keys.config]: JSON.stringify(packedConfigJson(model, fitting)),
+    [keys.tokenizer]: JSON.stringify(model.tokenizer.toJSON()),
+  });
+}
+
+/** Whether bytes begin as a dense file does, compressed or not: as a safetensors file, or gzip. */
+export function looksDense(bytes: Uint8Array): boolean {
+  return isGzip(bytes) || bytes[8] === "{".charCodeAt(0);
+}
+
+/** A dense file, parsed. */
+export interface DenseFile {
+  /** The tensors as stored. */
+  readonly checkpoint: Checkpoint;
+  /** Content of its `config.json`. */
+  readonly config: JsonObject;
+  /** Content of its `tokenizer.json`. */
+  readonly tokenizer: JsonObject;
+  /** How its weights become floats. */
+  readonly view: UnpackedView;
+}
+
+/** Parses a dense file, compressed or not. Throws a `RangeError` or `SyntaxError` that names `source` where it is none. */
+export function parseDense(bytes: Uint8Array, { source }: { readonly source: string }): DenseFile {
+  const { metadata, tensors } = parseSafetensors(isGzip(bytes) ? gunzip(bytes, { source }) : bytes, { source });
+  if (metadata[keys.format] !== dense.name) {
+    throw new RangeError(`Cannot open ${source}: its metadata has ${keys.format} ${metadata[keys.format]}, wanted ${dense.name}`);
+  }
+  const part = (key: string) => parseJsonObject(metadata[key] ?? "", `Cannot read the ${key} of ${source}`);
+  const json = part(keys.config);
+  const config = llamaConfig(json as unknown as HuggingFaceConfig);
+  if (config.layers > tensors.size) {
+    throw new RangeError(`Cannot open ${source}: ${config.layers} layers, but only ${tensors.size} tensors`);
+  }
+  const read: Checkpoint["read"] = (name) => Promise.resolve(present(tensors.get(name), name));
+  const checkpoint: Checkpoint = { metadata, tensors, read, close() {}, [Symbol.dispose]() {} };
+  return {
+    checkpoint,
+    config: json,
+    tokenizer: part(keys.tokenizer),
+    view: { apart: denseApart, shapes: parameterShapes(config) },
+  };
+}
+
+/** Opens a dense file, compressed or not: see `openPacked`. */
+export async function openDense(bytes: Uint8Array, { source }: { readonly source: string }): Promise<PackedModel> {
+  const { checkpoint, config, tokenizer, view } = parseDense(bytes, { source });
+  const model = await languageModel({ config, tokenizer, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
+  return { ...model, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
+}

@@ -1,0 +1,111 @@
+/**
+ * Codes and scales of a model's weights, as a packed format is given them.
+ *
+ * @module
+ */
+
+import { partsOf } from "../core/names.ts";
+import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
+import { quantizedNames } from "../llama/parameters.ts";
+import type { PackedFormat, TernaryMatrix } from "../pack/format.ts";
+import { alreadyTernary, mergeScales } from "../pack/groups.ts";
+import { quantizerNamed } from "../quant/registry.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** How weights become what a format holds. */
+export interface Fitting {
+  /** The format they are packed in. */
+  readonly format: PackedFormat;
+  /** How they are rounded, for a model that does not say. */
+  readonly quantization?: Quantization;
+  /** Whether scales of finer groups than the format holds may be merged. */
+  readonly allowLoss?: boolean;
+}
+
+/** The quantization that a model is packed with. Throws a `RangeError` where neither it nor the caller names one. */
+export function packedQuantization(model: LanguageModel, quantization: Quantization | undefined): Quantization {
+  const chosen = quantization ?? model.quantization;
+  if (chosen) return chosen;
+  throw new RangeError(
+    'Cannot pack a model in full precision: wanted the option quantization, such as { quantizer: "ternary", groupSize: 128 }',
+  );
+}
+
+/**
+ * The matrices of a model's quantized weights by name, one at a time, in the order of the layers. Weights of a full-precision model that
+ * are ternary already are taken as they are: rounding them once more would shrink their scales.
+ *
+ * @throws RangeError where a quantizer gives no integers times scales
+ */
+export async function* ternaryMatrices(
+  model: LanguageModel,
+  { format, quantization: given, allowLoss = false }: Fitting,
+): AsyncGenerator<readonly [name: string, matrix: TernaryMatrix]> {
+  const quantization = packedQuantization(model, given);
+  for (const name of quantizedNames(model.config)) {
+    const weight = model.parameters[name];
+    const kept = model.quantization ? undefined : await takenAsTheyAre(weight, quantization.groupSize);
+    const matrix = kept ??
+      await quantized(weight, { ...quantization, parameters: partsOf(quantization.parameters ?? {}, name) });
+    const fits = format.holdsExactly(matrix.groupSize) || !allowLoss;
+    yield [name, fits ? matrix : mergeScales(matrix, format.finestGroup)];
+  }
+}
+
+async function takenAsTheyAre(weight: Tensor, groupSize: number): Promise<TernaryMatrix | undefined> {
+  const [rows, columns] = weight.shape;
+  if (groupSize > 0 && columns % groupSize !== 0) return undefined; // the quantizer says what is wrong
+  return alreadyTernary(await weight.data(), { rows, columns, groupSize });
+}
+
+async function quantized(
+  weight: Tensor,
+  { quantizer: name, groupSize, scaleDtype, parameters }: Quantization,
+): Promise<TernaryMatrix> {
+  const quantizer = quantizerNamed(name);
+  if (!quantizer.codes) throw new RangeError(`Cannot pack weights quantized by "${name}": they are no integers times scales`);
+  refuseBias(name);
+  const { codes, scales } = quantizer.codes(weight, { groupSize, scaleDtype, parameters });
+  const [codeData, scaleData] = await Promise.all([codes.data(), scales.data()]);
+  [codes, scales].forEach((tensor) => tensor.dispose());
+  const [rows, columns] = weight.shape;
+  return { codes: Int8Array.from(codeData), scales: Float32Array.from(scaleData), rows, columns, groupSize };
+}
+
+/** Throws a `RangeError` where the quantizer of this name adds biases to the linear maps. */
+export function refuseBias(name: string): void {
+  if (!quantizerNamed(name).bias) return;
+  throw new RangeError(`Cannot pack weights quantized by "${name}": the file has no place for its biases`);
+}
+
+/** Values of a parameter that must fit half precision. Throws a `RangeError` that names it where one is too large. */
+export async function halfPrecisionValues(parameter: Tensor, name: string): Promise<Float32Array<ArrayBuffer>> {
+  const values = Float32Array.from(await parameter.data());
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  if (largest < 65520) return values;
+  throw new RangeError(`Cannot pack "${name}" in half precision: it holds ${largest}, wanted at most 65504`);
+}
+
+/** Bytes of a packed model. */
+export interface PackedSizes {
+  /** Of all tensors. */
+  readonly bytes: number;
+  /** Of the linear maps of the layers, scales included. */
+  readonly quantizedBytes: number;
+  /** Number of their weights. */
+  readonly quantizedWeights: number;
+  /** Storage of each, scales included. */
+  readonly bitsPerWeight: number;
+}
+
+/** Sums up stored tensors. `weights` is 0 for what is not of a linear map of a layer, and for scales stored apart. */
+export function sumSizes(
+  tensors: Iterable<{ readonly bytes: number; readonly weights: number; readonly isQuantized: boolean }>,
+): PackedSizes {
+  let [all, quantizedBytes, quantizedWeights] = [0, 0, 0];
+  for (const { bytes, weights, isQuantized } of tensors) {
+    all += bytes;
+    if (isQuantized) [quantizedBytes, quantizedWeights] = [quantizedBytes + bytes, quantizedWeights + weights];
+  }
+  return { bytes: all, quantizedBytes, quantizedWeights, bitsPerWeight: 8 * quantizedBytes / quantizedWeights };
+}
