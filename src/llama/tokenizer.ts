@@ -148,7 +148,7 @@ function isByteLayout({ model, added_tokens: added = [], normalizer, post_proces
 
 async function huggingFaceTokenizer(json: TokenizerJson): Promise<Tokenizer> {
   const { Tokenizer } = await import("@huggingface/tokenizers");
-  const inner = new Tokenizer(json, {});
+  const inner = inContext(() => new Tokenizer(json, {}));
   const ids = inner.get_vocab(true).values();
   const decode = (ids: ArrayLike<number>): string =>
     ids.length === 0 ? "" : inner.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
@@ -159,6 +159,15 @@ async function huggingFaceTokenizer(json: TokenizerJson): Promise<Tokenizer> {
     stream: () => streamOf(decode),
     toJSON: () => json,
   };
+}
+
+/** What `make` gives. What a library says against a `tokenizer.json` becomes an error of ours. */
+function inContext<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new TypeError(`Cannot load a tokenizer: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /**

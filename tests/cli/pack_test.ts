@@ -1,6 +1,12 @@
+import { openPackedModel } from "../../src/cli/models.ts";
+import type { PackingLoss } from "../../src/cli/packing_loss.ts";
+import { loadCheckpoint } from "../../src/llama/checkpoint.ts";
+import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
-import { deepEqual, equal, match } from "../assert.ts";
-import { tinyModel } from "../support/models.ts";
+import { openBitnet } from "../../src/pipeline/pack_bitnet.ts";
+import { deepEqual, equal, match, ok } from "../assert.ts";
+import { sampleText, tinyModel } from "../support/models.ts";
 import { lastJson, runCommand, withModelFolder } from "./run_command.ts";
 
 const model = { ...tinyModel({ layers: 1 }), quantization: { quantizer: "hestia", groupSize: 64 } };
@@ -10,10 +16,13 @@ Deno.test("deno task pack writes a file that opens, from the folder of a model o
     const output = `${folder}/model.gguf`;
     const finished = await runCommand("pack", ["--model", folder, "--output", output, "--json"]);
     equal(finished.code, 0, finished.stderr);
-    match(finished.stderr, /model\.gguf: \d+\.\d KiB, 36864 weights at 2\.25 bits each\n$/);
+    match(
+      finished.stderr,
+      /: trained by hestia with groups of 64, which q2_0 holds\n.*model\.gguf: \d+\.\d KiB, 36864 weights at 2\.25 bits each\n$/,
+    );
     const { size } = await Deno.stat(output);
     deepEqual(lastJson(finished), {
-      ...{ output, format: "q2_0", quantizer: "hestia", groupSize: 64 },
+      ...{ output, format: "q2_0", embeddings: "f16", quantizer: "hestia", groupSize: 64, exact: true },
       ...{ bytes: size, quantizedWeights: 36864, bitsPerWeight: 2.25 },
     });
     deepEqual((await openPacked(await Deno.readFile(output))).config, model.config);
@@ -35,6 +44,95 @@ Deno.test("deno task pack rounds a full-precision model when told how", () =>
     equal((await runCommand("pack", [...args, "--group-size", "64"])).code, 0);
   }));
 
+Deno.test("deno task pack says what merged scales cost", () =>
+  withModelFolder(model, async (folder) => {
+    await Deno.writeFile(`${folder}/text`, sampleText(3000));
+    const args = ["--model", folder, "--format", "bitnet", "--output", `${folder}/bitnet`, "--data", `${folder}/text`];
+    const finished = await runCommand("pack", [...args, "--allow-loss", "--json"]);
+    equal(finished.code, 0, finished.stderr);
+    match(
+      finished.stderr,
+      /which bitnet does not hold\n.*\nlost: weights off by \d\.\d\d %, held-out loss .* → .* nats \(299 tokens\)\n$/,
+    );
+    const { exact, loss } = lastJson(finished) as { exact: boolean; loss: PackingLoss };
+    equal(exact, false);
+    ok(loss.weightError > 0.03 && loss.weightError < 0.1, `${loss.weightError}`);
+    const opened = await openBitnet(`${folder}/bitnet`);
+    const wanted = await heldOutLoss(opened, byteTokenizer.encode(new TextDecoder().decode(sampleText(3000))).subarray(2700), {
+      ...{ batchSize: 4, sequenceLength: 128 },
+    });
+    ok(Math.abs(loss.packed.lossNats - wanted.lossNats) < 1e-6);
+    ok(loss.packed.lossNats !== loss.exact.lossNats);
+  }));
+
+const formats = [
+  { format: "dense", more: ["--compress"], kind: "dense, compressed", type: "dense", bits: 1.85 + 0.0125 },
+  { format: "q4_0", more: ["--embeddings", "q8_0"], kind: "GGUF", type: "Q4_0", bits: 4.5 },
+  { format: "f16", more: [], kind: "GGUF", type: "F16", bits: 16 },
+] as const;
+
+for (const { format, more, kind, type, bits } of formats) {
+  Deno.test(`deno task inspect and unpack read what deno task pack writes as ${format}`, () =>
+    withModelFolder(model, async (folder) => {
+      const packed = `${folder}/packed`;
+      equal((await runCommand("pack", ["--model", folder, "--format", format, "--output", packed, ...more])).code, 0);
+      const inspected = await runCommand("inspect", [packed, "--json"]);
+      equal(inspected.code, 0, inspected.stderr);
+      const facts = lastJson(inspected) as { kind: string; bitsPerWeight: number; tensors: InspectedTensor[] };
+      equal(facts.kind, kind);
+      ok(Math.abs(facts.bitsPerWeight - bits) < 0.02, `${facts.bitsPerWeight}`);
+      const up = facts.tensors.find(({ name }) => /up/.test(name))!;
+      deepEqual([up.type, up.shape, up.scales.count % 128], [type, [128, 64], 0]);
+      ok(
+        up.shares.every((share) => share > 0.25 && share < 0.45) &&
+          Math.abs(up.shares[0] + up.shares[1] + up.shares[2] - 1) < 1e-9,
+      );
+      match(inspected.stderr, /tensor +type +shape +bytes +bits per weight +-1 +0 +\+1 +scales: least \/ mean \/ most/);
+      const unpacked = await runCommand("unpack", ["--model", packed, "--output", `${folder}/unpacked`, "--json"]);
+      deepEqual(lastJson(unpacked), {
+        output: `${folder}/unpacked`,
+        weights: 36864 + 256 * 64 + 3 * 64,
+        quantizer: "hestia",
+        groupSize: 64,
+      });
+      const [first, second] = [await loadCheckpoint(`${folder}/unpacked`), await openPackedModel(packed)];
+      for (const [name, parameter] of Object.entries(first.parameters)) {
+        deepEqual(await parameter.data(), await second!.parameters[name].data(), name);
+      }
+      const checkpoint = await runCommand("inspect", [`${folder}/unpacked`]);
+      match(checkpoint.stdout, /mlp\.up_proj\.weight +F32 +128×64 +32\.0 KiB +32\.000 +3\d\.\d % +3\d\.\d % +3\d\.\d %/);
+    }));
+}
+
+interface InspectedTensor {
+  readonly name: string;
+  readonly type: string;
+  readonly shape: number[];
+  readonly shares: number[];
+  readonly scales: { readonly count: number };
+}
+
+Deno.test("deno task inspect and unpack refuse bad input in one line", () =>
+  withModelFolder(model, async (folder) => {
+    await Deno.writeTextFile(`${folder}/text`, "not a model at all, but long enough to be one");
+    const cases: [name: string, args: string[], wanted: RegExp][] = [
+      ["inspect", [], /^error: file is missing|^error: FILE is missing/],
+      ["inspect", ["/nowhere"], /^error: cannot open the model \/nowhere: no such file or folder\n$/],
+      [
+        "inspect",
+        [`${folder}/text`],
+        /^error: cannot read ".*text": header of \d+ bytes, wanted at most \d+ in a file of 45 bytes\n$/,
+      ],
+      ["unpack", ["--model", folder, "--output", "x"], /^error: cannot unpack .*: it holds no packed model\n$/],
+      ["unpack", ["--model", `${folder}/text`, "--output", "x"], /^error: cannot read ".*text": wanted it to begin with "GGUF"/],
+    ];
+    for (const [name, args, message] of cases) {
+      const { code, stderr } = await runCommand(name, args);
+      match(stderr, message);
+      equal(code, 2);
+    }
+  }));
+
 Deno.test("deno task pack refuses bad input in one line", () =>
   withModelFolder(model, async (folder) => {
     const cases: [string[], RegExp][] = [
@@ -46,7 +144,12 @@ Deno.test("deno task pack refuses bad input in one line", () =>
       ],
       [
         ["--model", folder, "--output", "x", "--format", "q2_1"],
-        /^error: --format must be one of q2_0, got "q2_1" \(did you mean "q2_0"\?\)\n$/,
+        /^error: --format must be one of q2_0, .*dense, f16, got "q2_1" \(did you mean "q2_0"\?\)\n$/,
+      ],
+      [["--model", folder, "--output", "x", "--compress"], /^error: --compress is for --format dense, got q2_0\n$/],
+      [
+        ["--model", folder, "--output", "x", "--format", "bitnet"],
+        /^error: bitnet holds group sizes 0 \(tensor\), the model has groups of 64: choose --format q2_0, q4_0, dense, or --allow-loss/,
       ],
     ];
     for (const [args, message] of cases) {
