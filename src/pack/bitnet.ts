@@ -29,7 +29,9 @@ export const bitnet: PackedFormat = {
     checkScale(scale, { action: "Cannot pack as bitnet", place: "the tensor", stored: scale });
     const quarter = codes.length / rowsPerByte;
     const bytes = new Uint8Array(quarter + scaleBytes);
-    for (let i = 0; i < codes.length; i++) bytes[i % quarter] |= codes[i] + 1 << 2 * Math.floor(i / quarter);
+    for (let part = 0; part < rowsPerByte; part++) {
+      for (let r = 0; r < quarter; r++) bytes[r] |= codes[part * quarter + r] + 1 << 2 * part;
+    }
     new DataView(bytes.buffer).setFloat32(quarter, scale, true);
     return bytes;
   },
@@ -38,10 +40,10 @@ export const bitnet: PackedFormat = {
     checkRows(rows, `Cannot unpack ternary [${rows},${columns}] from bitnet`);
     const quarter = rows * columns / rowsPerByte;
     checkPacked(bytes, options, { format: bitnet, wanted: quarter + scaleBytes });
-    const codes = Int8Array.from(
-      { length: rows * columns },
-      (_, i) => (bytes[i % quarter] >> 2 * Math.floor(i / quarter) & 3) - 1,
-    );
+    const codes = new Int8Array(rows * columns);
+    for (let part = 0; part < rowsPerByte; part++) {
+      for (let r = 0; r < quarter; r++) codes[part * quarter + r] = (bytes[r] >> 2 * part & 3) - 1;
+    }
     checkTrits(codes, "bitnet");
     const scale = new DataView(bytes.buffer, bytes.byteOffset).getFloat32(quarter, true);
     checkScale(scale, { action: "Cannot unpack from bitnet", place: "the tensor", stored: scale });

@@ -60,11 +60,13 @@ export const dense: PackedFormat = {
     const groups = groupCount({ rows, columns, groupSize }, "Cannot unpack ternary");
     checkPacked(bytes, options, { format: dense, wanted: rows * rowBytes + 2 * groups });
     const codes = new Int8Array(rows * columns);
-    for (let row = 0; row < rows; row++) {
-      for (let column = 0; column < columns; column++) {
-        const byte = bytes[row * rowBytes + Math.floor(column / tritsPerByte)];
-        if (byte >= values) throw new RangeError(`Cannot unpack from dense: row ${row} has the byte ${byte}, wanted at most 242`);
-        codes[row * columns + column] = trits[byte * tritsPerByte + column % tritsPerByte];
+    for (let row = 0, at = 0; row < rows; row++) {
+      const end = (row + 1) * columns;
+      for (let i = row * columns; i < end; at++) {
+        if (bytes[at] >= values) {
+          throw new RangeError(`Cannot unpack from dense: row ${row} has the byte ${bytes[at]}, wanted at most 242`);
+        }
+        for (let j = 0; j < tritsPerByte && i < end; j++) codes[i++] = trits[bytes[at] * tritsPerByte + j];
       }
     }
     const scales = float16ToFloat32(viewAs(bytes.subarray(rows * rowBytes), Uint16Array<ArrayBuffer>));
