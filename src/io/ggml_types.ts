@@ -7,8 +7,45 @@
 
 import { type Shape, sizeOf } from "../core/shape.ts";
 
+/** Name of a ggml element type. */
+export type GgmlType =
+  | "F32"
+  | "F16"
+  | "Q4_0"
+  | "Q4_1"
+  | "Q5_0"
+  | "Q5_1"
+  | "Q8_0"
+  | "Q2_K"
+  | "Q3_K"
+  | "Q4_K"
+  | "Q5_K"
+  | "Q6_K"
+  | "I8"
+  | "I16"
+  | "I32"
+  | "I64"
+  | "F64"
+  | "BF16"
+  | "TQ1_0"
+  | "TQ2_0"
+  | "I2_S"
+  | "Q2_0"
+  | "PQ2_0"
+  | "PTQ1_0";
+
+/** Sizes of an element type. */
+export interface GgmlTypeSizes {
+  /** Number of the type in files. */
+  readonly id: number;
+  /** Elements of a block. */
+  readonly blockLength: number;
+  /** Bytes of a block. */
+  readonly blockBytes: number;
+}
+
 /** All element types known here, by ggml's name. */
-export const ggmlTypes = {
+export const ggmlTypes: Readonly<Record<GgmlType, GgmlTypeSizes>> = {
   F32: { id: 0, blockLength: 1, blockBytes: 4 },
   F16: { id: 1, blockLength: 1, blockBytes: 2 },
   Q4_0: { id: 2, blockLength: 32, blockBytes: 18 },
@@ -33,13 +70,10 @@ export const ggmlTypes = {
   Q2_0: { id: 42, blockLength: 64, blockBytes: 18 },
   PQ2_0: { id: 142, blockLength: 128, blockBytes: 34 },
   PTQ1_0: { id: 143, blockLength: 128, blockBytes: 28 },
-} as const;
+};
 
 /** Bytes behind the last block of a tensor: a scale of the whole tensor and its padding. */
 const tailBytes: Partial<Record<GgmlType, number>> = { I2_S: 32 };
-
-/** Name of a ggml element type. */
-export type GgmlType = keyof typeof ggmlTypes;
 
 const names = new Map(Object.entries(ggmlTypes).map(([name, { id }]): [number, GgmlType] => [id, name as GgmlType]));
 

@@ -20,8 +20,24 @@ export const ggufAlignment = { key: "general.alignment", default: 32 } as const;
 /** Most axes a tensor may have. */
 export const ggufMaximumRank = 4;
 
+/** Name of a metadata value type. */
+export type GgufValueType =
+  | "uint8"
+  | "int8"
+  | "uint16"
+  | "int16"
+  | "uint32"
+  | "int32"
+  | "float32"
+  | "bool"
+  | "string"
+  | "array"
+  | "uint64"
+  | "int64"
+  | "float64";
+
 /** Types of metadata values; the position is the id in the file. */
-export const ggufValueTypes = [
+export const ggufValueTypes: readonly GgufValueType[] = [
   "uint8",
   "int8",
   "uint16",
@@ -35,10 +51,7 @@ export const ggufValueTypes = [
   "uint64",
   "int64",
   "float64",
-] as const;
-
-/** Name of a metadata value type. */
-export type GgufValueType = typeof ggufValueTypes[number];
+];
 
 /** A metadata value with the type it has in the file. 64-bit integers are bigints. */
 export type GgufValue =

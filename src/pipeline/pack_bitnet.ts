@@ -4,11 +4,12 @@
  * @module
  */
 
+import { type FileContent, writeFileAtomic } from "../io/atomic.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
-import { readJsonFile } from "../io/files.ts";
+import { makeFolder, readJsonFile } from "../io/files.ts";
 import { safetensorsChunks } from "../io/safetensors.ts";
 import { readCheckpointFolder } from "../io/safetensors_file.ts";
-import { type LanguageModel, languageModel } from "../llama/checkpoint.ts";
+import { type LanguageModel, languageModel, type Quantization } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
 import { bitnet } from "../pack/bitnet.ts";
@@ -22,9 +23,6 @@ import {
   type UnpackedView,
 } from "./pack_safetensors.ts";
 import type { PackedModel } from "./open_packed.ts";
-import type { Fitting } from "./packed_weights.ts";
-import { type FileContent, writeFileAtomic } from "../io/atomic.ts";
-import { makeFolder } from "../io/files.ts";
 
 /** How a weight lies in such a checkpoint. */
 export const bitnetApart: Apart = { format: bitnet, scaleDtype: "F32", codeShape: ({ rows, columns }) => [rows / 4, columns] };
@@ -36,7 +34,12 @@ export const bitnetApart: Apart = { format: bitnet, scaleDtype: "F32", codeShape
 const multiplying = "autobitlinear";
 
 /** How `packBitnet` packs. */
-export type BitnetOptions = Pick<Fitting, "quantization" | "allowLoss">;
+export interface BitnetOptions {
+  /** How weights are rounded, for a model that does not say; it is then rounded without training. */
+  readonly quantization?: Quantization;
+  /** Merge the scales of a tensor's groups into one, instead of refusing; false by default. */
+  readonly allowLoss?: boolean;
+}
 
 /**
  * Writes a model in the layout of Hugging Face's `bitnet` checkpoints, which transformers loads: `config.json` with a `quantization_config`,
