@@ -57,6 +57,9 @@ const differentiated = ({ h, parameters }: BlockInputs): Tensor[] => [h, ...Obje
 /** Each piece of work as a function of the inputs. Derivatives are those of the mean square, over the input and all weights. */
 export const blockWorks: Readonly<Record<string, (inputs: BlockInputs) => Tensor[]>> = {
   "forward": (inputs) => [output(inputs)],
-  "forward and backward": (inputs) => [loss(inputs), ...gradients(loss(inputs), differentiated(inputs))],
+  "forward and backward": (inputs) => {
+    const value = loss(inputs);
+    return [value, ...gradients(value, differentiated(inputs))];
+  },
   "Hessian-vector product": (inputs) => hessianVectorProduct(loss(inputs), differentiated(inputs), inputs.directions),
 };
