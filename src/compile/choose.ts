@@ -7,6 +7,7 @@
 import type { FlatNode, Graph } from "../core/program.ts";
 import { bytesPerElement } from "../core/dtype.ts";
 import { sizeOf, stridesOf } from "../core/shape.ts";
+import { kernelFor } from "../kernels/kernel.ts";
 
 /** Settings of `chooseKernels`. */
 export interface ChooseOptions {
@@ -14,15 +15,31 @@ export interface ChooseOptions {
   readonly fused?: boolean;
   /** Most bytes that a stored shader may bind of one tensor; compositions are not bound by it. */
   readonly maxBindingBytes?: number;
+  /** Whether the device reads textures sooner than buffers. */
+  readonly texelReads?: boolean;
 }
 
-function hasKernel(node: FlatNode, nodes: readonly FlatNode[], maxBindingBytes: number): boolean {
+function hasKernel(
+  node: FlatNode,
+  nodes: readonly FlatNode[],
+  { maxBindingBytes = Infinity, texelReads = false }: ChooseOptions,
+): boolean {
   if (node.op.kind !== "fused") return true;
   const tensors = [node, ...node.inputs.map((input) => nodes[input])];
   if (tensors.some(({ shape, dtype }) => sizeOf(shape) * bytesPerElement[dtype] > maxBindingBytes)) return false;
   const inputs = node.inputs.map((input) => ({ shape: nodes[input].shape, strides: stridesOf(nodes[input].shape), offset: 0 }));
   const call = node.op.binding.call(inputs, node, node.attributes);
-  return node.op.binding.kernels.some((kernel) => kernel.applies(call));
+  return kernelFor(node.op.binding.kernels, call, { texelReads }) !== undefined;
+}
+
+/** What runs in place of a fused operation: its kernel, its window on the results of a kernel, or its composition. */
+function chosen(position: number, nodes: readonly FlatNode[], options: ChooseOptions): number {
+  const { op, inputs, composition } = nodes[position];
+  if (op.kind !== "fused") return position;
+  let whole = op.isPart ? inputs[0] : position;
+  while (nodes[whole].op.kind === "view") whole = nodes[whole].inputs[0];
+  const runs = options.fused !== false && hasKernel(nodes[whole], nodes, options);
+  return runs ? op.isPart ? inputs[0] : position : composition!;
 }
 
 /** The node whose buffer holds the same elements in the same order. */
@@ -32,14 +49,13 @@ function sameMemory(nodes: readonly FlatNode[], inputsOf: readonly (readonly num
 }
 
 /** The graph that will run. */
-export function chooseKernels(graph: Graph, { fused = true, maxBindingBytes = Infinity }: ChooseOptions = {}): Graph {
+export function chooseKernels(graph: Graph, options: ChooseOptions = {}): Graph {
   const alias = graph.nodes.map((_, position) => position);
   const inputsOf = graph.nodes.map((node) => node.inputs);
   graph.nodes.forEach((node, position) => {
     inputsOf[position] = node.inputs.map((input) => alias[input]);
-    if (node.composition !== undefined && !(fused && hasKernel(node, graph.nodes, maxBindingBytes))) {
-      alias[position] = alias[node.composition];
-    }
+    const taken = chosen(position, graph.nodes, options);
+    if (taken !== position) alias[position] = alias[taken];
   });
   const outputs = graph.outputs.map((output) => sameMemory(graph.nodes, inputsOf, alias[output]));
   const live = new Set<number>();

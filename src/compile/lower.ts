@@ -8,7 +8,7 @@ import { bytesPerElement, type DType } from "../core/dtype.ts";
 import { describe, type KernelBinding, type TensorType } from "../core/graph.ts";
 import type { Binding, Dispatch, FlatNode, Graph, Program } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
-import type { DeviceLimits } from "../kernels/kernel.ts";
+import { type DeviceLimits, kernelFor } from "../kernels/kernel.ts";
 import { chooseKernels } from "./choose.ts";
 import { composeLarge } from "./compose_large.ts";
 import type { CodeBinding } from "./code_buffers.ts";
@@ -78,7 +78,10 @@ function bindingsOf(code: readonly CodeBinding[], slotOf: (binding: CodeBinding)
 /** Compiles a graph for a device: pure, from plain data to plain data. */
 export function lower(graph: Graph, target: Target, options: LowerOptions = {}): Program {
   const fits = (node: FlatNode) => storedBytes(node, target) <= target.limits.maxBindingBytes;
-  const chosen = composeLarge(chooseKernels(graph, { ...options, maxBindingBytes: target.limits.maxBindingBytes }), fits);
+  const chosen = composeLarge(
+    chooseKernels(graph, { ...options, maxBindingBytes: target.limits.maxBindingBytes, texelReads: target.texelReads }),
+    fits,
+  );
   const bytesOf = (node: number) => storedBytes(chosen.nodes[node], target);
   const fusion = fuse(chosen, { maxBuffers: maxBuffers(chosen, target) });
   const memory = planMemory(fusion, bytesOf);
@@ -231,7 +234,7 @@ class GroupLowering {
     const node = nodes[root];
     const inputs = node.inputs.map((_, position) => kernelInput(nodes, node, position));
     const call = binding.call(inputs.map(({ view }) => view), node, node.attributes);
-    const kernel = binding.kernels.find((candidate) => (this.target.texelReads || !candidate.texels) && candidate.applies(call));
+    const kernel = kernelFor(binding.kernels, call, this.target);
     if (!kernel) {
       throw new RangeError(
         `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,

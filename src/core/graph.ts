@@ -140,6 +140,19 @@ export interface Fused extends Named {
   readonly binding: KernelBinding;
   readonly compose: (inputs: readonly Tensor[], attributes: Attributes) => Tensor;
   readonly vjp?: Vjp;
+  /**
+   * One of several results of a kernel (see `applyParts`): where that kernel runs, the first input, a window on what it stores, is the
+   * result; elsewhere the composition.
+   */
+  readonly isPart?: true;
+}
+
+/** A fast kernel of several results, which it stores one after another. */
+export interface FusedParts extends Named {
+  readonly binding: KernelBinding;
+  readonly compose: (inputs: readonly Tensor[], attributes: Attributes) => readonly Tensor[];
+  /** Fast backward passes of some of the results. */
+  readonly vjps?: readonly (Vjp | undefined)[];
 }
 
 /** Every primitive but the leaf. */

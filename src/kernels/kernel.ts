@@ -34,9 +34,20 @@ export interface Kernel<Call> {
    * from its start; `undefined` for one that stays a buffer.
    */
   texels?(call: Call): readonly (number | undefined)[];
+  /** Keeps tiles in workgroup memory, which is slow on devices that read textures sooner than buffers: not for those. */
+  readonly tiled?: true;
   /** Values of the shader's `override` constants. */
   overrides(call: Call): Record<string, number>;
   /** Content of the `Params` uniform; empty when the shader has none. */
   params(call: Call): Uint32Array<ArrayBuffer>;
   grid(call: Call, limits: DeviceLimits): Grid;
+}
+
+/** The kernel that computes a call on a device: the first one that applies. */
+export function kernelFor<Call>(
+  kernels: readonly Kernel<Call>[],
+  call: Call,
+  { texelReads }: { readonly texelReads: boolean },
+): Kernel<Call> | undefined {
+  return kernels.find((kernel) => !(texelReads ? kernel.tiled : kernel.texels) && kernel.applies(call));
 }

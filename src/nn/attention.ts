@@ -4,9 +4,9 @@
  * @module
  */
 
-import { applyFused, constant, type Tensor } from "../tensor.ts";
+import { applyParts, constant, type Tensor } from "../tensor.ts";
 import { checkAttention } from "./checks.ts";
-import { causalSoftmax } from "./fused.ts";
+import { attentionForward } from "./fused_attention.ts";
 
 /** Settings of attention. */
 export interface AttentionOptions {
@@ -33,13 +33,7 @@ export interface AttentionOptions {
  */
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor, { offset = 0 }: AttentionOptions = {}): Tensor {
   checkAttention(q, k, v, offset);
-  const [batch, heads, queries, headDim] = q.shape;
-  const [, keyValueHeads, keys] = k.shape;
-  const group = heads / keyValueHeads;
-  const rows = [batch, keyValueHeads, group * queries];
-  const scores = q.mul(1 / Math.sqrt(headDim)).reshape([...rows, headDim]).matmul(k.transpose());
-  const split = scores.reshape([batch, keyValueHeads, group, queries, keys]);
   const first = typeof offset === "number" ? constant(offset, [], "uint32") : offset;
-  const weights = applyFused(causalSoftmax, [split, first]);
-  return weights.reshape([...rows, keys]).matmul(v).reshape([batch, heads, queries, headDim]);
+  const swapped = [q, k, v].map((x) => x.transpose([0, 2, 1, 3]));
+  return applyParts(attentionForward, [...swapped, first])[0].transpose([0, 2, 1, 3]);
 }

@@ -61,7 +61,7 @@ export const rowLosses: Fused = {
 };
 
 /** Score of a masked key: its weight is exactly zero, and no arithmetic on it gives NaN. */
-const maskedScore = -1e30;
+export const maskedScore = -1e30;
 
 const masked: Compose = ([scores, offset]) => {
   const [queries, keys] = scores.shape.slice(-2);

@@ -1,0 +1,71 @@
+/**
+ * Attention whose scores never exist as a whole: one kernel forward and two back, where the device gains by tiles in workgroup memory;
+ * elsewhere, and for derivatives of higher order, products and a softmax. All tensors are `[batch, positions, heads, headDim]`.
+ *
+ * @module
+ */
+
+import { vectorJacobianProduct } from "../autodiff/gradients.ts";
+import { arange } from "../create.ts";
+import type { Fused, FusedParts } from "../core/graph.ts";
+import { attentionForwardBinding, attentionKeyBackwardBinding, attentionQueryBackwardBinding } from "../kernels/attention.ts";
+import { applyFused, applyParts, renewed, type Tensor } from "../tensor.ts";
+import { causalSoftmax, maskedScore } from "./fused.ts";
+
+const swapped = [0, 2, 1, 3]; // positions and heads
+
+/** Scores `[batch, keyValueHeads, group, queries, keys]`: query heads that share a key head are one matrix. */
+function scoresOf(q: Tensor, k: Tensor): Tensor {
+  const [batch, queries, heads, headDim] = q.shape;
+  const [, keys, keyValueHeads] = k.shape;
+  const group = heads / keyValueHeads;
+  const rows = q.transpose(swapped).mul(1 / Math.sqrt(headDim)).reshape([batch, keyValueHeads, group * queries, headDim]);
+  return rows.matmul(k.transpose([0, 2, 3, 1])).reshape([batch, keyValueHeads, group, queries, keys]);
+}
+
+function attended([q, k, v, offset]: readonly Tensor[]): Tensor {
+  const [batch, queries, heads, headDim] = q.shape;
+  const [, keys, keyValueHeads] = k.shape;
+  const weights = applyFused(causalSoftmax, [scoresOf(q, k), offset]);
+  const rows = weights.reshape([batch, keyValueHeads, heads / keyValueHeads * queries, keys]).matmul(v.transpose(swapped));
+  return rows.reshape([batch, heads, queries, headDim]).transpose(swapped);
+}
+
+/** Logarithm of the sum of the exponentials of the scores that each query sees: `[batch, queries, heads]`. */
+function logSums([q, k, , offset]: readonly Tensor[]): Tensor {
+  const [batch, queries, heads] = q.shape;
+  const keys = k.shape[1];
+  const last = arange([queries, 1], { axis: 0, dtype: "uint32" }).add(offset);
+  const seen = arange([1, keys], { dtype: "uint32" }).lessEqual(last).where(scoresOf(q, k), maskedScore);
+  return seen.logSumExp().reshape([batch, heads, queries]).transpose([0, 2, 1]);
+}
+
+/** Gradients of queries, keys and values. */
+function slopes([q, k, v, offset, gradient]: readonly Tensor[]): Tensor[] {
+  const own = [q, k, v].map(renewed);
+  return vectorJacobianProduct(attended([...own, offset]), own, gradient);
+}
+
+const queryBackward: Fused = {
+  kind: "fused",
+  name: "attentionQueryBackward",
+  binding: attentionQueryBackwardBinding,
+  compose: (inputs) => slopes(inputs)[0],
+};
+
+const keyBackward: FusedParts = {
+  name: "attentionKeyBackward",
+  binding: attentionKeyBackwardBinding,
+  compose: (inputs) => slopes(inputs).slice(1),
+};
+
+/** Output, and the logarithms that its backward pass needs. Inputs: queries, keys, values, uint32 scalar: the key that the first query stands at. */
+export const attentionForward: FusedParts = {
+  name: "attention",
+  binding: attentionForwardBinding,
+  compose: (inputs) => [attended(inputs), logSums(inputs)],
+  vjps: [(gradient, { inputs }) => {
+    const given = [...inputs, gradient, ...applyParts(attentionForward, inputs)];
+    return [applyFused(queryBackward, given), ...applyParts(keyBackward, given), undefined];
+  }],
+};
