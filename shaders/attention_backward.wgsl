@@ -8,14 +8,8 @@
 
 // Whether the gradients are those of keys, followed by those of values (else of the queries).
 override FOR_KEYS: bool = false;
-// Query heads that share a key head.
-override GROUP: u32 = 1;
-// Quads of a head.
-override QUADS: u32 = 8;
 // Steps of eight quads through a head, at most four.
 override STEPS: u32 = 1;
-// Factor of the scores.
-override SCALE: f32 = 1.0;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -42,6 +36,12 @@ struct Params {
   heads: u32,
   queries: u32,
   keys: u32,
+  // Query heads that share a key head.
+  group: u32,
+  // Quads of a head.
+  quads: u32,
+  // Factor of the scores.
+  scale: f32,
   // Elements before the first of `rest`.
   rest_offset: u32,
 }
@@ -77,18 +77,18 @@ fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
 
 // A quad of the queries, or of the gradient.
 fn row_at(kind: u32, batch: u32, head: u32, row: u32, quad: u32) -> Quad {
-  if (row >= params.queries * GROUP || quad >= QUADS) {
+  if (row >= params.queries * params.group || quad >= params.quads) {
     return Quad();
   }
   if (kind == SCORES) {
-    return q[first_quad(params.q, batch, head * GROUP + row % GROUP, row / GROUP) + quad];
+    return q[first_quad(params.q, batch, head * params.group + row % params.group, row / params.group) + quad];
   }
-  return gradient[first_quad(params.gradient, batch, head * GROUP + row % GROUP, row / GROUP) + quad];
+  return gradient[first_quad(params.gradient, batch, head * params.group + row % params.group, row / params.group) + quad];
 }
 
 // A quad of the keys, or of the values.
 fn key_at(kind: u32, batch: u32, head: u32, key: u32, quad: u32) -> Quad {
-  if (key >= params.keys || quad >= QUADS) {
+  if (key >= params.keys || quad >= params.quads) {
     return Quad();
   }
   if (kind == SCORES) {
@@ -128,7 +128,7 @@ fn products(kind: u32, batch: u32, head: u32, own0: u32, other0: u32, lane: u32)
       right[at] = other_at(kind, batch, head, other0 + i / 8u, 8u * step + i % 8u);
     }
     workgroupBarrier();
-    for (var quad = 0u; quad < min(8u, QUADS - 8u * step); quad++) {
+    for (var quad = 0u; quad < min(8u, params.quads - 8u * step); quad++) {
       let y = right_block(lane % 8u, quad);
       for (var i = 0u; i < 4u; i++) {
         result[i] += left[(lane / 8u + 8u * i) * PITCH + quad] * y;
@@ -139,14 +139,14 @@ fn products(kind: u32, batch: u32, head: u32, own0: u32, other0: u32, lane: u32)
 }
 
 // Adds the others of a tile, weighted by `factors`.
-fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other0: u32, lane: u32) {
+fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other0: u32, end: u32, lane: u32) {
   for (var step = 0u; step < STEPS; step++) {
     workgroupBarrier();
     for (var i = lane; i < 8u * TILE; i += LANES) {
       right[i / 8u * PITCH + i % 8u] = other_at(kind, batch, head, other0 + i / 8u, 8u * step + i % 8u);
     }
     workgroupBarrier();
-    for (var others = 0u; others < 8u; others++) {
+    for (var others = 0u; others < min(8u, end - other0); others++) {
       let y = right_block(others, lane % 8u);
       for (var i = 0u; i < 4u; i++) {
         (*sums)[step][i] += y * factors[(lane / 8u + 8u * i) * PITCH + others];
@@ -158,9 +158,9 @@ fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other
 // Half of Σ gradient output of a row.
 fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
   var sum: Element;
-  if (row < params.queries * GROUP) {
-    let first = first_quad(params.output, batch, head * GROUP + row % GROUP, row / GROUP);
-    for (var quad = half; quad < QUADS; quad += 2u) {
+  if (row < params.queries * params.group) {
+    let first = first_quad(params.output, batch, head * params.group + row % params.group, row / params.group);
+    for (var quad = half; quad < params.quads; quad += 2u) {
       sum += dot(row_at(SLOPES, batch, head, row, quad), output[first + quad]);
     }
   }
@@ -168,7 +168,7 @@ fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
 }
 
 fn rest_at(batch: u32, head: u32, row: u32) -> Element {
-  let place = (batch * params.queries + row / GROUP) * params.heads * GROUP + head * GROUP + row % GROUP;
+  let place = (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
   return rest[params.rest_offset + place];
 }
 
@@ -177,12 +177,12 @@ fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u3
     let line = line0 + lane / 8u + 8u * i;
     var place = (batch * params.keys + line) * params.heads + head;
     if (!FOR_KEYS) {
-      place = (batch * params.queries + line / GROUP) * params.heads * GROUP + head * GROUP + line % GROUP;
+      place = (batch * params.queries + line / params.group) * params.heads * params.group + head * params.group + line % params.group;
     }
     for (var step = 0u; step < STEPS; step++) {
       let quad = 8u * step + lane % 8u;
-      if (quad < QUADS && line < select(params.queries * GROUP, params.keys, FOR_KEYS)) {
-        out[start + place * QUADS + quad] = (*sums)[step][i];
+      if (quad < params.quads && line < select(params.queries * params.group, params.keys, FOR_KEYS)) {
+        out[start + place * params.quads + quad] = (*sums)[step][i];
       }
     }
   }
@@ -190,7 +190,7 @@ fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u3
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let rows = params.queries * GROUP;
+  let rows = params.queries * params.group;
   let lines = select(rows, params.keys, FOR_KEYS);
   let tiles = (lines + TILE - 1u) / TILE;
   let place = group.y * groups.x + group.x;
@@ -206,9 +206,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first = offset[0];
   // keys up to the last one that the rows see, or rows from the first one that sees the keys
   var begin = 0u;
-  var end = min(params.keys, (min(own0 + TILE, rows) - 1u) / GROUP + first + 1u);
+  var end = min(params.keys, (min(own0 + TILE, rows) - 1u) / params.group + first + 1u);
   if (FOR_KEYS) {
-    begin = (max(own0, first) - first) * GROUP / TILE * TILE;
+    begin = (max(own0, first) - first) * params.group / TILE * TILE;
     end = rows;
   } else {
     inner[lane] = half_inner(batch, head, own0 + lane % TILE, lane / TILE);
@@ -232,9 +232,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let row_in_tile = select(own, other, FOR_KEYS);
         let row = select(own0, other0, FOR_KEYS) + row_in_tile;
         let key = select(other0 + other, own0 + own, FOR_KEYS);
-        if (row < rows && key < params.keys && key <= row / GROUP + first) {
-          weights[i][j] = exp(scores[i][j] * SCALE - rest_at(batch, head, row));
-          factor[i][j] = weights[i][j] * (slopes[i][j] - inner[row_in_tile] - inner[row_in_tile + TILE]) * SCALE;
+        if (row < rows && key < params.keys && key <= row / params.group + first) {
+          weights[i][j] = exp(scores[i][j] * params.scale - rest_at(batch, head, row));
+          factor[i][j] = weights[i][j] * (slopes[i][j] - inner[row_in_tile] - inner[row_in_tile + TILE]) * params.scale;
         }
       }
     }
@@ -243,16 +243,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       for (var i = 0u; i < 4u; i++) {
         factors[(down + 8u * i) * PITCH + across] = weights[i];
       }
-      accumulate(&value_sums, SLOPES, batch, head, other0, lane);
+      accumulate(&value_sums, SLOPES, batch, head, other0, end, lane);
       workgroupBarrier();
     }
     for (var i = 0u; i < 4u; i++) {
       factors[(down + 8u * i) * PITCH + across] = factor[i];
     }
-    accumulate(&sums, SCORES, batch, head, other0, lane);
+    accumulate(&sums, SCORES, batch, head, other0, end, lane);
   }
   store(&sums, 0u, batch, head, own0, lane);
   if (FOR_KEYS) {
-    store(&value_sums, params.batches * params.keys * params.heads * QUADS, batch, head, own0, lane);
+    store(&value_sums, params.batches * params.keys * params.heads * params.quads, batch, head, own0, lane);
   }
 }

@@ -5,14 +5,8 @@
 // time: the sums so far are scaled down whenever a larger score appears (Milakov and Gimelshein, 2018; Dao et al., 2022).
 // An invocation owns rows `down + 8i` and, among the keys of a tile, `across + 8j`.
 
-// Query heads that share a key head.
-override GROUP: u32 = 1;
-// Quads of a head.
-override QUADS: u32 = 8;
 // Steps of eight quads through a head, at most four.
 override STEPS: u32 = 1;
-// Factor of the scores.
-override SCALE: f32 = 1.0;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -35,6 +29,12 @@ struct Params {
   heads: u32,
   queries: u32,
   keys: u32,
+  // Query heads that share a key head.
+  group: u32,
+  // Quads of a head.
+  quads: u32,
+  // Factor of the scores.
+  scale: f32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<Quad>;
@@ -60,21 +60,21 @@ fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
 }
 
 fn q_at(batch: u32, head: u32, row: u32, quad: u32) -> Quad {
-  if (row >= params.queries * GROUP || quad >= QUADS) {
+  if (row >= params.queries * params.group || quad >= params.quads) {
     return Quad();
   }
-  return q[first_quad(params.q, batch, head * GROUP + row % GROUP, row / GROUP) + quad];
+  return q[first_quad(params.q, batch, head * params.group + row % params.group, row / params.group) + quad];
 }
 
 fn k_at(batch: u32, head: u32, key: u32, quad: u32) -> Quad {
-  if (key >= params.keys || quad >= QUADS) {
+  if (key >= params.keys || quad >= params.quads) {
     return Quad();
   }
   return k[first_quad(params.k, batch, head, key) + quad];
 }
 
 fn v_at(batch: u32, head: u32, key: u32, quad: u32) -> Quad {
-  if (key >= params.keys || quad >= QUADS) {
+  if (key >= params.keys || quad >= params.quads) {
     return Quad();
   }
   return v[first_quad(params.v, batch, head, key) + quad];
@@ -104,7 +104,7 @@ fn total_of(row: u32) -> Element {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let rows = params.queries * GROUP;
+  let rows = params.queries * params.group;
   let tiles = (rows + TILE - 1u) / TILE;
   let place = group.y * groups.x + group.x;
   let head = place / tiles % params.heads;
@@ -116,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let down = lane / 8u;
   let across = lane % 8u;
   let first = offset[0];
-  let end = min(params.keys, (min(row0 + TILE, rows) - 1u) / GROUP + first + 1u);
+  let end = min(params.keys, (min(row0 + TILE, rows) - 1u) / params.group + first + 1u);
 
   var sums: array<array<Quad, 4>, 4>; // by step, then row
   var tops = array<Element, 4>(LOW, LOW, LOW, LOW);
@@ -133,7 +133,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         right[at] = k_at(batch, head, key0 + i / 8u, 8u * step + i % 8u);
       }
       workgroupBarrier();
-      for (var quad = 0u; quad < min(8u, QUADS - 8u * step); quad++) {
+      for (var quad = 0u; quad < min(8u, params.quads - 8u * step); quad++) {
         let y = right_block(across, quad);
         for (var i = 0u; i < 4u; i++) {
           scores[i] += left[(down + 8u * i) * PITCH + quad] * y;
@@ -142,8 +142,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     let key = vec4(key0 + across) + vec4(0u, 8u, 16u, 24u);
     for (var i = 0u; i < 4u; i++) {
-      let last = min((row0 + down + 8u * i) / GROUP + first, params.keys - 1u);
-      scores[i] = select(Quad(LOW), scores[i] * SCALE, key <= vec4(last));
+      let last = min((row0 + down + 8u * i) / params.group + first, params.keys - 1u);
+      scores[i] = select(Quad(LOW), scores[i] * params.scale, key <= vec4(last));
       parts[8u * (down + 8u * i) + across] = max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w));
     }
     workgroupBarrier();
@@ -164,7 +164,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         right[i / 8u * PITCH + i % 8u] = v_at(batch, head, key0 + i / 8u, 8u * step + i % 8u);
       }
       workgroupBarrier();
-      for (var keys = 0u; keys < 8u; keys++) {
+      for (var keys = 0u; keys < min(8u, end - key0); keys++) {
         let y = right_block(keys, across);
         for (var i = 0u; i < 4u; i++) {
           sums[step][i] += y * weights[(down + 8u * i) * PITCH + keys];
@@ -177,17 +177,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     parts[8u * (down + 8u * i) + across] = totals[i];
   }
   workgroupBarrier();
-  let size = params.batches * rows * params.heads * QUADS * 4u;
+  let size = params.batches * rows * params.heads * params.quads * 4u;
   for (var i = 0u; i < 4u; i++) {
     let row = row0 + down + 8u * i;
     let total = total_of(down + 8u * i);
-    let place = (batch * params.queries + row / GROUP) * params.heads * GROUP + head * GROUP + row % GROUP;
+    let place = (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
     for (var step = 0u; step < STEPS; step++) {
       let quad = 8u * step + across;
-      if (row < rows && quad < QUADS) {
+      if (row < rows && quad < params.quads) {
         let result = sums[step][i] / total;
         for (var e = 0u; e < 4u; e++) {
-          out[4u * (place * QUADS + quad) + e] = result[e];
+          out[4u * (place * params.quads + quad) + e] = result[e];
         }
       }
     }

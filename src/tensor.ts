@@ -6,15 +6,7 @@
 
 import { type DType, isFloat, type TensorData } from "./core/dtype.ts";
 import { atCaller } from "./core/errors.ts";
-import {
-  type Attributes,
-  describe,
-  type Fused,
-  type FusedParts,
-  type KernelBinding,
-  Node,
-  type Primitive,
-} from "./core/graph.ts";
+import { type Attributes, describe, type Fused, Node, type Primitive } from "./core/graph.ts";
 import { broadcastShapes, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
 import { node } from "./ops/simplify.ts";
@@ -47,39 +39,6 @@ export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Att
   const composition = op.compose(inputs, attributes).node;
   return new Tensor(new Node(op, nodes, composition.shape, composition.dtype, attributes, () => composition));
 }
-
-/** One tensor of the elements of several, one after another. */
-function packed(tensors: readonly Tensor[]): Tensor {
-  const total = tensors.reduce((sum, { size }) => sum + size, 0);
-  let start = 0;
-  return tensors.map((x) => x.reshape([x.size]).pad([start], [total - (start += x.size)])).reduce((sum, part) => sum.add(part));
-}
-
-/** Adds a fused operation of several results. Each stands for its own composition where the kernel does not apply. */
-export function applyParts(op: FusedParts, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor[] {
-  const { name, binding, vjps } = op;
-  const results = op.compose(inputs, attributes);
-  const all = applyFused({ kind: "fused", name, binding, compose: () => packed(results) }, inputs, attributes);
-  let start = 0;
-  return results.map((result, index) => {
-    const window = all.slice([start], [start += result.size]).reshape(result.shape);
-    const vjp = vjps?.[index];
-    return applyFused(
-      {
-        kind: "fused",
-        name: `${name}[${index}]`,
-        binding: noKernel,
-        isPart: true,
-        compose: () => result,
-        vjp: vjp && ((gradient, call) => [undefined, ...vjp(gradient, { ...call, inputs: call.inputs.slice(1) })]),
-      },
-      [window, ...inputs],
-      attributes,
-    );
-  });
-}
-
-const noKernel: KernelBinding = { kernels: [], call: () => undefined };
 
 /**
  * A constant tensor, every element `value`. It takes no memory: kernels hold the number itself.
@@ -115,11 +74,6 @@ function combine(op: Primitive, a: Tensor, b: Operand): Tensor {
     );
   }
   return apply(op, [a.expand(shape), other.expand(shape)]);
-}
-
-/** @internal `x` as a node of its own: what is built on it is not rewritten in terms of what `x` was made from. */
-export function renewed(x: Tensor): Tensor {
-  return apply(primitives.reshape, [x], { shape: x.shape });
 }
 
 /** @internal `x` as another node, which can be computed only after `y`: it does not merge with what was computed before. */

@@ -2,6 +2,7 @@ import { shaderModule } from "../shaders/generate.ts";
 import { lower } from "../src/compile/lower.ts";
 import { flattenGraph } from "../src/compile/flatten.ts";
 import { shaders } from "../src/kernels/shaders.ts";
+import * as attention from "../src/kernels/attention.ts";
 import * as hestia from "../src/kernels/hestia.ts";
 import { matmulKernels } from "../src/kernels/matmul.ts";
 import * as normalization from "../src/kernels/normalization.ts";
@@ -42,7 +43,9 @@ Deno.test("every shader compiles as stored", async () => {
 });
 
 Deno.test("every shader is used by a kernel", () => {
-  const bindings = [hestia, normalization, softmax].flatMap((module) => Object.values(module)).concat(scatterAddBinding);
+  const bindings = [attention, hestia, normalization, softmax].flatMap((module) => Object.values(module)).concat(
+    scatterAddBinding,
+  );
   const kernels = [...matmulKernels, ...bindings.flatMap(({ kernels }) => kernels)].map(({ source }) => source);
   const generated = generatedShaders();
   for (const [name, text] of stored) {

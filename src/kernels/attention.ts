@@ -63,16 +63,12 @@ function kernel(
     tiled: true,
     applies: ({ headDim, batch, heads, queries, keys }) =>
       headDim % QUAD === 0 && headDim <= MAX_HEAD_DIM && batch * heads * queries * keys * headDim > 0,
-    overrides: ({ heads, keyValueHeads, headDim }) => ({
-      GROUP: heads / keyValueHeads,
-      QUADS: headDim / QUAD,
-      STEPS: Math.ceil(headDim / QUAD / STEP),
-      SCALE: 1 / Math.sqrt(headDim),
-      ...overrides,
-    }),
-    params({ batch, keyValueHeads, queries, keys, views, restOffset }) {
+    overrides: ({ headDim }) => ({ STEPS: Math.ceil(headDim / QUAD / STEP), ...overrides }),
+    params({ batch, heads, keyValueHeads, queries, keys, headDim, views, restOffset }) {
       const inQuads = views.flatMap(({ strides, offset }) => [...strides.slice(0, 3), offset].map((elements) => elements / QUAD));
-      return new Uint32Array([...inQuads, batch, keyValueHeads, queries, keys, restOffset]);
+      const scale = new Uint32Array(Float32Array.of(1 / Math.sqrt(headDim)).buffer)[0];
+      const sizes = [batch, keyValueHeads, queries, keys, heads / keyValueHeads, headDim / QUAD];
+      return new Uint32Array([...inQuads, ...sizes, scale, restOffset]);
     },
     grid: (call, limits) => lineGrid(call.batch * call.keyValueHeads * Math.ceil(linesOf(call) / TILE), limits, { workgroup: 1 }),
   };

@@ -12,14 +12,8 @@ export const shaders = {
 
 // Whether the gradients are those of keys, followed by those of values (else of the queries).
 override FOR_KEYS: bool = false;
-// Query heads that share a key head.
-override GROUP: u32 = 1;
-// Quads of a head.
-override QUADS: u32 = 8;
 // Steps of eight quads through a head, at most four.
 override STEPS: u32 = 1;
-// Factor of the scores.
-override SCALE: f32 = 1.0;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -46,6 +40,12 @@ struct Params {
   heads: u32,
   queries: u32,
   keys: u32,
+  // Query heads that share a key head.
+  group: u32,
+  // Quads of a head.
+  quads: u32,
+  // Factor of the scores.
+  scale: f32,
   // Elements before the first of \`rest\`.
   rest_offset: u32,
 }
@@ -81,18 +81,18 @@ fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
 
 // A quad of the queries, or of the gradient.
 fn row_at(kind: u32, batch: u32, head: u32, row: u32, quad: u32) -> Quad {
-  if (row >= params.queries * GROUP || quad >= QUADS) {
+  if (row >= params.queries * params.group || quad >= params.quads) {
     return Quad();
   }
   if (kind == SCORES) {
-    return q[first_quad(params.q, batch, head * GROUP + row % GROUP, row / GROUP) + quad];
+    return q[first_quad(params.q, batch, head * params.group + row % params.group, row / params.group) + quad];
   }
-  return gradient[first_quad(params.gradient, batch, head * GROUP + row % GROUP, row / GROUP) + quad];
+  return gradient[first_quad(params.gradient, batch, head * params.group + row % params.group, row / params.group) + quad];
 }
 
 // A quad of the keys, or of the values.
 fn key_at(kind: u32, batch: u32, head: u32, key: u32, quad: u32) -> Quad {
-  if (key >= params.keys || quad >= QUADS) {
+  if (key >= params.keys || quad >= params.quads) {
     return Quad();
   }
   if (kind == SCORES) {
@@ -132,7 +132,7 @@ fn products(kind: u32, batch: u32, head: u32, own0: u32, other0: u32, lane: u32)
       right[at] = other_at(kind, batch, head, other0 + i / 8u, 8u * step + i % 8u);
     }
     workgroupBarrier();
-    for (var quad = 0u; quad < min(8u, QUADS - 8u * step); quad++) {
+    for (var quad = 0u; quad < min(8u, params.quads - 8u * step); quad++) {
       let y = right_block(lane % 8u, quad);
       for (var i = 0u; i < 4u; i++) {
         result[i] += left[(lane / 8u + 8u * i) * PITCH + quad] * y;
@@ -143,14 +143,14 @@ fn products(kind: u32, batch: u32, head: u32, own0: u32, other0: u32, lane: u32)
 }
 
 // Adds the others of a tile, weighted by \`factors\`.
-fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other0: u32, lane: u32) {
+fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other0: u32, end: u32, lane: u32) {
   for (var step = 0u; step < STEPS; step++) {
     workgroupBarrier();
     for (var i = lane; i < 8u * TILE; i += LANES) {
       right[i / 8u * PITCH + i % 8u] = other_at(kind, batch, head, other0 + i / 8u, 8u * step + i % 8u);
     }
     workgroupBarrier();
-    for (var others = 0u; others < 8u; others++) {
+    for (var others = 0u; others < min(8u, end - other0); others++) {
       let y = right_block(others, lane % 8u);
       for (var i = 0u; i < 4u; i++) {
         (*sums)[step][i] += y * factors[(lane / 8u + 8u * i) * PITCH + others];
@@ -162,9 +162,9 @@ fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other
 // Half of Σ gradient output of a row.
 fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
   var sum: Element;
-  if (row < params.queries * GROUP) {
-    let first = first_quad(params.output, batch, head * GROUP + row % GROUP, row / GROUP);
-    for (var quad = half; quad < QUADS; quad += 2u) {
+  if (row < params.queries * params.group) {
+    let first = first_quad(params.output, batch, head * params.group + row % params.group, row / params.group);
+    for (var quad = half; quad < params.quads; quad += 2u) {
       sum += dot(row_at(SLOPES, batch, head, row, quad), output[first + quad]);
     }
   }
@@ -172,7 +172,7 @@ fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
 }
 
 fn rest_at(batch: u32, head: u32, row: u32) -> Element {
-  let place = (batch * params.queries + row / GROUP) * params.heads * GROUP + head * GROUP + row % GROUP;
+  let place = (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
   return rest[params.rest_offset + place];
 }
 
@@ -181,12 +181,12 @@ fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u3
     let line = line0 + lane / 8u + 8u * i;
     var place = (batch * params.keys + line) * params.heads + head;
     if (!FOR_KEYS) {
-      place = (batch * params.queries + line / GROUP) * params.heads * GROUP + head * GROUP + line % GROUP;
+      place = (batch * params.queries + line / params.group) * params.heads * params.group + head * params.group + line % params.group;
     }
     for (var step = 0u; step < STEPS; step++) {
       let quad = 8u * step + lane % 8u;
-      if (quad < QUADS && line < select(params.queries * GROUP, params.keys, FOR_KEYS)) {
-        out[start + place * QUADS + quad] = (*sums)[step][i];
+      if (quad < params.quads && line < select(params.queries * params.group, params.keys, FOR_KEYS)) {
+        out[start + place * params.quads + quad] = (*sums)[step][i];
       }
     }
   }
@@ -194,7 +194,7 @@ fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u3
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let rows = params.queries * GROUP;
+  let rows = params.queries * params.group;
   let lines = select(rows, params.keys, FOR_KEYS);
   let tiles = (lines + TILE - 1u) / TILE;
   let place = group.y * groups.x + group.x;
@@ -210,9 +210,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first = offset[0];
   // keys up to the last one that the rows see, or rows from the first one that sees the keys
   var begin = 0u;
-  var end = min(params.keys, (min(own0 + TILE, rows) - 1u) / GROUP + first + 1u);
+  var end = min(params.keys, (min(own0 + TILE, rows) - 1u) / params.group + first + 1u);
   if (FOR_KEYS) {
-    begin = (max(own0, first) - first) * GROUP / TILE * TILE;
+    begin = (max(own0, first) - first) * params.group / TILE * TILE;
     end = rows;
   } else {
     inner[lane] = half_inner(batch, head, own0 + lane % TILE, lane / TILE);
@@ -236,9 +236,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let row_in_tile = select(own, other, FOR_KEYS);
         let row = select(own0, other0, FOR_KEYS) + row_in_tile;
         let key = select(other0 + other, own0 + own, FOR_KEYS);
-        if (row < rows && key < params.keys && key <= row / GROUP + first) {
-          weights[i][j] = exp(scores[i][j] * SCALE - rest_at(batch, head, row));
-          factor[i][j] = weights[i][j] * (slopes[i][j] - inner[row_in_tile] - inner[row_in_tile + TILE]) * SCALE;
+        if (row < rows && key < params.keys && key <= row / params.group + first) {
+          weights[i][j] = exp(scores[i][j] * params.scale - rest_at(batch, head, row));
+          factor[i][j] = weights[i][j] * (slopes[i][j] - inner[row_in_tile] - inner[row_in_tile + TILE]) * params.scale;
         }
       }
     }
@@ -247,17 +247,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       for (var i = 0u; i < 4u; i++) {
         factors[(down + 8u * i) * PITCH + across] = weights[i];
       }
-      accumulate(&value_sums, SLOPES, batch, head, other0, lane);
+      accumulate(&value_sums, SLOPES, batch, head, other0, end, lane);
       workgroupBarrier();
     }
     for (var i = 0u; i < 4u; i++) {
       factors[(down + 8u * i) * PITCH + across] = factor[i];
     }
-    accumulate(&sums, SCORES, batch, head, other0, lane);
+    accumulate(&sums, SCORES, batch, head, other0, end, lane);
   }
   store(&sums, 0u, batch, head, own0, lane);
   if (FOR_KEYS) {
-    store(&value_sums, params.batches * params.keys * params.heads * QUADS, batch, head, own0, lane);
+    store(&value_sums, params.batches * params.keys * params.heads * params.quads, batch, head, own0, lane);
   }
 }
 `,
@@ -268,14 +268,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // time: the sums so far are scaled down whenever a larger score appears (Milakov and Gimelshein, 2018; Dao et al., 2022).
 // An invocation owns rows \`down + 8i\` and, among the keys of a tile, \`across + 8j\`.
 
-// Query heads that share a key head.
-override GROUP: u32 = 1;
-// Quads of a head.
-override QUADS: u32 = 8;
 // Steps of eight quads through a head, at most four.
 override STEPS: u32 = 1;
-// Factor of the scores.
-override SCALE: f32 = 1.0;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -298,6 +292,12 @@ struct Params {
   heads: u32,
   queries: u32,
   keys: u32,
+  // Query heads that share a key head.
+  group: u32,
+  // Quads of a head.
+  quads: u32,
+  // Factor of the scores.
+  scale: f32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<Quad>;
@@ -323,21 +323,21 @@ fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
 }
 
 fn q_at(batch: u32, head: u32, row: u32, quad: u32) -> Quad {
-  if (row >= params.queries * GROUP || quad >= QUADS) {
+  if (row >= params.queries * params.group || quad >= params.quads) {
     return Quad();
   }
-  return q[first_quad(params.q, batch, head * GROUP + row % GROUP, row / GROUP) + quad];
+  return q[first_quad(params.q, batch, head * params.group + row % params.group, row / params.group) + quad];
 }
 
 fn k_at(batch: u32, head: u32, key: u32, quad: u32) -> Quad {
-  if (key >= params.keys || quad >= QUADS) {
+  if (key >= params.keys || quad >= params.quads) {
     return Quad();
   }
   return k[first_quad(params.k, batch, head, key) + quad];
 }
 
 fn v_at(batch: u32, head: u32, key: u32, quad: u32) -> Quad {
-  if (key >= params.keys || quad >= QUADS) {
+  if (key >= params.keys || quad >= params.quads) {
     return Quad();
   }
   return v[first_quad(params.v, batch, head, key) + quad];
@@ -367,7 +367,7 @@ fn total_of(row: u32) -> Element {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let rows = params.queries * GROUP;
+  let rows = params.queries * params.group;
   let tiles = (rows + TILE - 1u) / TILE;
   let place = group.y * groups.x + group.x;
   let head = place / tiles % params.heads;
@@ -379,7 +379,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let down = lane / 8u;
   let across = lane % 8u;
   let first = offset[0];
-  let end = min(params.keys, (min(row0 + TILE, rows) - 1u) / GROUP + first + 1u);
+  let end = min(params.keys, (min(row0 + TILE, rows) - 1u) / params.group + first + 1u);
 
   var sums: array<array<Quad, 4>, 4>; // by step, then row
   var tops = array<Element, 4>(LOW, LOW, LOW, LOW);
@@ -396,7 +396,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         right[at] = k_at(batch, head, key0 + i / 8u, 8u * step + i % 8u);
       }
       workgroupBarrier();
-      for (var quad = 0u; quad < min(8u, QUADS - 8u * step); quad++) {
+      for (var quad = 0u; quad < min(8u, params.quads - 8u * step); quad++) {
         let y = right_block(across, quad);
         for (var i = 0u; i < 4u; i++) {
           scores[i] += left[(down + 8u * i) * PITCH + quad] * y;
@@ -405,8 +405,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     let key = vec4(key0 + across) + vec4(0u, 8u, 16u, 24u);
     for (var i = 0u; i < 4u; i++) {
-      let last = min((row0 + down + 8u * i) / GROUP + first, params.keys - 1u);
-      scores[i] = select(Quad(LOW), scores[i] * SCALE, key <= vec4(last));
+      let last = min((row0 + down + 8u * i) / params.group + first, params.keys - 1u);
+      scores[i] = select(Quad(LOW), scores[i] * params.scale, key <= vec4(last));
       parts[8u * (down + 8u * i) + across] = max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w));
     }
     workgroupBarrier();
@@ -427,7 +427,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         right[i / 8u * PITCH + i % 8u] = v_at(batch, head, key0 + i / 8u, 8u * step + i % 8u);
       }
       workgroupBarrier();
-      for (var keys = 0u; keys < 8u; keys++) {
+      for (var keys = 0u; keys < min(8u, end - key0); keys++) {
         let y = right_block(keys, across);
         for (var i = 0u; i < 4u; i++) {
           sums[step][i] += y * weights[(down + 8u * i) * PITCH + keys];
@@ -440,17 +440,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     parts[8u * (down + 8u * i) + across] = totals[i];
   }
   workgroupBarrier();
-  let size = params.batches * rows * params.heads * QUADS * 4u;
+  let size = params.batches * rows * params.heads * params.quads * 4u;
   for (var i = 0u; i < 4u; i++) {
     let row = row0 + down + 8u * i;
     let total = total_of(down + 8u * i);
-    let place = (batch * params.queries + row / GROUP) * params.heads * GROUP + head * GROUP + row % GROUP;
+    let place = (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
     for (var step = 0u; step < STEPS; step++) {
       let quad = 8u * step + across;
-      if (row < rows && quad < QUADS) {
+      if (row < rows && quad < params.quads) {
         let result = sums[step][i] / total;
         for (var e = 0u; e < 4u; e++) {
-          out[4u * (place * QUADS + quad) + e] = result[e];
+          out[4u * (place * params.quads + quad) + e] = result[e];
         }
       }
     }

@@ -61,15 +61,16 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
   const [batch, tokens] = h.shape;
   const norm = (name: string, x: Tensor) => rmsNorm(x, parameters[`${prefix}.${name}.weight`], { epsilon: config.normEpsilon });
   const heads = (name: string, x: Tensor, count: number) =>
-    project(`${prefix}.self_attn.${name}.weight`, x).reshape([batch, tokens, count, config.headDim]).transpose([0, 2, 1, 3]);
+    project(`${prefix}.self_attn.${name}.weight`, x).reshape([batch, tokens, count, config.headDim]);
+  const swapped = (x: Tensor) => x.transpose([0, 2, 1, 3]); // tokens and heads
 
   const x = norm("input_layernorm", h); // [batch, tokens, hidden]
-  const q = rotate(heads("q_proj", x, config.heads), rotary); // [batch, heads, tokens, headDim]
-  const newKeys = rotate(heads("k_proj", x, config.keyValueHeads), rotary); // [batch, keyValueHeads, tokens, headDim]
-  const newValues = heads("v_proj", x, config.keyValueHeads);
+  const q = swapped(rotate(heads("q_proj", x, config.heads), rotary, { axis: -3 })); // [batch, heads, tokens, headDim]
+  const newKeys = swapped(rotate(heads("k_proj", x, config.keyValueHeads), rotary, { axis: -3 })); // keyValueHeads of them
+  const newValues = swapped(heads("v_proj", x, config.keyValueHeads));
   const keys = cache ? writeCache(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
   const values = cache ? writeCache(cache.layers[layer].values, newValues, cache.position) : newValues;
-  const attended = causalAttention(q, keys, values, { offset: cache?.position ?? 0 }).transpose([0, 2, 1, 3]);
+  const attended = swapped(causalAttention(q, keys, values, { offset: cache?.position ?? 0 }));
   const attention = project(
     `${prefix}.self_attn.o_proj.weight`,
     attended.reshape([batch, tokens, config.heads * config.headDim]),

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { applyParts, constant, type Tensor } from "../tensor.ts";
+import { constant, type Tensor } from "../tensor.ts";
 import { checkAttention } from "./checks.ts";
 import { attentionForward } from "./fused_attention.ts";
+import { applyParts } from "./parts.ts";
 
 /** Settings of attention. */
 export interface AttentionOptions {

@@ -7,10 +7,11 @@
 
 import { vectorJacobianProduct } from "../autodiff/gradients.ts";
 import { arange } from "../create.ts";
-import type { Fused, FusedParts } from "../core/graph.ts";
+import type { FusedParts } from "../core/graph.ts";
 import { attentionForwardBinding, attentionKeyBackwardBinding, attentionQueryBackwardBinding } from "../kernels/attention.ts";
-import { applyFused, applyParts, renewed, type Tensor } from "../tensor.ts";
+import { applyFused, type Tensor } from "../tensor.ts";
 import { causalSoftmax, maskedScore } from "./fused.ts";
+import { applyParts, renewed } from "./parts.ts";
 
 const swapped = [0, 2, 1, 3]; // positions and heads
 
@@ -40,32 +41,30 @@ function logSums([q, k, , offset]: readonly Tensor[]): Tensor {
   return seen.logSumExp().reshape([batch, heads, queries]).transpose([0, 2, 1]);
 }
 
+/** Queries, keys and values as nodes of their own, so that compositions of the forward and of the backward pass share what is equal. */
+const own = ([q, k, v]: readonly Tensor[]) => [q, k, v].map(renewed);
+
 /** Gradients of queries, keys and values. */
-function slopes([q, k, v, offset, gradient]: readonly Tensor[]): Tensor[] {
-  const own = [q, k, v].map(renewed);
-  return vectorJacobianProduct(attended([...own, offset]), own, gradient);
+function slopes(inputs: readonly Tensor[]): Tensor[] {
+  const [offset, gradient] = inputs.slice(3);
+  const differentiated = own(inputs);
+  return vectorJacobianProduct(attended([...differentiated, offset]), differentiated, gradient);
 }
 
-const queryBackward: Fused = {
-  kind: "fused",
-  name: "attentionQueryBackward",
-  binding: attentionQueryBackwardBinding,
-  compose: (inputs) => slopes(inputs)[0],
-};
-
-const keyBackward: FusedParts = {
-  name: "attentionKeyBackward",
-  binding: attentionKeyBackwardBinding,
-  compose: (inputs) => slopes(inputs).slice(1),
-};
+/** The backward pass: two kernels, but one composition, in which derivatives of the second order come together. */
+function backward(inputs: readonly Tensor[]): Tensor[] {
+  const [query, ...others] = slopes(inputs);
+  const name = "attentionBackward";
+  return [
+    applyFused({ kind: "fused", name, binding: attentionQueryBackwardBinding, compose: () => query }, inputs),
+    ...applyParts({ name: `${name}OfKeys`, binding: attentionKeyBackwardBinding, compose: () => others }, inputs),
+  ];
+}
 
 /** Output, and the logarithms that its backward pass needs. Inputs: queries, keys, values, uint32 scalar: the key that the first query stands at. */
 export const attentionForward: FusedParts = {
   name: "attention",
   binding: attentionForwardBinding,
-  compose: (inputs) => [attended(inputs), logSums(inputs)],
-  vjps: [(gradient, { inputs }) => {
-    const given = [...inputs, gradient, ...applyParts(attentionForward, inputs)];
-    return [applyFused(queryBackward, given), ...applyParts(keyBackward, given), undefined];
-  }],
+  compose: (inputs) => [attended, logSums].map((part) => part([...own(inputs), inputs[3]])),
+  vjps: [(gradient, { inputs }) => [...backward([...inputs, gradient, ...applyParts(attentionForward, inputs)]), undefined]],
 };

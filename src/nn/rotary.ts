@@ -6,7 +6,7 @@
 
 import { atCaller } from "../core/errors.ts";
 import { sameShape } from "../core/shape.ts";
-import { tensor } from "../create.ts";
+import { arange, tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 import { require } from "./checks.ts";
 
@@ -99,8 +99,9 @@ export function rotaryTable(options: RotaryOptions): RotaryTable {
 /**
  * Rotates pairs (i, i + headDim / 2) of the last axis, the layout of Hugging Face checkpoints.
  *
- * @param x `[…, positions, headDim]`
+ * @param x `[…, positions, headDim]`, or with other axes between the two
  * @param table rows for the positions of `x`
+ * @param options `axis`: that of the positions, counted from the last one, which is -1; -2 by default
  *
  * @example
  * ```ts
@@ -109,15 +110,21 @@ export function rotaryTable(options: RotaryOptions): RotaryTable {
  * console.log(await rotate(tensor([[1, 0], [1, 0]]), table).data()); // 1, 0, and turned by one radian 0.540…, 0.841…
  * ```
  */
-export function rotate(x: Tensor, { cos, sin }: Pick<RotaryTable, "cos" | "sin">): Tensor {
+export function rotate(
+  x: Tensor,
+  { cos, sin }: Pick<RotaryTable, "cos" | "sin">,
+  { axis = -2 }: { axis?: number } = {},
+): Tensor {
   const [positions, half] = cos.shape;
+  const between = new Array(Math.max(0, -2 - axis)).fill(1);
   require(
-    sameShape(x.shape.slice(-2), [positions, 2 * half]),
+    axis <= -2 && sameShape([x.shape.at(axis) ?? 0, x.shape.at(-1) ?? 0], [positions, 2 * half]),
     () =>
-      `Cannot rotate ${x} by a table of ${cos}: wanted [..., ${positions}, ${2 * half}], a row of the table for each position`,
+      `Cannot rotate ${x} along axis ${axis} by a table of ${cos}: wanted ` +
+      `[..., ${[positions, ...between.map(() => "..."), 2 * half].join(", ")}], a row of the table for each position`,
   );
   const pairs = x.reshape([...x.shape.slice(0, -1), 2, half]);
-  const signs = tensor([[-1], [1]]);
-  const turned = pairs.flip(-2).mul(sin.reshape([positions, 1, half]).mul(signs));
-  return pairs.mul(cos.reshape([positions, 1, half])).add(turned).reshape(x.shape);
+  const [c, s] = [cos, sin].map((table) => table.reshape([positions, ...between, 1, half]));
+  const signs = arange([2, 1], { axis: 0 }).mul(2).sub(1);
+  return pairs.mul(c).add(pairs.flip(-2).mul(s).mul(signs)).reshape(x.shape);
 }
