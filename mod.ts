@@ -59,7 +59,7 @@ export type { Shape } from "./src/core/shape.ts";
 // functions of neural networks
 export { swiglu } from "./src/nn/activation.ts";
 export { type AttentionOptions, causalAttention } from "./src/nn/attention.ts";
-export { crossEntropy } from "./src/nn/loss.ts";
+export { crossEntropy, headLoss, type HeadLossOptions } from "./src/nn/loss.ts";
 export { rmsNorm } from "./src/nn/normalization.ts";
 export { type RopeScaling, type RotaryOptions, type RotaryTable, rotaryTable, rotate } from "./src/nn/rotary.ts";
 export {

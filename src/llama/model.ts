@@ -105,6 +105,11 @@ export interface LlamaOptions {
  * ```
  */
 export function llama(model: LlamaModel, ids: Tensor, options: LlamaOptions = {}): Tensor {
+  return head(model, llamaHidden(model, ids, options));
+}
+
+/** What {@linkcode llama} applies the {@linkcode head} to: `[batch, tokens, hidden]`. */
+export function llamaHidden(model: LlamaModel, ids: Tensor, options: LlamaOptions = {}): Tensor {
   const { config } = model;
   checkIds(model, ids);
   const rotary = rotaryTable({
@@ -116,7 +121,7 @@ export function llama(model: LlamaModel, ids: Tensor, options: LlamaOptions = {}
   const context: BlockContext = { ...model, project: options.project ?? plainProject(model.parameters), rotary };
   let h = model.parameters["model.embed_tokens.weight"].gather(ids);
   for (let layer = 0; layer < config.layers; layer++) h = llamaBlock(h, layer, context).output;
-  return head(model, h);
+  return h;
 }
 
 /** Settings of a forward pass that goes on from a cache. */
@@ -154,9 +159,17 @@ export function llamaCached(model: LlamaModel, ids: Tensor, options: CachedOptio
 }
 
 /** Final normalisation and output head, which is never quantized: `[…, hidden]` to `[…, vocabulary]`. */
-export function head({ config, parameters }: LlamaModel, h: Tensor): Tensor {
-  const normed = rmsNorm(h, parameters["model.norm.weight"], { epsilon: config.normEpsilon });
-  return normed.matmul(parameters[config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"].transpose());
+export function head(model: LlamaModel, h: Tensor): Tensor {
+  const { normed, weight } = headOperands(model, h);
+  return normed.matmul(weight.transpose());
+}
+
+/** What {@linkcode head} multiplies: `[…, hidden]`, normalised, and the weight `[vocabulary, hidden]`. */
+export function headOperands({ config, parameters }: LlamaModel, h: Tensor): { normed: Tensor; weight: Tensor } {
+  return {
+    normed: rmsNorm(h, parameters["model.norm.weight"], { epsilon: config.normEpsilon }),
+    weight: parameters[config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"],
+  };
 }
 
 function checkIds({ config }: LlamaModel, ids: Tensor): void {

@@ -47,3 +47,14 @@ export function checkLabels(logits: Tensor, labels: Tensor): void {
   const fits = logits.shape.length > 0 && sameShape(logits.shape.slice(0, -1), labels.shape);
   require(fits, () => `${action}: wanted one label for each row of logits`);
 }
+
+/** Checks the operands of a cross-entropy with its head, and the number of classes of a chunk. */
+export function checkHead(hidden: Tensor, head: Tensor, labels: Tensor, chunk: number | undefined): void {
+  const action = `Cannot take the cross-entropy of ${hidden} times the head ${head} against ${labels}`;
+  require(hidden.dtype === "float32" && head.dtype === "float32", () => `${action}: wanted a float32 product, cast its factors`);
+  require(!isFloat(labels.dtype), () => `${action}: wanted int32 or uint32 labels`);
+  const fits = head.shape.length === 2 && head.shape[0] > 0 && sameShape(hidden.shape, [...labels.shape, head.shape[1]]);
+  require(fits, () => `${action}: wanted a head of [classes, width], and a label for each row of [..., width]`);
+  if (chunk === undefined || Number.isInteger(chunk) && chunk >= 1) return;
+  throw atCaller(new RangeError(`${action} in chunks of ${chunk} classes: wanted an integer of at least 1`));
+}

@@ -5,8 +5,9 @@
  */
 
 import { applyFused, type Tensor } from "../tensor.ts";
-import { checkLabels } from "./checks.ts";
+import { checkHead, checkLabels } from "./checks.ts";
 import { rowLosses } from "./fused.ts";
+import { headLogSums } from "./head.ts";
 
 /**
  * Mean cross-entropy, in nats, of logits against class labels. Positions whose label is `ignoreIndex` do not count, neither in the sum
@@ -27,7 +28,62 @@ import { rowLosses } from "./fused.ts";
 export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -100 }: { ignoreIndex?: number } = {}): Tensor {
   checkLabels(logits, labels);
   const losses = logits.dtype === "float32" ? applyFused(rowLosses, [logits, labels]) : rowLosses.compose([logits, labels], {});
+  return meanCounted(losses, labels, ignoreIndex);
+}
+
+function meanCounted(losses: Tensor, labels: Tensor, ignoreIndex: number): Tensor {
   if (labels.dtype === "uint32") return losses.mean();
   const counted = labels.equal(ignoreIndex).equal(0).cast("float32");
   return losses.mul(counted).sum().div(counted.sum());
+}
+
+/** Settings of {@linkcode headLoss}. */
+export interface HeadLossOptions {
+  /** Classes whose logits exist at a time, at least 1. By default so many that they take 64 MiB. */
+  readonly chunk?: number;
+  /** Positions with this label do not count; -100 by default. */
+  readonly ignoreIndex?: number;
+}
+
+/** Bytes of the logits that exist at a time, unless told otherwise. */
+const chunkBytes = 2 ** 26;
+
+/** As many classes as make logits of 64 MiB, a multiple of four where there are so many. */
+export function defaultChunk(tokens: number, classes: number): number {
+  const fitting = Math.floor(chunkBytes / (4 * Math.max(1, tokens)));
+  return Math.max(1, Math.min(classes, fitting < 4 ? fitting : fitting - fitting % 4));
+}
+
+/**
+ * Mean cross-entropy, in nats, of the logits `hidden headᵀ` against class labels: {@linkcode crossEntropy} of a product that never
+ * exists as a whole. Logits are computed for one chunk of the classes at a time, and once more in the backward pass (as in Wijmans et
+ * al., "Cut Your Losses in Large-Vocabulary Language Models", 2024). Derivatives of every order are right; memory is saved in the
+ * first.
+ *
+ * @param hidden float32 `[…, width]`
+ * @param head float32 `[classes, width]`
+ * @param labels int32 or uint32 `[…]`; a label that is no class and not `ignoreIndex` counts as a logit of zero
+ * @returns a scalar
+ * @throws TypeError where the shapes do not fit, RangeError where `chunk` is no integer of at least 1
+ *
+ * @example
+ * ```ts
+ * import { headLoss, tensor, zeros } from "@hestia/hestia";
+ * const labels = tensor(new Uint32Array([1, 3]));
+ * console.log(await headLoss(zeros([2, 8]), zeros([4, 8]), labels, { chunk: 3 }).item()); // 1.386…, the logarithm of 4
+ * ```
+ */
+export function headLoss(
+  hidden: Tensor,
+  head: Tensor,
+  labels: Tensor,
+  { chunk, ignoreIndex = -100 }: HeadLossOptions = {},
+): Tensor {
+  checkHead(hidden, head, labels, chunk);
+  const [classes, width] = head.shape;
+  const rows = hidden.reshape([labels.size, width]);
+  const list = labels.reshape([labels.size]);
+  const logSums = headLogSums(rows, head, { chunk: chunk ?? defaultChunk(labels.size, classes) });
+  const chosen = rows.mul(head.gather(list)).sum({ axes: -1 });
+  return meanCounted(logSums.reshape([labels.size]).sub(chosen), list, ignoreIndex);
 }

@@ -6,8 +6,8 @@
 
 import { tensor } from "../create.ts";
 import type { LlamaConfig } from "../llama/config.ts";
-import { llama, type Project } from "../llama/model.ts";
-import { crossEntropy } from "../nn/loss.ts";
+import { headOperands, llamaHidden, type Project } from "../llama/model.ts";
+import { crossEntropy, defaultChunk, headLoss } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Batch } from "../train/data.ts";
 
@@ -23,12 +23,15 @@ export function tokenTensors({ inputs, targets, shape }: Batch): TokenTensors {
   return { inputs: tensor(inputs, { shape }), targets: tensor(targets, { shape }) };
 }
 
-/** Mean cross-entropy of the next token, in nats. */
+/** Mean cross-entropy of the next token, in nats. Logits of more than 64 MiB are computed in chunks of the vocabulary. */
 export function languageModelLoss(
   config: LlamaConfig,
   parameters: Readonly<Record<string, Tensor>>,
   batch: Readonly<Record<string, Tensor>>,
   project?: Project,
 ): Tensor {
-  return crossEntropy(llama({ config, parameters }, batch.inputs, { project }), batch.targets);
+  const model = { config, parameters };
+  const { normed, weight } = headOperands(model, llamaHidden(model, batch.inputs, { project }));
+  const inChunks = defaultChunk(batch.targets.size, config.vocabularySize) < config.vocabularySize;
+  return inChunks ? headLoss(normed, weight, batch.targets) : crossEntropy(normed.matmul(weight.transpose()), batch.targets);
 }
