@@ -45,6 +45,9 @@ function usesOf({ graph, stored, groups }: Fusion): Uses {
   return { last, reads };
 }
 
+/** Bytes of a buffer that may always lie idle while a smaller tensor is in it. */
+const mostIdle = 2 ** 16;
+
 /** Scratch buffers by lifetime: a freed one is used again, grown if need be, unless most of it would lie idle. */
 class Scratch {
   readonly bytes: number[] = [];
@@ -53,7 +56,8 @@ class Scratch {
   take(bytes: number): number {
     const waste = (slot: number) => this.bytes[slot] >= bytes ? this.bytes[slot] - bytes : 2 * (bytes - this.bytes[slot]);
     const best = this.#free.reduce<number | undefined>((a, b) => a === undefined || waste(b) < waste(a) ? b : a, undefined);
-    if (best === undefined || this.bytes[best] > 2 * bytes) return this.bytes.push(bytes) - 1;
+    const idle = best === undefined ? 0 : this.bytes[best] - bytes;
+    if (best === undefined || idle > Math.max(bytes, mostIdle)) return this.bytes.push(bytes) - 1;
     this.#free.splice(this.#free.indexOf(best), 1);
     this.bytes[best] = Math.max(this.bytes[best], bytes);
     return best;
