@@ -120,7 +120,7 @@ export function rotate(
   require(
     axis <= -2 && sameShape([x.shape.at(axis) ?? 0, x.shape.at(-1) ?? 0], [positions, 2 * half]),
     () =>
-      `Cannot rotate ${x} along axis ${axis} by a table of ${cos}: wanted ` +
+      `Cannot rotate ${x} by a table of ${cos}: wanted ` +
       `[..., ${[positions, ...between.map(() => "..."), 2 * half].join(", ")}], a row of the table for each position`,
   );
   const pairs = x.reshape([...x.shape.slice(0, -1), 2, half]);
