@@ -60,6 +60,7 @@ export type { Shape } from "./src/core/shape.ts";
 export { swiglu } from "./src/nn/activation.ts";
 export { type AttentionOptions, causalAttention } from "./src/nn/attention.ts";
 export { crossEntropy, headLoss, type HeadLossOptions } from "./src/nn/loss.ts";
+export { distillationLoss, type DistillationLossOptions } from "./src/nn/distillation.ts";
 export { rmsNorm } from "./src/nn/normalization.ts";
 export { type RopeScaling, type RotaryOptions, type RotaryTable, rotaryTable, rotate } from "./src/nn/rotary.ts";
 export {
@@ -133,7 +134,8 @@ export {
   type CalibrationProgress,
 } from "./src/pipeline/calibrate.ts";
 export { type HeatMapOptions, traceHeatMap } from "./src/report/heat_map.ts";
-export { train, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
+export type { Distillation } from "./src/pipeline/distillation.ts";
+export { train, type TrainedModel, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
 export { type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";
 export { pack, type PackOptions } from "./src/pipeline/pack.ts";

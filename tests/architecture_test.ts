@@ -30,6 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["nn", "optim", "io", "llama", "quant", "pack", "train"],
   ],
   report: ["core"],
+  experiment: ["core", "tensor", "create", "trace", "io", "llama", "quant", "train", "pipeline", "report"],
   conformance: ["core", "tensor", "create", "trace", "autodiff", "nn", "optim", "io", "llama", "quant"],
 };
 

@@ -23,19 +23,19 @@ const BYTE_VOCABULARY = 256;
 /** Message of a field that "must be" something; the issue knows what was there. */
 const must = (wanted: string) => (issue: v.BaseIssue<unknown>): string => `must be ${wanted}, got ${JSON.stringify(issue.input)}`;
 
-const count = (minimum = 1) => {
+export const count = (minimum = 1) => {
   const message = must(`an integer of at least ${minimum}`);
   return v.pipe(v.number(message), v.safeInteger(message), v.minValue(minimum, message));
 };
 
-const between = (minimum: number, maximum: number) => {
+export const between = (minimum: number, maximum: number) => {
   const message = must(`a number from ${minimum} to ${maximum}`);
   return v.pipe(v.number(message), v.minValue(minimum, message), v.maxValue(maximum, message));
 };
 
 const finite = () => v.pipe(v.number(must("a number")), v.finite(must("a number")));
 
-const positive = () =>
+export const positive = () =>
   v.pipe(v.number(must("a number above 0")), v.finite(must("a number above 0")), v.gtValue(0, must("a number above 0")));
 
 const notNegative = () => v.pipe(finite(), v.minValue(0, must("a number of at least 0")));
@@ -54,7 +54,7 @@ const groupSize = () => {
 };
 
 /** An object with these fields and no others. */
-const section = <T extends v.ObjectEntries>(entries: T) => {
+export const section = <T extends v.ObjectEntries>(entries: T) => {
   const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
   const fields = Object.keys(entries);
   return v.pipe(
@@ -180,15 +180,18 @@ export type RunConfig = v.InferOutput<typeof runSchema>;
  * @throws {UsageError} Where the file is missing or is not JSON, and as {@linkcode resolveConfig} does.
  */
 export async function loadConfig(path: string): Promise<RunConfig> {
+  return resolveConfig(await readConfig(path), path);
+}
+
+/** A configuration file as it stands there: fields that differ from the defaults. */
+export async function readConfig(path: string): Promise<unknown> {
   const content = await readText(path, "configuration");
-  let value: unknown;
   try {
-    value = JSON.parse(content);
+    return JSON.parse(content);
   } catch (error) {
     const reason = (error as Error).message.replace(/\s+/g, " "); // it quotes the text, line breaks included
     throw new UsageError(`${path} is not JSON: ${reason}`);
   }
-  return resolveConfig(value, path);
 }
 
 /**

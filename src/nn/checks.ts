@@ -58,3 +58,21 @@ export function checkHead(hidden: Tensor, head: Tensor, labels: Tensor, chunk: n
   if (chunk === undefined || Number.isInteger(chunk) && chunk >= 1) return;
   throw atCaller(new RangeError(`${action} in chunks of ${chunk} classes: wanted an integer of at least 1`));
 }
+
+/** Checks the logits and settings of a distillation. */
+export function checkDistillation(
+  logits: Tensor,
+  teacher: Tensor,
+  { temperature, topK }: { readonly temperature: number; readonly topK?: number },
+): void {
+  const action = `Cannot distil ${teacher} into ${logits}`;
+  require(isFloat(logits.dtype) && isFloat(teacher.dtype), () => `${action}: wanted floating-point logits`);
+  const fits = logits.shape.length > 0 && sameShape(logits.shape, teacher.shape);
+  require(fits, () => `${action}: wanted logits of one shape, of at least one axis`);
+  if (!(temperature > 0 && Number.isFinite(temperature))) {
+    throw atCaller(new RangeError(`${action}: temperature must be above 0, got ${temperature}`));
+  }
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
+    throw atCaller(new RangeError(`${action}: topK must be an integer of at least 1, got ${topK}`));
+  }
+}

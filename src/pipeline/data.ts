@@ -23,6 +23,19 @@ export function tokenTensors({ inputs, targets, shape }: Batch): TokenTensors {
   return { inputs: tensor(inputs, { shape }), targets: tensor(targets, { shape }) };
 }
 
+/** A batch in pieces of equal size, in its order. Throws a RangeError where the pieces do not divide its sequences. */
+export function microBatches({ inputs, targets, shape: [rows, length] }: Batch, pieces = 1): Batch[] {
+  if (!(Number.isInteger(pieces) && pieces >= 1 && rows % pieces === 0)) {
+    throw new RangeError(`Cannot cut a batch of ${rows} sequences into ${pieces} micro-batches: wanted a divisor of ${rows}`);
+  }
+  const size = rows / pieces * length;
+  return Array.from({ length: pieces }, (_, piece) => ({
+    inputs: inputs.subarray(piece * size, (piece + 1) * size),
+    targets: targets.subarray(piece * size, (piece + 1) * size),
+    shape: [rows / pieces, length],
+  }));
+}
+
 /** Mean cross-entropy of the next token, in nats. Logits of more than 64 MiB are computed in chunks of the vocabulary. */
 export function languageModelLoss(
   config: LlamaConfig,

@@ -7,8 +7,10 @@
 import { partsOf } from "../core/names.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import { biasName, type LlamaModel } from "../llama/model.ts";
-import { quantizedNames } from "../llama/parameters.ts";
+import { type Parameters, quantizedNames } from "../llama/parameters.ts";
+import type { Quantizer, QuantizerState } from "../quant/quantizer.ts";
 import { quantizerNamed } from "../quant/registry.ts";
+import type { Tensor } from "../tensor.ts";
 import { realize } from "../trace.ts";
 
 /**
@@ -29,16 +31,32 @@ export function roundedModel<M extends LlamaModel & { readonly quantization?: Qu
   if (!quantization) return model;
   const quantizer = quantizerNamed(quantization.quantizer);
   const names = quantizedNames(config);
-  const entries = names.flatMap((name) => {
-    const { groupSize, scaleDtype } = quantization;
-    const state = { groupSize, scaleDtype, hard: true, parameters: partsOf(quantization.parameters ?? {}, name) };
-    const bias = quantizer.bias?.(parameters[name], state);
-    const weight = quantizer.quantize(parameters[name], state);
-    return [[name, weight] as const, ...bias ? [[biasName(name), bias] as const] : []];
-  });
-  const rounded = realize(entries.map(([, value]) => value));
+  const { groupSize, scaleDtype, parameters: learned = {} } = quantization;
+  const state = { groupSize, scaleDtype, hard: true };
+  const known: Parameters = { ...parameters, ...learned };
+  const entries = Object.entries(quantizedParameters(known, quantizer, names, () => state));
+  const made = entries.filter(([name, value]) => value !== known[name]);
+  const rounded = realize(made.map(([, value]) => value));
   return {
     ...model,
-    parameters: { ...parameters, ...Object.fromEntries(entries.map(([name], index) => [name, rounded[index]])) },
+    parameters: { ...parameters, ...Object.fromEntries(made.map(([name], index) => [name, rounded[index]])) },
   };
+}
+
+/**
+ * Parameters with the named weights quantized, and a bias after each where the quantizer adds one. What a quantizer learned is looked for
+ * among the parameters, as `learnedParameters` names it.
+ */
+export function quantizedParameters(
+  parameters: Parameters,
+  quantizer: Quantizer,
+  names: readonly string[],
+  stateOf: (name: string) => QuantizerState,
+): Record<string, Tensor> {
+  const entries = names.flatMap((name) => {
+    const state = { parameters: partsOf(parameters, name), ...stateOf(name) };
+    const bias = quantizer.bias?.(parameters[name], state);
+    return [[name, quantizer.quantize(parameters[name], state)], ...bias ? [[biasName(name), bias]] : []];
+  });
+  return { ...parameters, ...Object.fromEntries(entries) };
 }

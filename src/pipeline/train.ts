@@ -12,7 +12,7 @@ import type { AdamWOptions } from "../optim/adamw.ts";
 import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.ts";
 import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
 import { temperatureScaleOf } from "../quant/guidance.ts";
-import { learnedParameters, quantizedProject } from "../quant/project.ts";
+import { learnedParameters } from "../quant/project.ts";
 import type { Quantizer, QuantizerState } from "../quant/quantizer.ts";
 import { type QuantizerName, quantizerNamed } from "../quant/registry.ts";
 import { tensor } from "../create.ts";
@@ -22,13 +22,15 @@ import type { Batch } from "../train/data.ts";
 import {
   disposeAll,
   initialState,
-  type Loss,
+  type Prepare,
   type StepResult,
   type TrainerOptions,
   type TrainingState,
   trainSteps,
 } from "../train/trainer.ts";
-import { languageModelLoss, tokenTensors } from "./data.ts";
+import { microBatches, tokenTensors } from "./data.ts";
+import { type Distillation, teacherConstants, trainingLoss } from "./distillation.ts";
+import { quantizedParameters } from "./rounded.ts";
 
 /** Settings of `train`. */
 export interface TrainOptions {
@@ -48,11 +50,26 @@ export interface TrainOptions {
   readonly learningRate?: number;
   /** How the learning rate goes; `totalSteps` is `steps`. */
   readonly schedule?: Omit<ScheduleOptions, "totalSteps">;
+  /** Learn from a teacher's predictions too; `lossNats` of the steps is then the mixture. */
+  readonly distillation?: Distillation;
+  /**
+   * Pieces of equal size in which a step goes through its batch, for batches whose activations do not fit; 1 by default. Weights are
+   * quantized once for all of them.
+   */
+  readonly microBatches?: number;
   /** Of AdamW; norms and what a quantizer learns are not decayed. */
   readonly optimizer?: Omit<AdamWOptions, "learningRate" | "decays">;
+  /**
+   * Sees the latent model after each step. The next step overwrites its tensors: what is computed from them must be on its way when the
+   * promise resolves. Its time does not count as that of a step.
+   */
+  readonly observe?: (moment: { readonly step: number; readonly model: TrainedModel }) => Promise<void> | void;
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;
 }
+
+/** A model, and how its weights are trained to be quantized; absent in full precision. */
+export type TrainedModel = LlamaModel & { readonly quantization?: Quantization };
 
 /** What `train` tells: each step, and the trained model at the end. */
 export type TrainEvent =
@@ -97,7 +114,7 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  * ```
  */
 export async function* train(model: LlamaModel, data: Iterable<Batch>, options: TrainOptions): AsyncGenerator<TrainEvent> {
-  const { steps, quantizer: name = "none", groupSize = 128, scaleDtype } = options;
+  const { steps, quantizer: name = "none", groupSize = 128, scaleDtype, observe } = options;
   const quantizer = quantizerNamed(name);
   if (scaleDtype === "float16" && !quantizer.roundsScales) {
     throw new RangeError(`Cannot train with scales in float16: the quantizer "${name}" keeps them in float32`);
@@ -107,26 +124,38 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
   const iterator = data[Symbol.iterator]();
   const weights = copy({ parameters: model.parameters });
   const learned = learnedParameters(weights, quantizer, { names: quantizedNames(model.config), groupSize });
+  const trainedModel = ({ parameters }: TrainingState) => latentModel(model, parameters, options);
   let state: TrainingState = initialState({ ...weights, ...realized(learned) });
   for (const { hard, count } of [{ hard: false, count: steps - hardSteps }, { hard: true, count: hardSteps }]) {
     if (count === 0 || options.signal?.aborted) continue;
-    const run = trainSteps(state, { ...plan(hard, iterator), steps: count, signal: options.signal });
+    const run = trainSteps(state, {
+      ...plan(hard, iterator),
+      steps: count,
+      signal: options.signal,
+      ...(observe ? { observe: (now) => observe({ step: now.step, model: trainedModel(now) }) } : {}),
+    });
     let next = await run.next();
     for (; !next.done; next = await run.next()) yield stepEvent(next.value, quantizer);
     state = next.value;
   }
   disposeAll(state.moments);
-  const parameters = Object.entries(state.parameters);
-  const [own, others] = [true, false].map((isOwn) => parameters.filter(([key]) => (ownerOf(key) === undefined) === isOwn));
+  const { quantization, ...trained } = trainedModel(state);
+  yield { type: "end", model: trained, ...(quantization ? { quantization } : {}) };
+}
+
+/** The model of latent parameters, and what the quantizer learned set apart. */
+function latentModel(
+  { config }: LlamaModel,
+  state: Readonly<Record<string, Tensor>>,
+  { quantizer = "none", groupSize = 128, scaleDtype }: TrainOptions,
+): TrainedModel {
+  const entries = Object.entries(state);
+  const [own, others] = [true, false].map((isOwn) => entries.filter(([key]) => (ownerOf(key) === undefined) === isOwn));
+  const model = { config, parameters: Object.fromEntries(own) };
+  if (quantizer === "none") return model;
   const rounding = scaleDtype === "float16" ? { scaleDtype } : {};
-  const quantization = {
-    quantizer: name,
-    groupSize,
-    ...rounding,
-    ...(others.length > 0 ? { parameters: Object.fromEntries(others) } : {}),
-  };
-  const trained = { config: model.config, parameters: Object.fromEntries(own) };
-  yield { type: "end", model: trained, ...(name === "none" ? {} : { quantization }) };
+  const parameters = others.length > 0 ? { parameters: Object.fromEntries(others) } : {};
+  return { ...model, quantization: { quantizer, groupSize, ...rounding, ...parameters } };
 }
 
 /** Tensors with memory of their own, which a step may overwrite. */
@@ -137,22 +166,25 @@ function realized(tensors: Readonly<Record<string, Tensor>>): Record<string, Ten
 
 /** The trainer's settings for the soft and for the hard phase. */
 function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOptions) {
-  const { steps, groupSize = 128, scaleDtype, learningRate = 1e-3, temperatureScales } = options;
+  const { steps, learningRate = 1e-3, temperatureScales, distillation } = options;
   const names = quantizedNames(model.config);
   const scaleOf = (name: string) => temperatureScales ? temperatureScaleOf(temperatureScales, name) : 1;
   const meanScale = names.reduce((sum, name) => sum + scaleOf(name), 0) / names.length;
   const rate = (step: number) => learningRate * learningRateMultiplier(step, { ...options.schedule, totalSteps: steps });
   const anneal = annealing({ ...options.annealing, totalSteps: steps });
   // scales are inputs, so that weights of one shape share one kernel
-  const constants = quantizer.anneals ? Object.fromEntries(names.map((name) => [name, tensor(scaleOf(name))])) : {};
-  return (hard: boolean, data: Iterator<Batch>): Pick<TrainerOptions, "loss" | "inputs" | "constants" | "optimizer"> => {
+  const scales = quantizer.anneals ? Object.fromEntries(names.map((name) => [name, tensor(scaleOf(name))])) : {};
+  const teacher = teacherConstants(distillation);
+  return (
+    hard: boolean,
+    data: Iterator<Batch>,
+  ): Pick<TrainerOptions, "loss" | "prepare" | "inputs" | "constants" | "optimizer"> => {
     let done = hard ? steps - (options.annealing?.hardSteps ?? 0) : 0;
     return {
-      constants: hard ? {} : constants,
+      constants: hard ? teacher : { ...scales, ...teacher },
       optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) && ownerOf(name) === undefined },
-      loss: quantizer.name === "none"
-        ? (parameters, { batch }) => languageModelLoss(model.config, parameters, batch)
-        : quantizedLoss(model, quantizer, { groupSize, scaleDtype, hard }),
+      loss: (parameters, { batch, constants }) => trainingLoss(model.config, parameters, { batch, constants, distillation }),
+      ...(quantizer.name === "none" ? {} : { prepare: preparation(names, quantizer, { ...options, hard }) }),
       inputs() {
         const next = data.next();
         if (next.done) throw new RangeError(`Cannot train for ${steps} steps: the data ended after ${done}`);
@@ -160,7 +192,7 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
         const step = done++;
         const controls = quantizer.anneals ? { pressure, temperature, meanTemperature: temperature * meanScale } : undefined;
         return {
-          batch: tokenTensors(next.value),
+          batch: microBatches(next.value, options.microBatches).map(tokenTensors),
           items: next.value.inputs.length,
           learningRate: rate(step),
           ...(controls ? { controls } : {}),
@@ -170,23 +202,23 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
   };
 }
 
-function quantizedLoss(
-  model: LlamaModel,
+/** Quantized weights in place of the latent ones. */
+function preparation(
+  names: readonly string[],
   quantizer: Quantizer,
-  { hard, ...settings }: Pick<QuantizerState, "groupSize" | "scaleDtype"> & { readonly hard: boolean },
-): Loss {
-  return (parameters, { batch, controls, constants }) => {
-    const temperatureOf = (name: string): Tensor => controls.temperature.mul(constants[name]);
-    const project = quantizedProject(
+  { hard, groupSize = 128, scaleDtype }: Partial<Pick<QuantizerState, "groupSize" | "scaleDtype">> & { readonly hard: boolean },
+): Prepare {
+  const settings = { groupSize, scaleDtype };
+  return (parameters, { controls, constants }) =>
+    quantizedParameters(
       parameters,
       quantizer,
+      names,
       (name) =>
         hard || !quantizer.anneals
           ? { ...settings, hard: true }
-          : { ...settings, temperature: temperatureOf(name), pressure: controls.pressure },
+          : { ...settings, temperature: controls.temperature.mul(constants[name]), pressure: controls.pressure },
     );
-    return languageModelLoss(model.config, parameters, batch, project);
-  };
 }
 
 function stepEvent(result: StepResult, quantizer: Quantizer): TrainEvent {

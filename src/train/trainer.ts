@@ -4,10 +4,9 @@
  * @module
  */
 
-import { gradients } from "../autodiff/gradients.ts";
-import { adamw, type AdamWOptions, initialMoments, type Moments } from "../optim/adamw.ts";
+import { type AdamWOptions, initialMoments, type Moments } from "../optim/adamw.ts";
 import { isTensor, type Tensor } from "../tensor.ts";
-import { compile } from "../trace.ts";
+import { compileStep } from "./step.ts";
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -22,8 +21,11 @@ export interface LossInputs {
   readonly constants: Tensors;
 }
 
-/** Scalar float32 loss. It is traced once, so it must be a pure function. */
-export type Loss = (parameters: Tensors, inputs: LossInputs) => Tensor;
+/** Scalar float32 loss of what `Prepare` made of the parameters. It is traced once, so it must be a pure function. */
+export type Loss = (prepared: Tensors, inputs: LossInputs) => Tensor;
+
+/** What a step computes with in place of the parameters, such as quantized weights: a pure function, run once for each step. */
+export type Prepare = (parameters: Tensors, inputs: Omit<LossInputs, "batch">) => Tensors;
 
 /** Parameters and the optimizer's memory of them. */
 export interface TrainingState {
@@ -35,7 +37,8 @@ export interface TrainingState {
 
 /** What one step needs. */
 export interface StepInputs {
-  readonly batch: Tensors;
+  /** One batch, or several of the same shapes, whose losses and gradients are averaged. */
+  readonly batch: Tensors | readonly Tensors[];
   readonly learningRate: number;
   readonly controls?: Readonly<Record<string, number>>;
   /** What throughput counts: tokens of the batch, say. */
@@ -60,6 +63,8 @@ export interface StepResult {
 /** Settings of a run of steps. */
 export interface TrainerOptions {
   readonly loss: Loss;
+  /** The parameters themselves by default. */
+  readonly prepare?: Prepare;
   /** Steps to run. */
   readonly steps: number;
   /** Inputs of each step, counted from 0. Its tensors are used up. */
@@ -68,6 +73,8 @@ export interface TrainerOptions {
   readonly optimizer?: Omit<AdamWOptions, "learningRate">;
   /** Results are read back together after so many steps: each read waits for the device. */
   readonly readEvery?: number;
+  /** Sees the state after each step, which the next one overwrites: what it reads must be on its way when its promise resolves. */
+  readonly observe?: (state: TrainingState) => Promise<void> | void;
   /** Ends the run after the step at hand. */
   readonly signal?: AbortSignal;
 }
@@ -77,35 +84,14 @@ export function initialState(parameters: Tensors): TrainingState {
   return { parameters, moments: initialMoments(parameters), step: 0 };
 }
 
-/** One optimizer step, compiled: loss, gradients and update are one program that overwrites parameters and moments in place. */
-function compileStep(loss: Loss, optimizer: TrainerOptions["optimizer"]) {
-  return compile((inputs: {
-    parameters: Tensors;
-    moments: Moments;
-    batch: Tensors;
-    controls: Tensors;
-    constants: Tensors;
-    step: Tensor;
-    learningRate: Tensor;
-  }) => {
-    const { parameters, moments, batch, constants, step, learningRate } = inputs;
-    const value = loss(parameters, { batch, constants, controls: inputs.controls });
-    const names = Object.keys(parameters);
-    const slopes = gradients(value, names.map((name) => parameters[name]));
-    const slopeOf = Object.fromEntries(names.map((name, index) => [name, slopes[index]]));
-    const update = adamw({ parameters, gradients: slopeOf, moments, step }, { ...optimizer, learningRate });
-    return { lossNats: value, gradientNorm: update.gradientNorm, parameters: update.parameters, moments: update.moments };
-  }, { donate: ["parameters", "moments", "batch"] });
-}
-
 /**
  * Runs steps and yields the result of each, in bundles as they are read back. Returns the state after the last one.
  *
  * @throws Error where the loss or the gradient is not finite: what to do is in the message, and files already written stay as they are
  */
 export async function* trainSteps(initial: TrainingState, options: TrainerOptions): AsyncGenerator<StepResult, TrainingState> {
-  const { loss, steps, inputs, constants = {}, readEvery = 8, signal } = options;
-  const run = compileStep(loss, options.optimizer);
+  const { steps, inputs, constants = {}, readEvery = 8, observe, signal } = options;
+  const run = compileStep(options);
   let state = initial;
   let pending: { lossNats: Tensor; gradientNorm: Tensor; inputs: StepInputs }[] = [];
   let readAt = performance.now();
@@ -116,6 +102,7 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
     const { lossNats, gradientNorm, ...next } = run({ ...state, batch, controls, constants, step, learningRate });
     state = { ...next, step };
     pending.push({ lossNats, gradientNorm, inputs: input });
+    if (observe) readAt += await timed(async () => await observe(state));
     if (pending.length < readEvery && index + 1 < steps && index > 0) continue;
     yield* await readResults(pending, state.step, readAt);
     pending = [];
@@ -123,6 +110,13 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
   }
   if (pending.length > 0) yield* await readResults(pending, state.step, readAt);
   return state;
+}
+
+/** Milliseconds that `work` takes. */
+async function timed(work: () => Promise<void>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
 }
 
 async function readResults(

@@ -1,0 +1,164 @@
+/**
+ * `deno task experiment`: does a method work? Every arm from the same bases, with seeds and error bars, and a report.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { type Arm, arms, defaultArms } from "../experiment/arms.ts";
+import { type Clock, type StepCost, stepCosts } from "../experiment/cost.ts";
+import { experimentPage, reportOf } from "../experiment/page.ts";
+import { secondsLeft } from "../experiment/plan.ts";
+import { runExperiment } from "../experiment/run.ts";
+import type { Experiment } from "../experiment/settings.ts";
+import { openStore, type Store } from "../experiment/store.ts";
+import { costTable, markdown, outcomeTable, type Table } from "../experiment/tables.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { byteTokenizer } from "../llama/tokenizer.ts";
+import { backendInfo } from "../runtime.ts";
+import { splitTokens } from "../train/data.ts";
+import { openLog } from "../train/log.ts";
+import type { Command } from "./args.ts";
+import { overrideConfig } from "./config.ts";
+import { checkCorpusLength, loadCorpus } from "./corpus.ts";
+import { didYouMean, UsageError } from "./errors.ts";
+import { type ExperimentConfig, loadExperimentConfig, settingsOf, withDistillation } from "./experiment_config.ts";
+import { makeWritableFolder } from "./files.ts";
+import { main } from "./main.ts";
+import { formatSeconds, table } from "./table.ts";
+
+const share = { type: "number", minimum: 0, maximum: 1 } as const;
+
+const command = {
+  name: "experiment",
+  summary: "Trains ternary models by several methods from the same bases, and reports which is better, with error bars.",
+  options: {
+    arms: {
+      type: "string",
+      value: "A,B,C",
+      default: defaultArms.join(","),
+      description: `Arms, or "all": ${arms.map(({ name }) => name).join(", ")}`,
+    },
+    seeds: {
+      type: "integer",
+      value: "N",
+      default: 3,
+      minimum: 1,
+      maximum: 1000,
+      description: "Number of seeds, from that of the configuration on",
+    },
+    config: { type: "string", value: "FILE", default: "configs/experiment.json", description: "Configuration of the experiment" },
+    output: { type: "string", value: "DIR", description: "Folder of the results (default: runs/ and the configuration's name)" },
+    fresh: {
+      type: "boolean",
+      description: "Run everything again; otherwise results in the folder with the same settings are kept",
+    },
+    maxSteps: { type: "integer", value: "N", minimum: 2, description: "Cut each phase of training to so many steps" },
+    distill: {
+      ...share,
+      value: "WEIGHT",
+      description: "Quantized arms learn from the base too: share of the divergence in the loss",
+    },
+    distillTemperature: { type: "number", value: "T", minimum: 0.01, description: "Temperature of the distillation (1)" },
+    distillTopK: {
+      type: "integer",
+      value: "K",
+      minimum: 1,
+      description: "Likeliest tokens that count in the distillation (all)",
+    },
+    cost: { type: "boolean", description: "Only time the steps of the arms" },
+  },
+} as const satisfies Command;
+
+/** Arms of a list of names. */
+function armsOf(list: string): readonly Arm[] {
+  const names = list === "all" ? arms.map(({ name }) => name) : [...new Set(list.split(",").map((name) => name.trim()))];
+  const known = arms.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `--arms: there is no arm "${unknown}"${didYouMean(unknown, known)}; wanted all, or some of ${known.join(", ")}`,
+    );
+  }
+  return arms.filter(({ name }) => names.includes(name));
+}
+
+const clock: Clock = {
+  wall: () => performance.now() / 1000,
+  cpu: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  },
+};
+
+/** Times the steps of arms, at each number of tokens of the configuration. */
+async function timeSteps(
+  experiment: Experiment,
+  { tokens, rounds }: ExperimentConfig["experiment"]["cost"],
+): Promise<StepCost[]> {
+  const costs: StepCost[] = [];
+  for (const count of tokens) {
+    console.error(`timing steps of ${count} tokens`);
+    costs.push(...await stepCosts(experiment, { tokens: count, rounds, clock }));
+  }
+  return costs;
+}
+
+/** Runs what is not stored, and writes `results.json`, `results.md` and `report.html`. */
+async function wholeExperiment(experiment: Experiment, config: ExperimentConfig, store: Store) {
+  const left = await secondsLeft(experiment, store);
+  console.error(left > 0 ? `about ${formatSeconds(left)} to go` : "everything is there already");
+  const results = await runExperiment(experiment, store);
+  const { arms, settings, seeds } = experiment;
+  const { learningRates: _, distillation: __, evaluation: ___, ...timed } = settings;
+  const costs = await store.result(
+    "cost",
+    { ...timed, cost: config.experiment.cost, arms },
+    () => timeSteps(experiment, config.experiment.cost),
+  );
+  const { description } = await backendInfo();
+  const report = reportOf({ settings, arms, seeds, backend: description, costs, results });
+  const tables = [outcomeTable(report.summaries), costTable(costs)];
+  await writeFileAtomic(`${store.folder}/results.json`, JSON.stringify(report) + "\n");
+  await writeFileAtomic(`${store.folder}/results.md`, tables.map(markdown).join("\n"));
+  await writeFileAtomic(`${store.folder}/report.html`, experimentPage(report));
+  return { report, tables };
+}
+
+const forTerminal = ({ heading, rows }: Table): string => table(heading, rows);
+
+if (import.meta.main) {
+  await main(
+    command,
+    async ({ arms: list, seeds: count, config: path, output, fresh, maxSteps, cost, ...flags }, { signal, print }) => {
+      const chosen = armsOf(list);
+      const config = withDistillation(await loadExperimentConfig(path), flags);
+      const cut = { ...config, ...overrideConfig(config, { maxSteps }) };
+      const tokens = splitTokens(byteTokenizer.encode(await loadCorpus(cut.data.corpus)), cut.data.heldOutFraction);
+      checkCorpusLength(tokens, { corpus: cut.data.corpus, sequenceLength: cut.sequenceLength });
+      const seeds = Array.from({ length: count }, (_, index) => cut.seed + index);
+      using log = openLog();
+      const experiment: Experiment = { settings: settingsOf(cut), arms: chosen, seeds, tokens, log, tell: console.error, signal };
+      if (cost) {
+        const costs = await timeSteps(experiment, cut.experiment.cost);
+        print(forTerminal(costTable(costs)));
+        return { summary: { costs } };
+      }
+      const folder = output ?? `runs/${path.replace(/^.*[/\\]/, "").replace(/\.json$/, "")}`;
+      await makeWritableFolder(folder);
+      const { report, tables } = await wholeExperiment(experiment, cut, openStore(folder, { fresh })).catch((error) => {
+        if (signal.aborted) console.error(`Interrupted. What is finished is in ${folder}; the same command goes on from there.`);
+        throw error;
+      });
+      print(
+        [
+          "",
+          ...tables.map(forTerminal).flatMap((text) => [text, ""]),
+          `written to ${folder}: report.html, results.md, results.json`,
+        ].join("\n"),
+      );
+      const { summaries, costs, backend } = report;
+      return { summary: { output: folder, backend, seeds, summaries, costs } };
+    },
+  );
+}

@@ -1,0 +1,143 @@
+/**
+ * What the arms of one seed begin with: a model in full precision, and the curvature of its loss.
+ *
+ * @module
+ */
+
+import { loadCheckpoint, saveCheckpoint } from "../llama/checkpoint.ts";
+import type { LlamaModel } from "../llama/model.ts";
+import { initialModel } from "../llama/parameters.ts";
+import { byteTokenizer } from "../llama/tokenizer.ts";
+import { calibrate, type Calibration } from "../pipeline/calibrate.ts";
+import { heldOutLoss } from "../pipeline/evaluate.ts";
+import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
+import { batchAt, batches } from "../train/data.ts";
+import { type Histogram, weightHistogram } from "./weights.ts";
+import type { Experiment, ExperimentSettings } from "./settings.ts";
+import type { Store } from "./store.ts";
+
+/** What is known of a base. */
+export interface BaseResult {
+  readonly seed: number;
+  readonly heldOut: HeldOut;
+  /** Loss of each step, in nats. */
+  readonly trainingLosses: readonly number[];
+  readonly histogram: Histogram;
+}
+
+/** Loss on text that was held out. */
+export interface HeldOut {
+  readonly lossNats: number;
+  readonly perplexity: number;
+}
+
+/** A base and its model. */
+export interface Base extends BaseResult {
+  readonly model: LlamaModel;
+}
+
+/** Seeds of the batches of each purpose, so that none sees another's. */
+export const dataSeeds = { pretrain: 0, arm: 1_000_000, calibration: 2_000_000 } as const;
+
+/** The settings that a base depends on. */
+function baseSettings(
+  { corpus, heldOutFraction, model, deviation, batchSize, sequenceLength, pretrain, arm, evaluation }: ExperimentSettings,
+) {
+  const { groupSize } = arm;
+  return {
+    corpus,
+    heldOutFraction,
+    model,
+    deviation,
+    batchSize,
+    sequenceLength,
+    pretrain,
+    groupSize,
+    batches: evaluation.batches,
+  };
+}
+
+/** The base of a seed: from the store, or trained and stored. */
+export async function baseOf(seed: number, experiment: Experiment, store: Store): Promise<Base> {
+  const { settings } = experiment;
+  const folder = `${store.folder}/seed-${seed}/base`;
+  let model: LlamaModel | undefined;
+  const result = await store.result(`seed-${seed}/base`, baseSettings(settings), async () => {
+    const initial = initialModel(settings.model, { seed, deviation: settings.deviation });
+    const trained = await trainLogged(`seed ${seed}, base`, initial, settings.pretrain, {
+      ...experiment,
+      seed: seed + dataSeeds.pretrain,
+    });
+    model = trained.model;
+    await saveCheckpoint(folder, model, { tokenizer: byteTokenizer });
+    const { groupSize } = settings.arm;
+    return {
+      seed,
+      heldOut: await heldOutOf(model, experiment, settings.evaluation.batches),
+      trainingLosses: trained.steps.map(({ lossNats }) => lossNats),
+      histogram: await weightHistogram(model, { groupSize }),
+    };
+  });
+  const { config, parameters } = model ?? await loadCheckpoint(folder);
+  return { ...result, model: { config, parameters } };
+}
+
+/** Whether {@linkcode baseOf} would have to train. */
+export async function hasBase(seed: number, { settings }: Experiment, store: Store): Promise<boolean> {
+  return await store.has(`seed-${seed}/base`, baseSettings(settings));
+}
+
+/** Hessian traces of a base: from the store, or measured and stored. Its temperature scales are those of the default alpha. */
+export async function calibrationOf(
+  base: Base,
+  { settings, tokens, tell, signal }: Experiment,
+  store: Store,
+): Promise<Calibration> {
+  const { batchSize, sequenceLength, calibration } = settings;
+  const { seed } = base;
+  return await store.result(`seed-${seed}/calibration`, { ...baseSettings(settings), calibration }, () => {
+    const data = Array.from(
+      { length: calibration.batches },
+      (_, step) => batchAt(tokens.training, { batchSize, sequenceLength, seed: seed + dataSeeds.calibration, step }),
+    );
+    const { probes, kappa } = calibration;
+    tell(`seed ${seed}, calibration · ${probes} Hessian-vector products`);
+    return calibrate(base.model, data, { probes, kappa, seed, signal });
+  });
+}
+
+/** Mean loss over the first batches of the held-out text. */
+export async function heldOutOf(model: LlamaModel, experiment: Experiment, maxBatches: number): Promise<HeldOut> {
+  const { settings: { batchSize, sequenceLength }, tokens, signal } = experiment;
+  const { lossNats, perplexity } = await heldOutLoss(model, tokens.heldOut, { batchSize, sequenceLength, maxBatches, signal });
+  return { lossNats, perplexity };
+}
+
+/** Trains, and tells the log of it. Throws the signal's reason where it was ended. */
+export async function trainLogged(
+  title: string,
+  start: LlamaModel,
+  options: TrainOptions,
+  { settings, tokens, log, signal, seed }: Experiment & { readonly seed: number },
+): Promise<{ readonly model: TrainedModel; readonly steps: readonly StepEvent[] }> {
+  const { batchSize, sequenceLength } = settings;
+  const data = batches(tokens.training, { batchSize, sequenceLength, seed });
+  const steps: StepEvent[] = [];
+  let model: TrainedModel = start;
+  log.begin(title, options.steps);
+  for await (const event of train(start, data, { ...options, signal })) {
+    if (event.type === "end") {
+      model = { ...event.model, ...(event.quantization ? { quantization: event.quantization } : {}) };
+    } else {
+      const { type: _, ...metrics } = event;
+      steps.push(event);
+      log.step({ ...metrics, phase: title });
+    }
+  }
+  log.end();
+  signal?.throwIfAborted();
+  return { model, steps };
+}
+
+/** What `train` tells of a step. */
+export type StepEvent = Extract<TrainEvent, { type: "step" }>;

@@ -1,0 +1,58 @@
+/**
+ * How long an experiment will take, before it begins.
+ *
+ * @module
+ */
+
+import { initialModel } from "../llama/parameters.ts";
+import { train } from "../pipeline/train.ts";
+import { batches } from "../train/data.ts";
+import { disposeAll } from "../train/trainer.ts";
+import { hasBase } from "./base.ts";
+import { armSettings } from "./run.ts";
+import type { Experiment } from "./settings.ts";
+import type { Store } from "./store.ts";
+
+/** Of training steps, in units of one in full precision: a batch that is only evaluated, and a Hessian-vector product. */
+const evaluationCost = 0.4;
+const probeCost = 3.5;
+
+/** What arms cost over full precision, evaluation on the way aside, and what is not counted at all. */
+const allowance = 1.1;
+
+/** Steps in full precision that cost about as much as all that is not stored yet. */
+async function stepsLeft(experiment: Experiment, store: Store): Promise<number> {
+  const { settings: { pretrain, arm, calibration, evaluation }, seeds, arms } = experiment;
+  let steps = 0;
+  for (const seed of seeds) {
+    const guided = arms.some(({ alpha }) => alpha !== undefined);
+    if (!await hasBase(seed, experiment, store)) {
+      steps += pretrain.steps + evaluationCost * evaluation.batches + (guided ? probeCost * calibration.probes : 0);
+    }
+    for (const each of arms) {
+      if (await store.has(`seed-${seed}/${each.name}`, armSettings(each, experiment))) continue;
+      const onTheWay = each.untrained ? 0 : arm.steps + evaluationCost * evaluation.curveBatches * evaluation.points;
+      steps += onTheWay + evaluationCost * evaluation.batches;
+    }
+  }
+  return steps;
+}
+
+/** Seconds that what is not stored yet will take, by a few steps that are timed; 0 where everything is stored. */
+export async function secondsLeft(experiment: Experiment, store: Store): Promise<number> {
+  const steps = await stepsLeft(experiment, store);
+  return steps === 0 ? 0 : allowance * steps * await secondsOfStep(experiment);
+}
+
+/** Wall time of a step in full precision: the second bundle that `train` reads, since the first compiles. */
+async function secondsOfStep({ settings, tokens: text }: Experiment): Promise<number> {
+  const { batchSize, sequenceLength, model: sizes, deviation, pretrain } = settings;
+  const model = initialModel(sizes, { seed: 1, deviation });
+  const data = batches(text.training, { batchSize, sequenceLength, seed: 1 });
+  let seconds = 0;
+  for await (const event of train(model, data, { ...pretrain, steps: 9, learningRate: 1e-4 })) {
+    if (event.type === "step") seconds = batchSize * sequenceLength / event.tokensPerSecond;
+  }
+  disposeAll(model.parameters);
+  return seconds;
+}

@@ -1,0 +1,65 @@
+/**
+ * What an experiment is told.
+ *
+ * @module
+ */
+
+import type { NewLlamaConfig } from "../llama/parameters.ts";
+import type { TrainOptions } from "../pipeline/train.ts";
+import type { TrainingLog } from "../train/log.ts";
+import type { Arm } from "./arms.ts";
+
+/** Settings of a phase of training that a file can hold. */
+export type PhaseSettings = Pick<TrainOptions, "steps" | "learningRate" | "schedule" | "optimizer">;
+
+/** What results depend on, besides arm and seed. */
+export interface ExperimentSettings {
+  /** Name of the text. */
+  readonly corpus: string;
+  readonly heldOutFraction: number;
+  readonly model: NewLlamaConfig;
+  /** Standard deviation of the first weights. */
+  readonly deviation: number;
+  readonly batchSize: number;
+  readonly sequenceLength: number;
+  /** Training of the base, in full precision. */
+  readonly pretrain: PhaseSettings;
+  readonly calibration: { readonly probes: number; readonly batches: number; readonly kappa: number };
+  /** Training of every arm. */
+  readonly arm: PhaseSettings & Pick<TrainOptions, "annealing" | "scaleDtype"> & { readonly groupSize: number };
+  /** Peak learning rates of arms that have one of their own, by arm. */
+  readonly learningRates: Readonly<Record<string, number>>;
+  /** Quantized arms learn from the base's predictions too. */
+  readonly distillation?: { readonly weight: number; readonly temperature: number; readonly topK?: number };
+  readonly evaluation: {
+    /** Batches of held-out text behind a final loss. */
+    readonly batches: number;
+    /** Batches behind a point of the curve. */
+    readonly curveBatches: number;
+    /** Points of the curves. */
+    readonly points: number;
+  };
+}
+
+/** An experiment: its settings, what is run, and with what. */
+export interface Experiment {
+  readonly settings: ExperimentSettings;
+  readonly arms: readonly Arm[];
+  readonly seeds: readonly number[];
+  readonly tokens: { readonly training: ArrayLike<number>; readonly heldOut: ArrayLike<number> };
+  readonly log: TrainingLog;
+  /** Takes a line about what is no training. */
+  readonly tell: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Options of `train` for one arm, all but what depends on the seed. */
+export function armOptions(arm: Arm, settings: ExperimentSettings): TrainOptions & { readonly groupSize: number } {
+  const { arm: shared, learningRates } = settings;
+  return {
+    ...shared,
+    quantizer: arm.quantizer,
+    groupSize: arm.groupSize ?? shared.groupSize,
+    learningRate: learningRates[arm.name] ?? shared.learningRate,
+  };
+}

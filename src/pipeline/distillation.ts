@@ -1,0 +1,51 @@
+/**
+ * Distillation: the student also learns what a teacher predicts.
+ *
+ * @module
+ */
+
+import type { LlamaConfig } from "../llama/config.ts";
+import { llama, type LlamaModel } from "../llama/model.ts";
+import { distillationLoss, type DistillationLossOptions } from "../nn/distillation.ts";
+import { crossEntropy } from "../nn/loss.ts";
+import type { Tensor } from "../tensor.ts";
+import { languageModelLoss } from "./data.ts";
+
+/** Settings of distillation in `train`. */
+export interface Distillation extends DistillationLossOptions {
+  /** In full precision, of the student's vocabulary. Its predictions are computed anew in every step. */
+  readonly teacher: LlamaModel;
+  /** Share of the divergence from the teacher in the loss, 0 to 1; the rest is cross-entropy. 0.5 by default. */
+  readonly weight?: number;
+}
+
+const prefix = "teacher/";
+
+/** The teacher's parameters among the constants of a training step, under names that no other constant has. */
+export function teacherConstants(distillation?: Distillation): Record<string, Tensor> {
+  if (!distillation) return {};
+  const { teacher: { parameters }, weight = 0.5 } = distillation;
+  if (!(weight >= 0 && weight <= 1)) throw new RangeError(`Cannot distil with a weight of ${weight}: wanted 0 to 1`);
+  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [prefix + name, value]));
+}
+
+type Tensors = Readonly<Record<string, Tensor>>;
+
+/** Loss of a batch: the cross-entropy of the next token, mixed with the divergence from the teacher where there is one. */
+export function trainingLoss(
+  config: LlamaConfig,
+  parameters: Tensors,
+  { batch, constants, distillation }: {
+    readonly batch: Tensors;
+    readonly constants: Tensors;
+    readonly distillation?: Distillation;
+  },
+): Tensor {
+  if (!distillation) return languageModelLoss(config, parameters, batch);
+  const { teacher, weight = 0.5, ...options } = distillation;
+  const own = Object.entries(constants).filter(([name]) => name.startsWith(prefix));
+  const known = Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
+  const logits = llama({ config, parameters }, batch.inputs);
+  const wanted = llama({ config: teacher.config, parameters: known }, batch.inputs);
+  return crossEntropy(logits, batch.targets).mul(1 - weight).add(distillationLoss(logits, wanted, options).mul(weight));
+}

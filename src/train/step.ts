@@ -1,0 +1,116 @@
+/**
+ * One optimizer step as compiled programs: a single one where the batch is in one piece, three kinds where it comes in several.
+ *
+ * @module
+ */
+
+import { gradients } from "../autodiff/gradients.ts";
+import { adamw, type Moments } from "../optim/adamw.ts";
+import { constant, type Tensor } from "../tensor.ts";
+import { compile } from "../trace.ts";
+import type { Loss, Prepare, StepInputs, Tensors, TrainerOptions, TrainingState } from "./trainer.ts";
+
+/** What a step is computed from. */
+type Inputs = TrainingState & Required<Pick<StepInputs, "batch" | "learningRate" | "controls">> & { readonly constants: Tensors };
+
+/** What a step leaves. */
+interface Updated {
+  readonly lossNats: Tensor;
+  readonly gradientNorm: Tensor;
+  readonly parameters: Tensors;
+  readonly moments: Moments;
+}
+
+type Step = (inputs: Inputs) => Updated;
+type Optimizer = TrainerOptions["optimizer"];
+
+/** What the programs of a step take besides tensors of their own. */
+interface Shared {
+  readonly parameters: Tensors;
+  readonly controls: Tensors;
+  readonly constants: Tensors;
+}
+
+/** What the optimizer takes. */
+interface Update {
+  readonly parameters: Tensors;
+  readonly moments: Moments;
+  readonly step: Tensor;
+  readonly learningRate: Tensor;
+}
+
+/** A step that overwrites parameters and moments in place. Nothing is compiled before it is called. */
+export function compileStep({ loss, prepare = (parameters) => parameters, optimizer }: TrainerOptions): Step {
+  const whole = compileWhole(loss, prepare, optimizer);
+  const accumulated = compileAccumulated(loss, prepare, optimizer);
+  return ({ batch, ...inputs }) =>
+    !Array.isArray(batch)
+      ? whole({ ...inputs, batch: batch as Tensors })
+      : batch.length === 1
+      ? whole({ ...inputs, batch: batch[0] })
+      : accumulated(inputs, batch);
+}
+
+/** Loss, gradients and update as one program. */
+function compileWhole(loss: Loss, prepare: Prepare, optimizer: Optimizer) {
+  return compile((inputs: Shared & Update & { batch: Tensors }) => {
+    const { parameters, batch, constants, controls } = inputs;
+    const lossNats = loss(prepare(parameters, { constants, controls }), { batch, constants, controls });
+    return { lossNats, ...updated(inputs, gradientsOf(lossNats, parameters), optimizer) };
+  }, { donate: ["parameters", "moments", "batch"] });
+}
+
+/**
+ * The parameters are prepared once for the step, each piece of the batch adds its gradients of what was prepared, and the sum goes back
+ * to the parameters once: what a quantizer costs does not grow with the number of pieces.
+ */
+function compileAccumulated(loss: Loss, prepare: Prepare, optimizer: Optimizer) {
+  /** What differs from the parameters. */
+  const changed = ({ parameters, ...inputs }: Shared): Tensors => {
+    const prepared = Object.entries(prepare(parameters, inputs));
+    return Object.fromEntries(prepared.filter(([name, value]) => value !== parameters[name]));
+  };
+  const preparation = compile((inputs: Shared) => changed(inputs));
+  const piece = compile(
+    (inputs: Shared & { prepared: Tensors; batch: Tensors; sums?: { lossNats: Tensor; slopes: Tensors } }) => {
+      const { batch, constants, controls, sums } = inputs;
+      const used = { ...inputs.parameters, ...inputs.prepared };
+      const lossNats = loss(used, { batch, constants, controls });
+      const slopes = gradientsOf(lossNats, used);
+      if (!sums) return { lossNats, slopes };
+      const added = Object.entries(slopes).map(([name, slope]) => [name, sums.slopes[name].add(slope)]);
+      return { lossNats: sums.lossNats.add(lossNats), slopes: Object.fromEntries(added) };
+    },
+    { donate: ["batch", "sums"] },
+  );
+  const end = compile((inputs: Shared & Update & { sums: { lossNats: Tensor; slopes: Tensors }; share: Tensor }) => {
+    const { parameters, constants, controls, sums, share } = inputs;
+    const used = { ...parameters, ...changed({ parameters, constants, controls }) };
+    const terms = Object.entries(sums.slopes).map(([name, slope]) => used[name].mul(slope.mul(share)).sum());
+    const whole = terms.reduce((total, term) => total.add(term), constant(0)); // its gradients are those of the loss
+    return { lossNats: sums.lossNats.mul(share), ...updated(inputs, gradientsOf(whole, parameters), optimizer) };
+  }, { donate: ["parameters", "moments", "sums"] });
+  return (
+    { parameters, moments, controls, constants, step, learningRate }: Omit<Inputs, "batch">,
+    batches: readonly Tensors[],
+  ) => {
+    const shared = { parameters, controls, constants };
+    const prepared = preparation(shared);
+    const [first, ...rest] = batches;
+    let sums = piece({ ...shared, prepared, batch: first });
+    for (const batch of rest) sums = piece({ ...shared, prepared, batch, sums });
+    Object.values(prepared).forEach((tensor) => tensor.dispose());
+    return end({ ...shared, moments, step, learningRate, sums, share: 1 / batches.length });
+  };
+}
+
+function gradientsOf(loss: Tensor, tensors: Tensors): Record<string, Tensor> {
+  const names = Object.keys(tensors);
+  const slopes = gradients(loss, names.map((name) => tensors[name]));
+  return Object.fromEntries(names.map((name, index) => [name, slopes[index]]));
+}
+
+function updated(state: Update, slopes: Tensors, optimizer: Optimizer): Omit<Updated, "lossNats"> {
+  const { parameters, moments, step, learningRate } = state;
+  return adamw({ parameters, gradients: slopes, moments, step }, { ...optimizer, learningRate });
+}
