@@ -155,3 +155,5 @@ export type {
 } from "./src/io/gguf.ts";
 export type { GgmlType } from "./src/io/ggml_types.ts";
 export type { PackedFormatName } from "./src/pack/formats.ts";
+export type { TernaryMatrix } from "./src/pack/format.ts";
+export { packedMatmul, type PackedWeight, packWeight } from "./src/pack/packed_weight.ts";

@@ -760,6 +760,146 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   out[row] = log(sum) + top - chosen;
 }
 `,
+  half_gather: `// Rows of a half-precision table, chosen by index: Y[t, k] = W[index[t], k]; rows outside of the table are zeros.
+//
+// W is row-major, two halves to a word. An invocation takes eight columns of a row.
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+alias Words = vec4<u32>;
+
+struct Params {
+  // Rows to fetch.
+  tokens: u32,
+  // Rows of W.
+  rows: u32,
+  // Columns of W, in eights.
+  eights: u32,
+}
+
+@group(0) @binding(0) var<storage, read> table: array<Words>; //: input
+@group(0) @binding(1) var<storage, read> indices: array<u32>;
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn load_table(at: u32) -> Words {
+  return table[at]; //: load
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) member: u32,
+) {
+  let item = (workgroup.y * workgroups.x + workgroup.x) * 64u + member;
+  let token = item / params.eights;
+  if (token >= params.tokens) {
+    return;
+  }
+  let row = indices[token];
+  var words: Words;
+  if (row < params.rows) {
+    words = load_table(row * params.eights + item % params.eights);
+  }
+  out[item * 2u] = Quad(unpack2x16float(words.x), unpack2x16float(words.y));
+  out[item * 2u + 1u] = Quad(unpack2x16float(words.z), unpack2x16float(words.w));
+}
+`,
+  half_matmul: `// Product with a half-precision table: Y[t, n] = sum over k of X[t, k] * W[n, k], as the output head needs for one token.
+//
+// W is row-major, two halves to a word. An invocation computes ROWS rows of W for one row of X; SLICES neighbours share the columns,
+// eight at a time, and add their sums.
+
+// Rows of W that one invocation takes, 1 to 4.
+override ROWS: u32 = 4;
+// Neighbouring invocations that share the columns.
+override SLICES: u32 = 1;
+// Invocations of a workgroup.
+override LANES: u32 = 8;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+alias Words = vec4<u32>;
+alias Block = mat4x4<Element>;
+
+struct Params {
+  // Rows of X and Y.
+  tokens: u32,
+  // Rows of W, columns of Y.
+  rows: u32,
+  // Columns of X and W, in eights.
+  eights: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> table: array<Words>; //: input
+@group(0) @binding(2) var<storage, read_write> out: array<Element>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+var<workgroup> partial: array<Quad, LANES>;
+
+fn load_x(at: u32) -> Quad {
+  return x[at]; //: load
+}
+
+fn load_table(at: u32) -> Words {
+  return table[at]; //: load
+}
+
+// Four partial sums of eight products.
+fn products(words: Words, first: Quad, second: Quad) -> Quad {
+  return Quad(unpack2x16float(words.x), unpack2x16float(words.y)) * first +
+    Quad(unpack2x16float(words.z), unpack2x16float(words.w)) * second;
+}
+
+fn total(sums: Quad) -> Element {
+  return dot(sums, Quad(1.0));
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) member: u32,
+) {
+  let slice = member % SLICES;
+  let item = ((workgroup.y * workgroups.x + workgroup.x) * LANES + member) / SLICES;
+  let blocks = (params.rows + ROWS - 1u) / ROWS;
+  let token = min(item / blocks, params.tokens - 1u);
+  let row = item % blocks * ROWS;
+  let last = params.rows - 1u;
+
+  var sums = Block();
+  for (var eight = slice; eight < params.eights; eight += SLICES) {
+    let at = (token * params.eights + eight) * 2u;
+    let first = load_x(at);
+    let second = load_x(at + 1u);
+    sums[0] += products(load_table(row * params.eights + eight), first, second);
+    if (ROWS > 1u) {
+      sums[1] += products(load_table(min(row + 1u, last) * params.eights + eight), first, second);
+      sums[2] += products(load_table(min(row + 2u, last) * params.eights + eight), first, second);
+      sums[3] += products(load_table(min(row + 3u, last) * params.eights + eight), first, second);
+    }
+  }
+  var result = Quad(total(sums[0]), total(sums[1]), total(sums[2]), total(sums[3]));
+  if (SLICES > 1u) {
+    partial[member] = result;
+    workgroupBarrier();
+    for (var other = 1u; other < SLICES; other++) {
+      result += partial[member - slice + (slice + other) % SLICES];
+    }
+  }
+  if (slice > 0u || item >= blocks * params.tokens) {
+    return;
+  }
+  for (var i = 0u; i < ROWS; i++) {
+    if (row + i < params.rows) {
+      out[token * params.rows + row + i] = result[i];
+    }
+  }
+}
+`,
   hestia_backward: `// Gradient of ternary Hestia weights, see hestia_forward.wgsl: with E the expected code and g the gradient of the result, d w_i =
 // g_i (1 - pressure + pressure E'(w_i / s)) + pressure sign(w_i) / n * sum over the group's n weights of g (E(w / s) - w / s E'(w / s)).
 //
@@ -1826,6 +1966,169 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
     let result = exp(x_at(first + quad) - top) * share;
     if (exists) {
       out[first + quad] = result;
+    }
+  }
+}
+`,
+  ternary_matmul: `// Product with packed ternary weights: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of X[t, k] * code[n, k].
+//
+// Codes are two bits in two's complement, sixteen to a word. Four words side by side hold 8 rows by 8 columns: word i has row i in
+// its lower half and row i + 4 in its upper half, the columns from the lowest bits on. A panel is 64 rows: eight such blocks, one for
+// each of eight neighbouring invocations, lie side by side, then come the next 8 columns. Scales lie the same way, eight for a block.
+//
+// An invocation computes 8 rows for TOKENS rows of X; SLICES of them share the columns, a whole group at a time, and add their sums.
+
+// Rows of X that one invocation takes: 1 or 4.
+override TOKENS: u32 = 1;
+// Invocations that share the columns.
+override SLICES: u32 = 1;
+
+const LANES = 8u;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+alias Words = vec4<u32>;
+alias Block = mat4x4<Element>;
+
+struct Params {
+  // Rows of X and Y.
+  tokens: u32,
+  // Columns of Y.
+  rows: u32,
+  // Columns of X, in eights.
+  eights: u32,
+  // Columns that share a scale, in eights.
+  group: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
+@group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
+@group(0) @binding(3) var<storage, read_write> out: array<Element>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Sums of the other slices: for each slice and lane rows 0 to 3 of every token, then rows 4 to 7.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * 2u>;
+
+fn load_x(at: u32) -> Quad {
+  return x[at]; //: load
+}
+
+fn load_codes(at: u32) -> Words {
+  return codes[at]; //: load
+}
+
+fn load_scales(at: u32) -> Quad {
+  return scales[at]; //: load
+}
+
+// Four columns of X from a position in fours: column i of the block has element i of each token.
+fn columns_of_x(first: u32, at: u32) -> Block {
+  let pitch = params.eights * 2u;
+  let own = load_x(first * pitch + at);
+  if (TOKENS == 1u) {
+    return Block(Quad(own.x), Quad(own.y), Quad(own.z), Quad(own.w));
+  }
+  let last = params.tokens - 1u;
+  return transpose(Block(
+    own,
+    load_x(min(first + 1u, last) * pitch + at),
+    load_x(min(first + 2u, last) * pitch + at),
+    load_x(min(first + 3u, last) * pitch + at),
+  ));
+}
+
+// Two bits of each word, as numbers: those that a shift to the left brings to the top.
+fn codes_at(words: Words, shift: u32) -> Quad {
+  return Quad(bitcast<vec4<i32>>(words << Words(shift)) >> Words(30u));
+}
+
+fn add(sum: Block, rows: Quad, tokens: Quad) -> Block {
+  if (TOKENS == 1u) {
+    return Block(sum[0] + rows * tokens.x, sum[1], sum[2], sum[3]);
+  }
+  return Block(sum[0] + rows * tokens.x, sum[1] + rows * tokens.y, sum[2] + rows * tokens.z, sum[3] + rows * tokens.w);
+}
+
+fn scaled(sum: Block, scale: Quad) -> Block {
+  return Block(sum[0] * scale, sum[1] * scale, sum[2] * scale, sum[3] * scale);
+}
+
+@compute @workgroup_size(LANES * SLICES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) member: u32,
+) {
+  let lane = member % LANES;
+  let slice = member / LANES;
+  let tile = workgroup.y * workgroups.x + workgroup.x;
+  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
+  let panel = tile / token_tiles;
+  let token = tile % token_tiles * TOKENS;
+  if (panel * LANES * 8u >= params.rows) {
+    return;
+  }
+
+  var low = Block();
+  var high = Block();
+  let groups = params.eights / params.group;
+  for (var group = slice; group < groups; group += SLICES) {
+    var a = Block();
+    var b = Block();
+    let end = (group + 1u) * params.group;
+    for (var eight = group * params.group; eight < end; eight++) {
+      let words = load_codes((panel * params.eights + eight) * LANES + lane);
+      let first = columns_of_x(token, eight * 2u);
+      a = add(a, codes_at(words, 30u), first[0]);
+      b = add(b, codes_at(words, 14u), first[0]);
+      a = add(a, codes_at(words, 28u), first[1]);
+      b = add(b, codes_at(words, 12u), first[1]);
+      a = add(a, codes_at(words, 26u), first[2]);
+      b = add(b, codes_at(words, 10u), first[2]);
+      a = add(a, codes_at(words, 24u), first[3]);
+      b = add(b, codes_at(words, 8u), first[3]);
+      let second = columns_of_x(token, eight * 2u + 1u);
+      a = add(a, codes_at(words, 22u), second[0]);
+      b = add(b, codes_at(words, 6u), second[0]);
+      a = add(a, codes_at(words, 20u), second[1]);
+      b = add(b, codes_at(words, 4u), second[1]);
+      a = add(a, codes_at(words, 18u), second[2]);
+      b = add(b, codes_at(words, 2u), second[2]);
+      a = add(a, codes_at(words, 16u), second[3]);
+      b = add(b, codes_at(words, 0u), second[3]);
+    }
+    let scale = ((panel * groups + group) * LANES + lane) * 2u;
+    low += scaled(a, load_scales(scale));
+    high += scaled(b, load_scales(scale + 1u));
+  }
+
+  if (SLICES > 1u) {
+    for (var t = 0u; t < TOKENS; t++) {
+      partial[(member * TOKENS + t) * 2u] = low[t];
+      partial[(member * TOKENS + t) * 2u + 1u] = high[t];
+    }
+    workgroupBarrier();
+    if (slice > 0u) {
+      return;
+    }
+    for (var other = 1u; other < SLICES; other++) {
+      for (var t = 0u; t < TOKENS; t++) {
+        let at = ((other * LANES + lane) * TOKENS + t) * 2u;
+        low[t] += partial[at];
+        high[t] += partial[at + 1u];
+      }
+    }
+  }
+  let row = (panel * LANES + lane) * 8u;
+  for (var t = 0u; t < TOKENS; t++) {
+    for (var i = 0u; i < 4u; i++) {
+      if (token + t < params.tokens && row + i < params.rows) {
+        out[(token + t) * params.rows + row + i] = low[t][i];
+      }
+      if (token + t < params.tokens && row + 4u + i < params.rows) {
+        out[(token + t) * params.rows + row + 4u + i] = high[t][i];
+      }
     }
   }
 }

@@ -18,14 +18,18 @@ const maxLines = 8192;
 export const MAX_TEXELS = TEXTURE_WIDTH * maxLines;
 
 /**
- * A shader that reads textures, from one that reads storage buffers of quads. Declarations of inputs end in `//: input`, the only
- * statements that load from them read `return name[index]; //: load`.
+ * A shader that reads textures, from one that reads storage buffers of quads or of words by four. Declarations of inputs end in
+ * `//: input`, the only statements that load from them read `return name[index]; //: load`.
  */
 export function readingTextures(source: string): string {
+  const words = new Set<string>();
   return source
-    .replace(/var<storage, read> (\w+): array<Quad>; \/\/: input/g, "var $1: texture_storage_2d<rgba32float, read>;")
-    .replace(
-      /return (\w+)\[(\w+)\]; \/\/: load/g,
-      `return textureLoad($1, vec2($2 % ${TEXTURE_WIDTH}u, $2 / ${TEXTURE_WIDTH}u));`,
-    );
+    .replace(/var<storage, read> (\w+): array<(Quad|Words)>; \/\/: input/g, (_, name: string, type: string) => {
+      if (type === "Words") words.add(name);
+      return `var ${name}: texture_storage_2d<rgba32float, read>;`;
+    })
+    .replace(/return (\w+)\[(\w+)\]; \/\/: load/g, (_, name: string, at: string) => {
+      const texel = `textureLoad(${name}, vec2(${at} % ${TEXTURE_WIDTH}u, ${at} / ${TEXTURE_WIDTH}u))`;
+      return `return ${words.has(name) ? `bitcast<Words>(${texel})` : texel};`;
+    });
 }

@@ -96,6 +96,14 @@ function bitwise(
 /** Rounds to float16 without the feature: packs and unpacks. */
 const roundToHalf = (x: string) => `unpack2x16float(pack2x16float(vec2<f32>(f32(${x}), 0.0))).x`;
 
+const halfBits = new Uint16Array(1);
+const half = new Float16Array(halfBits.buffer);
+
+function halfFrom(bits: number): number {
+  halfBits[0] = bits;
+  return half[0];
+}
+
 /** Rounds half to even, as IEEE 754 and WGSL do and `Math.round` does not. */
 export function roundHalfToEven(x: number): number {
   const floor = Math.floor(x);
@@ -180,6 +188,18 @@ export const elementwise = {
   bitXor: bitwise("bitXor", (a, b) => a ^ b, ([a, b]) => `(${a} ^ ${b})`),
   shiftLeft: bitwise("shiftLeft", (a, b) => a << b, ([a, b]) => `(${a} << ${b})`),
   shiftRight: bitwise("shiftRight", (a, b) => a >>> b, ([a, b]) => `(${a} >> ${b})`),
+  /** The half-precision number in the lower 16 bits. */
+  unpackHalf: define("unpackHalf", {
+    evaluate: (word) => halfFrom(word & 0xffff),
+    wgsl([x], { wide }) {
+      const unpacked = (word: string) => `unpack2x16float(${word}).x`;
+      return wide ? fourOf((lane) => unpacked(`${x}[${lane}]`), wgslType("float32", true)) : unpacked(x);
+    },
+    vjp: none,
+  }, ([x]) => {
+    if (x.dtype !== "uint32") throw new TypeError(`Cannot unpack halves from ${describe(x)}: wanted uint32`);
+    return "float32";
+  }),
   where: define("where", {
     evaluate: (condition, a, b) => condition !== 0 ? a : b,
     wgsl: ([condition, a, b], { wide }) => `select(${b}, ${a}, ${condition} != ${wgslType("uint32", wide)}(0u))`,

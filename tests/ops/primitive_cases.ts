@@ -5,7 +5,7 @@
  */
 
 import { arange, full, type Tensor } from "../../mod.ts";
-import { after } from "../../src/tensor.ts";
+import { after, unpackHalf } from "../../src/tensor.ts";
 import type { PrimitiveName } from "../../src/ops/primitives.ts";
 import type { Case, Input } from "../support/cases.ts";
 
@@ -97,6 +97,15 @@ export const primitiveCases = {
   bitXor: bits("bitXor", (x, y) => x.bitXor(y)),
   shiftLeft: bits("shiftLeft", (x, y) => x.shiftLeft(y)),
   shiftRight: bits("shiftRight", (x, y) => x.shiftRight(y)),
+  unpackHalf: [8, 5].map((length) => ({
+    says: `unpackHalf of ${length}`,
+    inputs: [{
+      shape: [length],
+      dtype: "uint32",
+      data: [0x3c00, 0xffff_c000, 0x3555, 1, 0x7bff, 0x8000, 0x0400, 0xabcd_9266].slice(0, length),
+    }],
+    f: (x) => unpackHalf(x),
+  })),
   where: binary("where", (x, y) => x.less(y).where(x.mul(y), y)),
   after: [
     ...binary("after", (x, y) => after(x, y)),

@@ -1,0 +1,125 @@
+/**
+ * Kernels of packed weights: ternary matrices of two bits a weight, and tables of half-precision rows.
+ *
+ * @module
+ */
+
+import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
+import { sizeOf } from "../core/shape.ts";
+import { lineGrid } from "./grid.ts";
+import type { Kernel } from "./kernel.ts";
+import { shaders } from "./shaders.ts";
+import { MAX_TEXELS, readingTextures } from "./textures.ts";
+
+/** Rows of a panel: the words of so many are interleaved. */
+export const PANEL_ROWS = 64;
+/** Columns that one step of the kernels takes, and half of the codes of a word. */
+export const EIGHT = 8;
+
+/** Invocations that walk over neighbouring rows. */
+const LANES = 8;
+/** Rows of X that the kernel for several takes at once. */
+const FEW_TOKENS = 4;
+/** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
+const MAX_TURNS = 60_000;
+
+interface PackedCall {
+  /** Rows of X. */
+  readonly tokens: number;
+  /** Rows of the weight. */
+  readonly rows: number;
+  /** Columns of both, in eights. */
+  readonly eights: number;
+  /** Columns that share a scale, in eights; one group where there are no scales. */
+  readonly group: number;
+}
+
+/** Texels of the inputs that the kernels read from textures. */
+type Texels = (call: PackedCall) => readonly (number | undefined)[];
+
+/** The same kernel, with its inputs read from textures where they fit. */
+function fromTextures(kernel: Kernel<PackedCall>, texels: Texels): Kernel<PackedCall> {
+  return {
+    ...kernel,
+    name: `${kernel.name}_texture`,
+    source: readingTextures(kernel.source),
+    applies: (call) => kernel.applies(call) && texels(call).every((count = 0) => count <= MAX_TEXELS),
+    texels,
+  };
+}
+
+const panels = ({ rows }: PackedCall): number => Math.ceil(rows / PANEL_ROWS);
+
+/** One invocation walks over all columns where textures are read; a graphics processor has many share them. */
+function ternaryKernel(slices: number): Kernel<PackedCall> {
+  const tokensAtOnce = ({ tokens }: PackedCall) => tokens === 1 ? 1 : FEW_TOKENS;
+  return {
+    name: "ternary_matmul",
+    source: shaders.ternary_matmul,
+    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS,
+    overrides: (call) => ({
+      TOKENS: tokensAtOnce(call),
+      SLICES: tokensAtOnce(call) === 1 ? slices : Math.ceil(slices / FEW_TOKENS),
+    }),
+    params: ({ tokens, rows, eights, group }) => Uint32Array.of(tokens, rows, eights, group),
+    grid: (call, limits) => lineGrid(panels(call) * Math.ceil(call.tokens / tokensAtOnce(call)), limits, { workgroup: 1 }),
+  };
+}
+
+const ternaryTexels: Texels = (call) => {
+  const blocks = panels(call) * LANES;
+  return [call.tokens * call.eights * 2, blocks * call.eights, blocks * call.eights / call.group * 2];
+};
+
+/** How products with ternary weights run. Inputs: x `[…, columns]`, words `[panels, eights, 8, 4]`, scales `[panels, groups, 8, 8]`. */
+export const ternaryMatmulBinding: KernelBinding<PackedCall> = {
+  kernels: [fromTextures(ternaryKernel(1), ternaryTexels), ternaryKernel(32)],
+  call([x, words, scales], output) {
+    const eights = words.shape[1];
+    return { tokens: sizeOf(x.shape.slice(0, -1)), rows: output.shape.at(-1)!, eights, group: eights / scales.shape[1] };
+  },
+};
+
+function halfKernel({ slices, lanes }: { slices: number; lanes: number }): Kernel<PackedCall> {
+  const rowsAtOnce = 4;
+  return {
+    name: "half_matmul",
+    source: shaders.half_matmul,
+    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS,
+    overrides: () => ({ ROWS: rowsAtOnce, SLICES: slices, LANES: lanes }),
+    params: ({ tokens, rows, eights }) => Uint32Array.of(tokens, rows, eights),
+    grid: ({ tokens, rows }, limits) => lineGrid(tokens * Math.ceil(rows / rowsAtOnce) * slices, limits, { workgroup: lanes }),
+  };
+}
+
+const halfCall = (x: Strided, table: Strided): PackedCall => ({
+  tokens: sizeOf(x.shape.slice(0, -1)),
+  rows: table.shape[0],
+  eights: table.shape[1] * 2 / EIGHT,
+  group: 1,
+});
+
+/** How products with a half-precision table run. Inputs: x `[…, columns]`, words `[rows, columns / 2]`. */
+export const halfMatmulBinding: KernelBinding<PackedCall> = {
+  kernels: [
+    fromTextures(halfKernel({ slices: 1, lanes: 8 }), ({ tokens, rows, eights }) => [tokens * eights * 2, rows * eights]),
+    halfKernel({ slices: 32, lanes: 64 }),
+  ],
+  call: ([x, table]) => halfCall(x, table),
+};
+
+const halfGather: Kernel<PackedCall> = {
+  name: "half_gather",
+  source: shaders.half_gather,
+  applies: ({ tokens, rows, eights }) => tokens * rows * eights > 0,
+  overrides: () => ({}),
+  params: ({ tokens, rows, eights }) => Uint32Array.of(tokens, rows, eights),
+  grid: ({ tokens, eights }, limits) => lineGrid(tokens * eights, limits),
+};
+
+/** How rows of a half-precision table are fetched. Inputs: words `[rows, columns / 2]`, uint32 indices. */
+export const halfGatherBinding: KernelBinding<PackedCall> = {
+  kernels: [fromTextures(halfGather, ({ rows, eights }) => [rows * eights, undefined]), halfGather],
+  call: ([table, indices]: readonly Strided[], _output, _attributes: Attributes) =>
+    halfCall({ ...indices, shape: [...indices.shape, 1] }, table),
+};

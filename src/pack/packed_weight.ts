@@ -1,0 +1,138 @@
+/**
+ * Packed weights on a device, and the products that read them packed.
+ *
+ * @module
+ */
+
+import { atCaller } from "../core/errors.ts";
+import type { Attributes, Fused } from "../core/graph.ts";
+import { arange, tensor } from "../create.ts";
+import { EIGHT, PANEL_ROWS, ternaryMatmulBinding } from "../kernels/packed.ts";
+import { applyFused, type Tensor } from "../tensor.ts";
+import { groupIndex, type TernaryMatrix } from "./format.ts";
+
+/** A ternary weight as kernels read it: two bits a weight, and a float32 scale for each row of each group. */
+export interface PackedWeight {
+  /** uint32 `[panels, columns / 8, 8, 4]`: a panel is 64 rows; `shaders/ternary_matmul.wgsl` says which bits are which. */
+  readonly words: Tensor;
+  /** float32 `[panels, groups, 8, 8]`: of each of the 64 rows of a panel, for each group of columns. */
+  readonly scales: Tensor;
+  /** Output channels. */
+  readonly rows: number;
+  /** Inputs of each. */
+  readonly columns: number;
+}
+
+const lanes = PANEL_ROWS / EIGHT;
+const wordsOfBlock = 4;
+
+/** Word and bit of a code: rows i and i + 4 of a block share word i. */
+function placeOf(row: number, column: number, eights: number): { word: number; bit: number } {
+  const panel = Math.floor(row / PANEL_ROWS);
+  const lane = Math.floor(row % PANEL_ROWS / EIGHT);
+  const [half, word] = [Math.floor(row % EIGHT / wordsOfBlock), row % wordsOfBlock];
+  const block = (panel * eights + Math.floor(column / EIGHT)) * lanes + lane;
+  return { word: block * wordsOfBlock + word, bit: 16 * half + 2 * (column % EIGHT) };
+}
+
+/**
+ * Lays a ternary matrix out for the kernels. Several matrices of equal columns and groups become one, their rows one after another, so
+ * that one product serves all.
+ *
+ * @throws RangeError where columns or groups are no multiples of 8, or the matrices differ in columns or groups
+ *
+ * @example
+ * ```ts
+ * import { packedMatmul, packWeight, tensor } from "@hestia/hestia";
+ * const codes = Int8Array.of(1, 0, -1, 0, 1, 1, 0, 0);
+ * const weight = packWeight({ codes, scales: Float32Array.of(0.5), rows: 1, columns: 8, groupSize: 0 });
+ * const x = tensor([[1, 2, 3, 4, 5, 6, 7, 8]]);
+ * console.log(await packedMatmul(x, weight).data()); // 0.5 (1 - 3 + 5 + 6) = 4.5
+ * ```
+ */
+export function packWeight(...matrices: readonly TernaryMatrix[]): PackedWeight {
+  const [{ columns }] = matrices;
+  const width = commonWidth(matrices);
+  const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
+  const panels = Math.ceil(rows / PANEL_ROWS);
+  const [eights, groups] = [columns / EIGHT, columns / width];
+  const words = new Uint32Array(panels * eights * lanes * wordsOfBlock);
+  const scales = new Float32Array(panels * groups * PANEL_ROWS);
+  let first = 0;
+  for (const matrix of matrices) {
+    for (let row = 0; row < matrix.rows; row++) {
+      writeCodes(words, matrix, { row, to: first + row });
+      const panel = Math.floor((first + row) / PANEL_ROWS);
+      for (let group = 0; group < groups; group++) {
+        scales[(panel * groups + group) * PANEL_ROWS + (first + row) % PANEL_ROWS] =
+          matrix.scales[groupIndex(matrix, row, group * width)];
+      }
+    }
+    first += matrix.rows;
+  }
+  return {
+    words: tensor(words, { shape: [panels, eights, lanes, wordsOfBlock] }),
+    scales: tensor(scales, { shape: [panels, groups, lanes, EIGHT] }),
+    rows,
+    columns,
+  };
+}
+
+function writeCodes(words: Uint32Array, { codes, columns }: TernaryMatrix, { row, to }: { row: number; to: number }): void {
+  for (let column = 0; column < columns; column += EIGHT) {
+    let bits = 0;
+    for (let i = 0; i < EIGHT; i++) bits |= (codes[row * columns + column + i] & 3) << 2 * i;
+    const { word, bit } = placeOf(to, column, columns / EIGHT);
+    words[word] |= bits << bit;
+  }
+}
+
+/** Columns that share a scale. */
+function commonWidth(matrices: readonly TernaryMatrix[]): number {
+  const widths = matrices.map(({ groupSize, columns }) => groupSize > 0 ? groupSize : columns);
+  const [{ columns }] = matrices;
+  const fault = matrices.find((matrix, index) => matrix.columns !== columns || widths[index] !== widths[0]);
+  if (fault) {
+    const wanted = `${columns} columns in groups of ${widths[0]}`;
+    throw atCaller(new RangeError(`Cannot pack [${fault.rows},${fault.columns}] beside others: wanted ${wanted}`));
+  }
+  if (widths[0] % EIGHT !== 0) {
+    throw atCaller(new RangeError(`Cannot run packed weights in groups of ${widths[0]}: wanted a multiple of ${EIGHT}`));
+  }
+  return widths[0];
+}
+
+/** The float32 weight `[rows, columns]`. */
+function unpacked([words, scales]: readonly Tensor[], rows: number): Tensor {
+  const [panels, eights] = words.shape;
+  const groups = scales.shape[1];
+  const shifts = arange([2, 1, 1], { axis: 0, dtype: "uint32" }).mul(16).add(arange([1, 1, EIGHT], { dtype: "uint32" }).mul(2));
+  // two's complement of two bits: flipping the upper bit and taking away 2 extends the sign
+  const codes = words.reshape([panels, eights, lanes, 1, wordsOfBlock, 1]).shiftRight(shifts).bitAnd(3).bitXor(2)
+    .cast("float32").sub(2); // [panels, eights, lanes, half, word, column]
+  const weight = codes.transpose([0, 2, 3, 4, 1, 5]).reshape([panels, lanes, EIGHT, groups, eights * EIGHT / groups])
+    .mul(scales.transpose([0, 2, 3, 1]).reshape([panels, lanes, EIGHT, groups, 1]));
+  return weight.reshape([panels * PANEL_ROWS, eights * EIGHT]).slice([0], [rows]);
+}
+
+/** Inputs: x, words, scales. Attribute: rows. Differentiable in x. */
+const ternaryMatmul: Fused = {
+  kind: "fused",
+  name: "ternaryMatmul",
+  binding: ternaryMatmulBinding,
+  compose: ([x, words, scales], { rows }: Attributes) => x.matmul(unpacked([words, scales], rows as number).transpose()),
+};
+
+/**
+ * `x` times the transposed weight, read packed. Differentiable in `x`.
+ *
+ * @param x float32 `[…, columns]`
+ * @returns float32 `[…, rows]`
+ * @throws TypeError where the last length of `x` is not the weight's number of columns
+ */
+export function packedMatmul(x: Tensor, { words, scales, rows, columns }: PackedWeight): Tensor {
+  if (x.shape.at(-1) !== columns) {
+    throw atCaller(new TypeError(`Cannot multiply ${x} by packed [${rows},${columns}]: wanted a last length of ${columns}`));
+  }
+  return applyFused(ternaryMatmul, [x, words, scales], { rows });
+}

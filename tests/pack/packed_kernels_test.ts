@@ -1,0 +1,127 @@
+import { packedMatmul, packWeight, tensor, useBackend } from "../../mod.ts";
+import { halfTable, halfTableMatmul, halfTableRows } from "../../src/pack/half_table.ts";
+import { type TernaryMatrix, ternaryWeights } from "../../src/pack/format.ts";
+import { runLowered } from "../support/lowered.ts";
+import { equal, ok, throws } from "../assert.ts";
+
+/** A sequence that looks random: a number below `below` for each index. */
+const scrambled = (index: number, below: number) => (Math.imul(index + 1, 0x9e3779b1) >>> 8) % below;
+
+function ternary(rows: number, columns: number, groupSize: number): TernaryMatrix {
+  const codes = Int8Array.from({ length: rows * columns }, (_, i) => scrambled(i, 3) - 1);
+  const groups = groupSize === 0 ? 1 : groupSize === -1 ? rows : rows * columns / groupSize;
+  return {
+    codes,
+    scales: Float32Array.from({ length: groups }, (_, i) => 0.25 + scrambled(i, 64) / 64),
+    rows,
+    columns,
+    groupSize,
+  };
+}
+
+const inputs = (tokens: number, columns: number) =>
+  Float32Array.from({ length: tokens * columns }, (_, i) => scrambled(i + 7, 1001) / 500 - 1);
+
+function product(
+  x: Float32Array,
+  weights: ArrayLike<number>,
+  sizes: { tokens: number; rows: number; columns: number },
+): number[] {
+  const { tokens, rows, columns } = sizes;
+  return Array.from({ length: tokens * rows }, (_, i) => {
+    const [t, n] = [Math.floor(i / rows), i % rows];
+    let sum = 0;
+    for (let k = 0; k < columns; k++) sum += x[t * columns + k] * weights[n * columns + k];
+    return sum;
+  });
+}
+
+function close(got: ArrayLike<number>, wanted: readonly number[], says: string): void {
+  equal(got.length, wanted.length, says);
+  wanted.forEach((value, i) => ok(Math.abs(got[i] - value) <= 1e-4, `${says}: element ${i} is ${got[i]}, wanted ${value}`));
+}
+
+const ternaryShapes = [
+  { tokens: 1, rows: 1, columns: 8, groupSize: 0 },
+  { tokens: 1, rows: 65, columns: 64, groupSize: -1 },
+  { tokens: 1, rows: 192, columns: 256, groupSize: 64 },
+  { tokens: 1, rows: 130, columns: 1024, groupSize: 8 },
+  { tokens: 3, rows: 63, columns: 72, groupSize: 24 },
+  { tokens: 4, rows: 8, columns: 128, groupSize: 128 },
+  { tokens: 5, rows: 71, columns: 64, groupSize: 32 },
+];
+
+for (const texelReads of [true, false]) {
+  Deno.test(`products with ternary weights equal those with their floats (${texelReads ? "textures" : "buffers"})`, async () => {
+    for (const { groupSize, ...sizes } of ternaryShapes) {
+      const matrix = ternary(sizes.rows, sizes.columns, groupSize);
+      const x = inputs(sizes.tokens, sizes.columns);
+      const [got] = await runLowered([packedMatmul(tensor(x, { shape: [sizes.tokens, sizes.columns] }), packWeight(matrix))], {
+        texelReads,
+      });
+      close(got, product(x, ternaryWeights(matrix), sizes), JSON.stringify({ ...sizes, groupSize }));
+    }
+  });
+
+  Deno.test(`products with a table of halves, and its rows (${texelReads ? "textures" : "buffers"})`, async () => {
+    for (
+      const sizes of [{ tokens: 1, rows: 5, columns: 8 }, { tokens: 3, rows: 33, columns: 72 }, {
+        tokens: 1,
+        rows: 257,
+        columns: 1024,
+      }]
+    ) {
+      const halves = Float16Array.from(inputs(sizes.rows, sizes.columns));
+      const x = inputs(sizes.tokens, sizes.columns);
+      for (const maxSlabRows of [1000, 4]) {
+        const table = halfTable(new Uint16Array(halves.buffer), { ...sizes, maxSlabRows });
+        const ids = Uint32Array.of(0, sizes.rows - 1, 3, sizes.rows, 2 ** 32 - 1);
+        const [got, rows] = await runLowered([
+          halfTableMatmul(tensor(x, { shape: [sizes.tokens, sizes.columns] }), table),
+          halfTableRows(table, tensor(ids)),
+        ], { texelReads });
+        const says = JSON.stringify({ ...sizes, maxSlabRows });
+        close(got, product(x, halves, sizes), says);
+        close(
+          rows,
+          [...ids].flatMap((id) => Array.from({ length: sizes.columns }, (_, k) => halves[id * sizes.columns + k] ?? 0)),
+          says,
+        );
+      }
+    }
+  });
+}
+
+Deno.test("packed products mean the same on the reference backend", async () => {
+  await useBackend("reference");
+  const matrix = ternary(70, 48, 16);
+  const sizes = { tokens: 2, rows: 70, columns: 48 };
+  const x = inputs(2, 48);
+  close(
+    await packedMatmul(tensor(x, { shape: [2, 48] }), packWeight(matrix)).data(),
+    product(x, ternaryWeights(matrix), sizes),
+    "ternary",
+  );
+  const halves = Float16Array.from(inputs(70, 48));
+  const table = halfTable(new Uint16Array(halves.buffer), { rows: 70, columns: 48, maxSlabRows: 32 });
+  close(await halfTableMatmul(tensor(x, { shape: [2, 48] }), table).data(), product(x, halves, sizes), "halves");
+});
+
+Deno.test("several matrices in one weight give their products side by side", async () => {
+  const [a, b] = [ternary(33, 64, 32), ternary(70, 64, 32)];
+  const x = tensor(inputs(1, 64), { shape: [1, 64] });
+  const [both, first, second] = await runLowered(
+    [packWeight(a, b), packWeight(a), packWeight(b)].map((weight) => packedMatmul(x, weight)),
+  );
+  close(both, [...first, ...second], "33 and 70 rows");
+});
+
+Deno.test("what packed kernels cannot hold is refused", () => {
+  throws(() => packWeight(ternary(2, 12, 12)), /groups of 12: wanted a multiple of 8/);
+  throws(
+    () => packWeight(ternary(2, 16, 8), ternary(2, 16, 16)),
+    /Cannot pack \[2,16\] beside others: wanted 16 columns in groups of 8/,
+  );
+  throws(() => packedMatmul(tensor([[1, 2]]), packWeight(ternary(2, 16, 8))), /wanted a last length of 16/);
+  throws(() => halfTable(new Uint16Array(12), { rows: 1, columns: 12 }), /wanted rows of a multiple of 8/);
+});
