@@ -51,12 +51,12 @@ function fromTextures(kernel: Kernel<PackedCall>, texels: Texels): Kernel<Packed
 const panels = ({ rows }: PackedCall): number => Math.ceil(rows / PANEL_ROWS);
 
 /** One invocation walks over all columns where textures are read; a graphics processor has many share them. */
-function ternaryKernel(slices: number): Kernel<PackedCall> {
+function ternaryKernel(name: "ternary_matmul" | "ternary_matmul_int8", slices: number): Kernel<PackedCall> {
   const tokensAtOnce = ({ tokens }: PackedCall) => tokens === 1 ? 1 : FEW_TOKENS;
   return {
-    name: "ternary_matmul",
-    source: shaders.ternary_matmul,
-    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS,
+    name,
+    source: shaders[name],
+    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS / 2,
     overrides: (call) => ({
       TOKENS: tokensAtOnce(call),
       SLICES: tokensAtOnce(call) === 1 ? slices : Math.ceil(slices / FEW_TOKENS),
@@ -66,19 +66,30 @@ function ternaryKernel(slices: number): Kernel<PackedCall> {
   };
 }
 
-const ternaryTexels: Texels = (call) => {
-  const blocks = panels(call) * LANES;
-  return [call.tokens * call.eights * 2, blocks * call.eights, blocks * call.eights / call.group * 2];
-};
+/** @param width bytes of an element of x */
+function ternaryBinding(name: "ternary_matmul" | "ternary_matmul_int8", width: 1 | 4): KernelBinding<PackedCall> {
+  const texels: Texels = (call) => {
+    const blocks = panels(call) * LANES;
+    return [
+      Math.ceil(call.tokens * call.eights * EIGHT * width / 16),
+      blocks * call.eights,
+      blocks * call.eights / call.group * 2,
+    ];
+  };
+  return {
+    kernels: [fromTextures(ternaryKernel(name, 1), texels), ternaryKernel(name, 32)],
+    call([x, words, scales], output) {
+      const eights = words.shape[1];
+      return { tokens: sizeOf(x.shape.slice(0, -1)), rows: output.shape.at(-1)!, eights, group: eights / scales.shape[1] };
+    },
+  };
+}
 
 /** How products with ternary weights run. Inputs: x `[…, columns]`, words `[panels, eights, 8, 4]`, scales `[panels, groups, 8, 8]`. */
-export const ternaryMatmulBinding: KernelBinding<PackedCall> = {
-  kernels: [fromTextures(ternaryKernel(1), ternaryTexels), ternaryKernel(32)],
-  call([x, words, scales], output) {
-    const eights = words.shape[1];
-    return { tokens: sizeOf(x.shape.slice(0, -1)), rows: output.shape.at(-1)!, eights, group: eights / scales.shape[1] };
-  },
-};
+export const ternaryMatmulBinding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul", 4);
+
+/** The same for x of bytes, four to a word: `[…, columns / 4]`. */
+export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul_int8", 1);
 
 function halfKernel({ slices, lanes }: { slices: number; lanes: number }): Kernel<PackedCall> {
   const rowsAtOnce = 4;

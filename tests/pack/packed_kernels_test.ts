@@ -63,6 +63,31 @@ for (const texelReads of [true, false]) {
     }
   });
 
+  Deno.test(`whole activations lose half a step each, and nothing else (${texelReads ? "textures" : "buffers"})`, async () => {
+    for (const { groupSize, ...sizes } of ternaryShapes) {
+      const matrix = ternary(sizes.rows, sizes.columns, groupSize);
+      const x = inputs(sizes.tokens, sizes.columns);
+      const rounded = Float32Array.from(x, (_, i) => {
+        const row = Math.floor(i / sizes.columns) * sizes.columns;
+        const step = Math.fround(Math.max(...x.slice(row, row + sizes.columns).map(Math.abs)) / 127);
+        return Math.round(x[i] / step) * step;
+      });
+      const activations = tensor(x, { shape: [sizes.tokens, sizes.columns] });
+      const [got] = await runLowered([packedMatmul(activations, packWeight(matrix), { activations: "int8" })], { texelReads });
+      close(got, product(rounded, ternaryWeights(matrix), sizes), JSON.stringify({ ...sizes, groupSize }));
+    }
+  });
+
+  Deno.test(`sums of the largest whole activations stay in their half (${texelReads ? "textures" : "buffers"})`, async () => {
+    for (const [sign, code] of [[1, 1], [-1, 1], [1, -1], [-1, -1]]) {
+      const sizes = { tokens: 1, rows: 8, columns: 1024 };
+      const matrix = { ...sizes, codes: new Int8Array(8 * 1024).fill(code), scales: Float32Array.of(1), groupSize: 0 };
+      const x = tensor(new Float32Array(1024).fill(sign * 127), { shape: [1, 1024] });
+      const [got] = await runLowered([packedMatmul(x, packWeight(matrix), { activations: "int8" })], { texelReads });
+      close(got, new Array(8).fill(sign * code * 127 * 1024), `${sign} times ${code}`);
+    }
+  });
+
   Deno.test(`products with a table of halves, and its rows (${texelReads ? "textures" : "buffers"})`, async () => {
     for (
       const sizes of [{ tokens: 1, rows: 5, columns: 8 }, { tokens: 3, rows: 33, columns: 72 }, {
@@ -102,6 +127,10 @@ Deno.test("packed products mean the same on the reference backend", async () => 
     product(x, ternaryWeights(matrix), sizes),
     "ternary",
   );
+  const whole = x.map((value) => Math.round(value * 127));
+  whole[0] = whole[48] = 127;
+  const bytes = packedMatmul(tensor(whole, { shape: [2, 48] }), packWeight(matrix), { activations: "int8" });
+  close(await bytes.data(), product(whole, ternaryWeights(matrix), sizes), "int8");
   const halves = Float16Array.from(inputs(70, 48));
   const table = halfTable(new Uint16Array(halves.buffer), { rows: 70, columns: 48, maxSlabRows: 32 });
   close(await halfTableMatmul(tensor(x, { shape: [2, 48] }), table).data(), product(x, halves, sizes), "halves");
