@@ -96,7 +96,7 @@ function halfKernel({ slices, lanes }: { slices: number; lanes: number }): Kerne
   return {
     name: "half_matmul",
     source: shaders.half_matmul,
-    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS,
+    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && tokens <= FEW_TOKENS && eights > 0 && eights <= MAX_TURNS,
     overrides: () => ({ ROWS: rowsAtOnce, SLICES: slices, LANES: lanes }),
     params: ({ tokens, rows, eights }) => Uint32Array.of(tokens, rows, eights),
     grid: ({ tokens, rows }, limits) => lineGrid(tokens * Math.ceil(rows / rowsAtOnce) * slices, limits, { workgroup: lanes }),

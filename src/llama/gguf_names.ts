@@ -83,7 +83,12 @@ export function inverseOrder(order: Uint32Array): Uint32Array<ArrayBuffer> {
 }
 
 /** Arrays whose rows {@link reorderRows} moves: weights, codes, or the scales of groups that lie within one row. */
-export type RowData = Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> | Int8Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+export type RowData =
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+  | Int8Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>;
 
 /**
  * A copy in which row r is row `order[r]` of `data`. Works for weights and codes, for one or more scales per row, and for packed

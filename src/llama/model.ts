@@ -24,10 +24,20 @@ export interface LlamaModel {
   readonly config: LlamaConfig;
   /** float32, by Hugging Face name. */
   readonly parameters: Parameters;
+  /** What it computes with in place of the embedding and the weights of linear maps, which are then no parameters. */
+  readonly maps?: LinearMaps;
 }
 
 /** Applies the linear map of a parameter to the last axis of `x`. */
 export type Project = (name: string, x: Tensor) => Tensor;
+
+/** Every matrix of a model, as functions: how packed models run. */
+export interface LinearMaps {
+  /** The linear maps of the layers, and the output head by the name of its parameter. */
+  readonly project: Project;
+  /** Embeddings of token ids: `[…]` to `[…, hidden]`, zeros for ids outside of the vocabulary. */
+  readonly embed: (ids: Tensor) => Tensor;
+}
 
 /** What a layer needs besides its input. */
 export interface BlockContext {
@@ -118,8 +128,8 @@ export function llamaHidden(model: LlamaModel, ids: Tensor, options: LlamaOption
     scaling: config.ropeScaling,
     length: ids.shape[1],
   });
-  const context: BlockContext = { ...model, project: options.project ?? plainProject(model.parameters), rotary };
-  let h = model.parameters["model.embed_tokens.weight"].gather(ids);
+  const context: BlockContext = { ...model, project: options.project ?? projectOf(model), rotary };
+  let h = embed(model, ids);
   for (let layer = 0; layer < config.layers; layer++) h = llamaBlock(h, layer, context).output;
   return h;
 }
@@ -144,12 +154,12 @@ export interface CachedOptions extends LlamaOptions {
 export function llamaCached(model: LlamaModel, ids: Tensor, options: CachedOptions): { hidden: Tensor; cache: KeyValueCache } {
   const { config, parameters } = model;
   checkIds(model, ids);
-  const { cache, position, project = plainProject(parameters) } = options;
+  const { cache, position, project = projectOf(model) } = options;
   const rows = arange(ids.shape[1], { dtype: "uint32" }).add(position);
   const rotary = { cos: options.rotary.cos.gather(rows), sin: options.rotary.sin.gather(rows) };
   const context: BlockContext = { config, parameters, project, rotary, cache: { layers: cache.layers, position } };
   const layers: { keys: Tensor; values: Tensor }[] = [];
-  let hidden = parameters["model.embed_tokens.weight"].gather(ids);
+  let hidden = embed(model, ids);
   for (let layer = 0; layer < config.layers; layer++) {
     const { output, keys, values } = llamaBlock(hidden, layer, context);
     layers.push({ keys, values });
@@ -160,16 +170,24 @@ export function llamaCached(model: LlamaModel, ids: Tensor, options: CachedOptio
 
 /** Final normalisation and output head, which is never quantized: `[…, hidden]` to `[…, vocabulary]`. */
 export function head(model: LlamaModel, h: Tensor): Tensor {
-  const { normed, weight } = headOperands(model, h);
-  return normed.matmul(weight.transpose());
+  const { normed, name } = headOperands(model, h);
+  return projectOf(model)(name, normed);
 }
 
-/** What {@linkcode head} multiplies: `[…, hidden]`, normalised, and the weight `[vocabulary, hidden]`. */
-export function headOperands({ config, parameters }: LlamaModel, h: Tensor): { normed: Tensor; weight: Tensor } {
+/** What {@linkcode head} works on: `[…, hidden]`, normalised, and the name of its weight `[vocabulary, hidden]`. */
+export function headOperands({ config, parameters }: LlamaModel, h: Tensor): { normed: Tensor; name: string } {
   return {
     normed: rmsNorm(h, parameters["model.norm.weight"], { epsilon: config.normEpsilon }),
-    weight: parameters[config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"],
+    name: config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight",
   };
+}
+
+function projectOf({ parameters, maps }: LlamaModel): Project {
+  return maps?.project ?? plainProject(parameters);
+}
+
+function embed({ parameters, maps }: LlamaModel, ids: Tensor): Tensor {
+  return maps ? maps.embed(ids) : parameters["model.embed_tokens.weight"].gather(ids);
 }
 
 function checkIds({ config }: LlamaModel, ids: Tensor): void {

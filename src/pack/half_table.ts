@@ -38,7 +38,7 @@ export function halfTable(
     readonly maxSlabRows?: number;
   },
 ): HalfTable {
-  if (columns % EIGHT !== 0 || bits.length !== rows * columns) {
+  if (!fitsTable(columns) || bits.length !== rows * columns) {
     throw atCaller(
       new RangeError(`Cannot hold ${bits.length} halves as a table [${rows},${columns}]: wanted rows of a multiple of ${EIGHT}`),
     );
@@ -80,6 +80,16 @@ function starts({ slabs }: HalfTable): number[] {
   return slabs.map((_, slab) => slab * slabs[0].shape[0]);
 }
 
+/** Whether {@linkcode halfTable} takes rows of so many columns. */
+export function fitsTable(columns: number): boolean {
+  return columns % EIGHT === 0;
+}
+
+/** A table as float32 `[rows, columns]`, computed on the device. */
+export function halfTableValues(table: HalfTable): Tensor {
+  return beside(table.slabs.map(unpacked), 0);
+}
+
 /**
  * `x` times the transposed table. Differentiable in `x`.
  *
@@ -92,12 +102,21 @@ export function halfTableMatmul(x: Tensor, table: HalfTable): Tensor {
   if (x.shape.at(-1) !== columns) {
     throw atCaller(new TypeError(`Cannot multiply ${x} by a table [${rows},${columns}]: wanted a last length of ${columns}`));
   }
-  const zeros = x.shape.slice(0, -1).map(() => 0);
-  const at = starts(table);
-  const parts = slabs.map((slab, index) =>
-    applyFused(halfMatmul, [x, slab]).pad([...zeros, at[index]], [...zeros, rows - at[index] - slab.shape[0]])
-  );
-  return parts.reduce((a, b) => a.add(b));
+  return beside(slabs.map((slab) => applyFused(halfMatmul, [x, slab])), -1);
+}
+
+/** Tensors one after another along an axis. */
+function beside(parts: readonly Tensor[], axis: 0 | -1): Tensor {
+  const total = parts.reduce((sum, { shape }) => sum + shape.at(axis)!, 0);
+  let before = 0;
+  const padded = parts.map((part) => {
+    const length = part.shape.at(axis)!;
+    const edge = (size: number) => part.shape.map((_, at, { length: rank }) => at === (axis + rank) % rank ? size : 0);
+    const placed = part.pad(edge(before), edge(total - before - length));
+    before += length;
+    return placed;
+  });
+  return padded.reduce((a, b) => a.add(b));
 }
 
 /**

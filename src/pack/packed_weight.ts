@@ -9,7 +9,8 @@ import type { Attributes, Fused } from "../core/graph.ts";
 import { arange, tensor } from "../create.ts";
 import { EIGHT, PANEL_ROWS, ternaryMatmulBinding, ternaryMatmulInt8Binding } from "../kernels/packed.ts";
 import { applyFused, type Tensor } from "../tensor.ts";
-import { groupIndex, type TernaryMatrix } from "./format.ts";
+import type { TernaryMatrix } from "./format.ts";
+import { groupLength } from "./groups.ts";
 
 /** A ternary weight as kernels read it: two bits a weight, and a float32 scale for each row of each group. */
 export interface PackedWeight {
@@ -65,7 +66,7 @@ export function packWeight(...matrices: readonly TernaryMatrix[]): PackedWeight 
       const panel = Math.floor((first + row) / PANEL_ROWS);
       for (let group = 0; group < groups; group++) {
         scales[(panel * groups + group) * PANEL_ROWS + (first + row) % PANEL_ROWS] =
-          matrix.scales[groupIndex(matrix, row, group * width)];
+          matrix.scales[Math.floor((row * columns + group * width) / groupLength(matrix))];
       }
     }
     first += matrix.rows;
@@ -87,19 +88,27 @@ function writeCodes(words: Uint32Array, { codes, columns }: TernaryMatrix, { row
   }
 }
 
+const widthOf = ({ groupSize, columns }: TernaryMatrix): number => groupSize > 0 ? groupSize : columns;
+
+/** Whether {@linkcode packWeight} takes these matrices together. */
+export function fitsKernels(matrices: readonly TernaryMatrix[]): boolean {
+  const [{ columns }, width] = [matrices[0], widthOf(matrices[0])];
+  return width % EIGHT === 0 && columns % width === 0 &&
+    matrices.every((matrix) => matrix.columns === columns && widthOf(matrix) === width);
+}
+
 /** Columns that share a scale. */
 function commonWidth(matrices: readonly TernaryMatrix[]): number {
-  const widths = matrices.map(({ groupSize, columns }) => groupSize > 0 ? groupSize : columns);
-  const [{ columns }] = matrices;
-  const fault = matrices.find((matrix, index) => matrix.columns !== columns || widths[index] !== widths[0]);
-  if (fault) {
-    const wanted = `${columns} columns in groups of ${widths[0]}`;
-    throw atCaller(new RangeError(`Cannot pack [${fault.rows},${fault.columns}] beside others: wanted ${wanted}`));
-  }
-  if (widths[0] % EIGHT !== 0) {
-    throw atCaller(new RangeError(`Cannot run packed weights in groups of ${widths[0]}: wanted a multiple of ${EIGHT}`));
-  }
-  return widths[0];
+  const [{ rows, columns }, width] = [matrices[0], widthOf(matrices[0])];
+  if (fitsKernels(matrices)) return width;
+  const shapes = matrices.map((matrix) => `[${matrix.rows},${matrix.columns}] in groups of ${widthOf(matrix)}`).join(", ");
+  throw atCaller(
+    new RangeError(
+      matrices.length === 1
+        ? `Cannot run packed [${rows},${columns}] in groups of ${width}: wanted a multiple of ${EIGHT} that divides the columns`
+        : `Cannot run packed ${shapes} as one weight: wanted equal columns and groups, of a multiple of ${EIGHT}`,
+    ),
+  );
 }
 
 /** The float32 weight `[rows, columns]`. */
@@ -122,6 +131,11 @@ const ternaryMatmul: Fused = {
   binding: ternaryMatmulBinding,
   compose: ([x, words, scales], { rows }: Attributes) => x.matmul(unpacked([words, scales], rows as number).transpose()),
 };
+
+/** A packed weight as float32 `[rows, columns]`, computed on the device. */
+export function packedValues({ words, scales, rows }: PackedWeight): Tensor {
+  return unpacked([words, scales], rows);
+}
 
 /** Largest magnitude of a byte: the kernels rely on it. */
 const maxByte = 127;

@@ -44,7 +44,8 @@ export function languageModelLoss(
   project?: Project,
 ): Tensor {
   const model = { config, parameters };
-  const { normed, weight } = headOperands(model, llamaHidden(model, batch.inputs, { project }));
+  const { normed, name } = headOperands(model, llamaHidden(model, batch.inputs, { project }));
+  const weight = parameters[name];
   const inChunks = defaultChunk(batch.targets.size, config.vocabularySize) < config.vocabularySize;
   return inChunks ? headLoss(normed, weight, batch.targets) : crossEntropy(normed.matmul(weight.transpose()), batch.targets);
 }

@@ -5,8 +5,7 @@
  */
 
 import { sameShape } from "../core/shape.ts";
-import { tensor } from "../create.ts";
-import type { Bytes } from "../io/bytes.ts";
+import { type Bytes, viewAs } from "../io/bytes.ts";
 import { floatTypes, ggmlFloats } from "../io/ggml_floats.ts";
 import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type GgufTensor } from "../io/gguf.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
@@ -14,16 +13,17 @@ import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import { ggufName, inverseOrder, reorderRows, ropeFactorsName } from "../llama/gguf_names.ts";
 import { ggufLlamaConfig, ggufTokenizer } from "../llama/gguf_reader.ts";
-import { parameterShapes } from "../llama/parameters.ts";
 import { loadTokenizer } from "../llama/tokenizer.ts";
 import { ternaryWeights } from "../pack/format.ts";
 import { packedFormatOf, packedFormats } from "../pack/formats.ts";
-import type { Tensor } from "../tensor.ts";
+import { reorderMatrix } from "../pack/groups.ts";
+import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { looksDense, openDense } from "./pack_dense.ts";
+import { packedMaps, type StoredParameter } from "./packed_maps.ts";
 import { packedSizes, quantizationKeys, rowOrder } from "./pack_gguf.ts";
 import type { PackedSizes } from "./packed_weights.ts";
 
-/** A packed model, ready to run: its parameters are what it computes with. */
+/** A packed model, ready to run: it computes with `maps`, and its `parameters` are unpacked when somebody asks for their numbers. */
 export interface PackedModel extends Omit<LanguageModel, "quantization"> {
   /** How the weights were trained, where the file says so. */
   readonly trainedWith?: Quantization;
@@ -32,8 +32,8 @@ export interface PackedModel extends Omit<LanguageModel, "quantization"> {
 }
 
 /**
- * Opens a packed Llama model: a GGUF file, ours or one that llama.cpp has quantized, or a dense file, compressed or not. Weights are
- * unpacked to float32. In GGUF they may be of any packed format, F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K or Q6_K.
+ * Opens a packed Llama model: a GGUF file, ours or one that llama.cpp has quantized, or a dense file, compressed or not. Weights stay
+ * packed on the device. In GGUF they may be of any packed format, F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K or Q6_K.
  *
  * @param source the bytes, or what `fetch` gave, or a stream, or an open file, from which one tensor at a time is read
  * @throws Error that names the tensor or metadata key, what it is, and what was wanted
@@ -50,12 +50,12 @@ export interface PackedModel extends Omit<LanguageModel, "quantization"> {
  */
 export async function openPacked(
   source: Uint8Array | Response | ReadableStream<Uint8Array> | GgufFile,
-  options: { readonly source?: string } = {},
+  options: PackedMatmulOptions & { readonly source?: string } = {},
 ): Promise<PackedModel> {
-  if ("read" in source) return await openGguf(source);
+  if ("read" in source) return await openGguf(source, options);
   const bytes = await bytesFrom(source);
-  if (looksDense(bytes)) return await openDense(bytes, { source: options.source ?? "dense bytes" });
-  return await openGguf(ggufInMemory(parseGguf(bytes, options)));
+  if (looksDense(bytes)) return await openDense(bytes, { ...options, source: options.source ?? "dense bytes" });
+  return await openGguf(ggufInMemory(parseGguf(bytes, options)), options);
 }
 
 async function bytesFrom(source: Uint8Array | Response | ReadableStream<Uint8Array>): Promise<Uint8Array> {
@@ -65,16 +65,13 @@ async function bytesFrom(source: Uint8Array | Response | ReadableStream<Uint8Arr
   return await response.bytes();
 }
 
-async function openGguf(file: GgufFile): Promise<PackedModel> {
+async function openGguf(file: GgufFile, options: PackedMatmulOptions): Promise<PackedModel> {
   const config = await architecture(file);
   const { json, ...special } = ggufTokenizer(file.metadata);
   const tokenizer = await loadTokenizer(json);
-  const parameters: Record<string, Tensor> = {};
-  for (const [name, shape] of Object.entries(parameterShapes(config))) {
-    parameters[name] = tensor(await parameterValues(file, config, { name, shape }), { shape });
-  }
+  const model = await packedMaps(config, (name, shape) => storedParameter(file, config, { name, shape }), options);
   const trainedWith = quantizationOf(file.metadata);
-  return { config, parameters, tokenizer, ...special, ...(trainedWith ? { trainedWith } : {}), sizes: packedSizes(file) };
+  return { ...model, tokenizer, ...special, ...(trainedWith ? { trainedWith } : {}), sizes: packedSizes(file) };
 }
 
 /** What the metadata and the shapes of the tensors say. */
@@ -97,19 +94,27 @@ function wantedEntry({ tensors }: GgufFile, name: string): GgufEntry {
   return found;
 }
 
-/** Values of a parameter, rows in the model's order. */
-export async function parameterValues(
+/** A parameter as the file holds it, rows in the model's order. */
+export async function storedParameter(
   file: GgufFile,
   config: LlamaConfig,
   { name, shape }: { readonly name: string; readonly shape: readonly number[] },
-): Promise<Float32Array<ArrayBuffer>> {
-  const stored = wantedEntry(file, ggufName(name));
-  if (!sameShape(stored.shape, shape)) {
-    throw new RangeError(`Cannot open the packed model: wanted "${ggufName(name)}" to be [${shape}], got [${stored.shape}]`);
+): Promise<StoredParameter> {
+  const entry = wantedEntry(file, ggufName(name));
+  if (!sameShape(entry.shape, shape)) {
+    throw new RangeError(`Cannot open the packed model: wanted "${ggufName(name)}" to be [${shape}], got [${entry.shape}]`);
   }
-  const values = ggufFloats(await file.read(ggufName(name)), ggufName(name));
+  const stored = await file.read(ggufName(name));
   const order = rowOrder(name, config);
-  return order ? reorderRows(values, inverseOrder(order)) : values;
+  const inModelOrder = order && inverseOrder(order);
+  const format = packedFormatOf(stored.type);
+  if (format && shape.length === 2) {
+    const matrix = format.unpack(stored.bytes, { rows: shape[0], columns: shape[1] });
+    return inModelOrder ? reorderMatrix(matrix, inModelOrder) : matrix;
+  }
+  const isTable = stored.type === "F16" && shape.length === 2;
+  const values = isTable ? viewAs(stored.bytes, Uint16Array<ArrayBuffer>) : ggufFloats(stored, ggufName(name));
+  return inModelOrder ? reorderRows(values, inModelOrder) : values;
 }
 
 /** Values of a stored tensor. Throws a `RangeError` that names it where its type is not known. */

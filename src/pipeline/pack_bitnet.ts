@@ -18,11 +18,14 @@ import {
   checkpointSizes,
   packedConfigJson,
   packedEntries,
+  storedParameter,
   trainedWith,
   unpackedCheckpoint,
   type UnpackedView,
 } from "./pack_safetensors.ts";
+import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import type { PackedModel } from "./open_packed.ts";
+import { packedMaps } from "./packed_maps.ts";
 
 /** How a weight lies in such a checkpoint. */
 export const bitnetApart: Apart = { format: bitnet, scaleDtype: "F32", codeShape: ({ rows, columns }) => [rows / 4, columns] };
@@ -86,17 +89,20 @@ export function bitnetView(config: JsonObject, { source }: { readonly source: st
 }
 
 /**
- * Opens a folder in the layout of Hugging Face's `bitnet` checkpoints, ours or another's with a Llama in it. Weights are unpacked to float32.
+ * Opens a folder in the layout of Hugging Face's `bitnet` checkpoints, ours or another's with a Llama in it. Weights stay packed on the
+ * device.
  *
  * @throws Error that names the file, field or tensor, what it is, and what was wanted
  */
-export async function openBitnet(folder: string): Promise<PackedModel> {
+export async function openBitnet(folder: string, options: PackedMatmulOptions = {}): Promise<PackedModel> {
   const source = `"${folder}"`;
   const config = await readJsonFile(`${folder}/config.json`);
   if (!isBitnet(config)) throw new RangeError(`Cannot open ${source}: its quantization_config is not that of bitnet`);
   const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
   using checkpoint = await readCheckpointFolder(folder);
-  const unpacked = unpackedCheckpoint(checkpoint, bitnetView(config, { source }));
+  const view = bitnetView(config, { source });
+  const unpacked = unpackedCheckpoint(checkpoint, view);
   const model = await languageModel({ config, tokenizer, checkpoint: unpacked }, { source });
-  return { ...model, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
+  const packed = await packedMaps(model.config, (name) => storedParameter(checkpoint, name, view), options);
+  return { ...model, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
 }

@@ -20,11 +20,14 @@ import {
   checkpointSizes,
   packedConfigJson,
   packedEntries,
+  storedParameter,
   trainedWith,
   unpackedCheckpoint,
   type UnpackedView,
 } from "./pack_safetensors.ts";
+import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import type { PackedModel } from "./open_packed.ts";
+import { packedMaps } from "./packed_maps.ts";
 import type { Fitting } from "./packed_weights.ts";
 
 /** How a weight lies in such a checkpoint. */
@@ -87,8 +90,12 @@ export function parseDense(bytes: Uint8Array, { source }: { readonly source: str
 }
 
 /** Opens a dense file, compressed or not: see `openPacked`. */
-export async function openDense(bytes: Uint8Array, { source }: { readonly source: string }): Promise<PackedModel> {
+export async function openDense(
+  bytes: Uint8Array,
+  { source, ...options }: PackedMatmulOptions & { readonly source: string },
+): Promise<PackedModel> {
   const { checkpoint, config, tokenizer, view } = parseDense(bytes, { source });
   const model = await languageModel({ config, tokenizer, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
-  return { ...model, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
+  const packed = await packedMaps(model.config, (name) => storedParameter(checkpoint, name, view), options);
+  return { ...model, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
 }

@@ -7,13 +7,14 @@
 
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
-import { bytesOf, joinBytes } from "../io/bytes.ts";
+import { bytesOf, joinBytes, viewAs } from "../io/bytes.ts";
 import { float32ToFloat16 } from "../io/float16.ts";
 import { elementBytes, type SafetensorsDType, type SafetensorsEntry, tensorValues } from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
 import { configJson, type LanguageModel, type Quantization } from "../llama/checkpoint.ts";
 import { isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import { type PackedFormat, type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
+import type { StoredParameter } from "./packed_maps.ts";
 import {
   type Fitting,
   halfPrecisionValues,
@@ -105,6 +106,14 @@ export function unpackedCheckpoint(checkpoint: Checkpoint, view: UnpackedView): 
 
 async function unpackedEntry(checkpoint: Checkpoint, name: string, view: UnpackedView): Promise<SafetensorsEntry> {
   return { dtype: "F32", shape: view.shapes[name], bytes: bytesOf(ternaryWeights(await storedMatrix(checkpoint, name, view))) };
+}
+
+/** A parameter as the checkpoint holds it. */
+export async function storedParameter(checkpoint: Checkpoint, name: string, view: UnpackedView): Promise<StoredParameter> {
+  if (checkpoint.tensors.get(name)?.dtype === "U8") return await storedMatrix(checkpoint, name, view);
+  const entry = await checkpoint.read(name);
+  const isTable = entry.dtype === "F16" && entry.shape.length === 2;
+  return isTable ? viewAs(entry.bytes, Uint16Array<ArrayBuffer>) : Float32Array.from(tensorValues(entry));
 }
 
 /** Codes and scales of a packed tensor. */

@@ -146,10 +146,10 @@ Deno.test("several matrices in one weight give their products side by side", asy
 });
 
 Deno.test("what packed kernels cannot hold is refused", () => {
-  throws(() => packWeight(ternary(2, 12, 12)), /groups of 12: wanted a multiple of 8/);
+  throws(() => packWeight(ternary(2, 12, 12)), /Cannot run packed \[2,12\] in groups of 12: wanted a multiple of 8/);
   throws(
     () => packWeight(ternary(2, 16, 8), ternary(2, 16, 16)),
-    /Cannot pack \[2,16\] beside others: wanted 16 columns in groups of 8/,
+    /\[2,16\] in groups of 8, \[2,16\] in groups of 16 as one weight: wanted equal columns and groups/,
   );
   throws(() => packedMatmul(tensor([[1, 2]]), packWeight(ternary(2, 16, 8))), /wanted a last length of 16/);
   throws(() => halfTable(new Uint16Array(12), { rows: 1, columns: 12 }), /wanted rows of a multiple of 8/);
