@@ -105,7 +105,7 @@ export type { Groups, SampleMoments, TensorTrace, TraceState } from "./src/quant
 // Llama
 export { type LlamaConfig, llamaConfig } from "./src/llama/config.ts";
 export type { HuggingFaceConfig } from "./src/llama/config.ts";
-export { llama, type LlamaModel, type LlamaOptions, type Project } from "./src/llama/model.ts";
+export { type LinearMaps, llama, type LlamaModel, type LlamaOptions, type Project } from "./src/llama/model.ts";
 export { initialModel, type NewLlamaConfig, type Parameters, quantizedNames } from "./src/llama/parameters.ts";
 export {
   type LanguageModel,
@@ -156,4 +156,4 @@ export type {
 export type { GgmlType } from "./src/io/ggml_types.ts";
 export type { PackedFormatName } from "./src/pack/formats.ts";
 export type { TernaryMatrix } from "./src/pack/format.ts";
-export { packedMatmul, type PackedWeight, packWeight } from "./src/pack/packed_weight.ts";
+export { packedMatmul, type PackedMatmulOptions, type PackedWeight, packWeight } from "./src/pack/packed_weight.ts";

@@ -7,6 +7,7 @@ import * as hestia from "../src/kernels/hestia.ts";
 import { matmulKernels } from "../src/kernels/matmul.ts";
 import * as normalization from "../src/kernels/normalization.ts";
 import { scatterAddBinding } from "../src/kernels/scatter_add.ts";
+import * as packed from "../src/kernels/packed.ts";
 import * as softmax from "../src/kernels/softmax.ts";
 import { tensor } from "../mod.ts";
 import { deepEqual, equal, match, ok } from "./assert.ts";
@@ -43,9 +44,11 @@ Deno.test("every shader compiles as stored", async () => {
 });
 
 Deno.test("every shader is used by a kernel", () => {
-  const bindings = [attention, hestia, normalization, softmax].flatMap((module) => Object.values(module)).concat(
-    scatterAddBinding,
-  );
+  const packedBindings = Object.values(packed).filter((value) => typeof value === "object");
+  const bindings = [attention, hestia, normalization, softmax].flatMap((module) => Object.values(module)).concat(packedBindings)
+    .concat(
+      scatterAddBinding,
+    );
   const kernels = [...matmulKernels, ...bindings.flatMap(({ kernels }) => kernels)].map(({ source }) => source);
   const generated = generatedShaders();
   for (const [name, text] of stored) {

@@ -8,7 +8,7 @@ import type { Shape } from "../core/shape.ts";
 import { tensor } from "../create.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import type { LinearMaps, LlamaModel } from "../llama/model.ts";
-import { layerLinears, parameterShapes } from "../llama/parameters.ts";
+import { type layerLinears, parameterShapes } from "../llama/parameters.ts";
 import { type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
 import { fitsTable, halfTable, halfTableMatmul, halfTableRows, halfTableValues } from "../pack/half_table.ts";
 import {
