@@ -41,8 +41,8 @@ benchAll("kernels", [
   kernel("softmax [1024,1024]", { shapes: [[1024, 1024]], amount: traffic(2 ** 20, 2 ** 20) }, (x) => x.softmax()),
   kernel("rmsNorm [1024,2048]", { shapes: [[1024, 2048]], amount: traffic(2 ** 21, 2 ** 21) }, (x) => rmsNorm(x, ones([2048]))),
   kernel(
-    "six elementwise operations on 1 M",
-    { shapes: [[2 ** 20]], amount: traffic(2 ** 20, 2 ** 20) },
+    "six elementwise operations on 4 M",
+    { shapes: [[2 ** 22]], amount: traffic(2 ** 22, 2 ** 22) },
     (x) => x.mul(0.5).add(0.25).tanh().square().sub(1).neg(),
   ),
   kernel("sum of 4 M", { shapes: [[2 ** 22]], amount: traffic(2 ** 22) }, (x) => x.sum()),

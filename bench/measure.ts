@@ -7,6 +7,7 @@
 import { backendInfo, tensor } from "../mod.ts";
 import { table } from "../src/cli/table.ts";
 import { ceilings } from "./ceilings.ts";
+import { type Cost, cpuMilliseconds, decisiveClock, scriptMilliseconds } from "./clock.ts";
 
 /** Queues one repetition of some work, freeing what it gives; waits for all that was queued. */
 export interface Runner {
@@ -25,13 +26,15 @@ export interface Work {
   prepare(): Promise<Runner>;
 }
 
-/** Best time of one repetition. */
+/** Best times of one repetition. */
 interface Row {
   readonly work: string;
   readonly milliseconds: number;
+  readonly cpuMilliseconds: number;
+  /** By the wall clock. */
   readonly rate?: number;
   readonly unit?: string;
-  /** Of the adapter's ceiling, 0 to 1. */
+  /** Of the adapter's ceiling, 0 to 1, by the clock that counts. */
   readonly share?: number;
 }
 
@@ -49,18 +52,19 @@ const units = {
  * first and last: on a machine that others use too, one of the two times may be a bad one.
  */
 export function benchAll(suite: string, works: readonly Work[]): void {
-  const best = new Map<string, number>();
-  let adapter = "";
+  const best = new Map<string, Cost>();
+  let found = { adapter: "", decisive: "wall" as keyof Cost };
   for (const work of [...ceilings, ...works, ...ceilings]) {
     let batch: Batch | undefined;
     Deno.bench(`${work.name}, a batch`, { n: 3, warmup: 1 }, async (timer) => {
       batch ??= await sized(work);
-      const milliseconds = await timed(batch, timer);
-      best.set(work.name, Math.min(best.get(work.name) ?? Infinity, milliseconds));
-      adapter = (await backendInfo()).description;
+      const cost = await timed(batch, timer);
+      const known = best.get(work.name) ?? cost;
+      best.set(work.name, { cpu: Math.min(known.cpu, cost.cpu), wall: Math.min(known.wall, cost.wall) });
+      found = { adapter: (await backendInfo()).description, decisive: await decisiveClock() };
     });
   }
-  globalThis.addEventListener("unload", () => report(suite, adapter, [...ceilings, ...works], best));
+  globalThis.addEventListener("unload", () => report(suite, found, [...ceilings, ...works], best));
 }
 
 /** Work of the library: `run` queues one repetition. */
@@ -69,7 +73,7 @@ export function runner(run: () => void): Runner {
 }
 
 /** Waits for all that was queued on the library's device, since reads are in order. */
-async function deviceDone(): Promise<void> {
+export async function deviceDone(): Promise<void> {
   using fence = tensor([0]);
   await fence.data();
 }
@@ -84,49 +88,69 @@ async function sized({ prepare, hostOnly = false }: Work): Promise<Batch> {
   const runner = await prepare();
   let batch: Batch = { ...runner, repetitions: 1, hostOnly };
   for (let warm = 0; warm < 2; warm++) await timed(batch);
-  while (batch.repetitions < 4096 && await timed({ ...batch, hostOnly: false }) * batch.repetitions < batchMilliseconds) {
+  while (batch.repetitions < 4096 && (await timed({ ...batch, hostOnly: false })).wall * batch.repetitions < batchMilliseconds) {
     batch = { ...batch, repetitions: 2 * batch.repetitions };
   }
   return batch;
 }
 
-/** Milliseconds of one repetition among those of a batch. */
-async function timed({ run, done, repetitions, hostOnly }: Batch, timer?: Deno.BenchContext): Promise<number> {
+/** One repetition among those of a batch. */
+async function timed({ run, done, repetitions, hostOnly }: Batch, timer?: Deno.BenchContext): Promise<Cost> {
+  const cpuClock = hostOnly ? scriptMilliseconds : cpuMilliseconds;
   timer?.start();
-  const start = performance.now();
+  const [cpu, wall] = [cpuClock(), performance.now()];
   for (let repetition = 0; repetition < repetitions; repetition++) run();
   if (!hostOnly) await done();
-  const end = performance.now();
+  const cost = { cpu: (cpuClock() - cpu) / repetitions, wall: (performance.now() - wall) / repetitions };
   timer?.end();
   await done();
-  return (end - start) / repetitions;
+  return cost;
 }
 
-function report(suite: string, adapter: string, works: readonly Work[], best: ReadonlyMap<string, number>): void {
+function report(
+  suite: string,
+  { adapter, decisive }: { readonly adapter: string; readonly decisive: keyof Cost },
+  works: readonly Work[],
+  best: ReadonlyMap<string, Cost>,
+): void {
   const measured = works.filter(({ name }) => best.has(name)); // `deno bench --filter` runs some
-  const rates = measured.map((work) => rowOf(work, best.get(work.name)!));
-  const rows = rates.map((row): Row => {
-    const ceiling = rates.find(({ work, unit }) => unit === row.unit && ceilings.some(({ name }) => name === work))?.rate;
-    return ceiling && row.rate ? { ...row, share: row.rate / ceiling } : row;
-  });
-  const lines = rows.map(({ work, milliseconds, rate, unit, share }) => [
+  const rows = measured.map((work) => rowOf(work, { best, decisive }));
+  const lines = rows.map(({ work, milliseconds, cpuMilliseconds, rate, unit, share }) => [
     work,
     digits(milliseconds),
+    digits(cpuMilliseconds),
     rate === undefined ? "" : `${digits(rate)} ${unit}`,
     share === undefined ? "" : `${Math.round(100 * share)} %`,
   ]);
-  console.log(`\n${adapter}: one repetition, best of all batches\n`);
-  console.log(table(["work", "milliseconds", "rate", "of ceiling"], lines));
-  const rounded = (_: string, value: unknown) => typeof value === "number" ? Number(value.toPrecision(4)) : value;
+  console.log(`\n${adapter}: one repetition, best of all batches; shares of the ceiling by ${decisive} time\n`);
+  console.log(table(["work", "milliseconds", "CPU", "rate", "of ceiling"], lines));
   console.log(JSON.stringify({ bench: suite, adapter, rows }, rounded));
 }
 
 /** Three significant digits. */
-const digits = (value: number) => value.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false });
+export const digits = (value: number) => value.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false });
 
-function rowOf({ name, amount, hostOnly }: Work, milliseconds: number): Row {
-  if (!amount || hostOnly) return { work: name, milliseconds };
+/** Rounds numbers of a JSON line to four digits. */
+export const rounded = (_: string, value: unknown) => typeof value === "number" ? Number(value.toPrecision(4)) : value;
+
+/** What a repetition achieves, in the unit of its rate: the rate is `scaled` over seconds. */
+export function amountOf(amount: NonNullable<Work["amount"]>): { readonly unit: string; readonly scaled: number } {
   const [[kind, value]] = Object.entries(amount) as [[keyof typeof units, number]];
   const { unit, scale } = units[kind];
-  return { work: name, milliseconds, rate: value / scale / (milliseconds / 1000), unit };
+  return { unit, scaled: value / scale };
+}
+
+function rowOf(
+  { name, amount, hostOnly }: Work,
+  { best, decisive }: { readonly best: ReadonlyMap<string, Cost>; readonly decisive: keyof Cost },
+): Row {
+  const cost = best.get(name)!;
+  const row = { work: name, milliseconds: cost.wall, cpuMilliseconds: cost.cpu };
+  if (!amount || hostOnly) return row;
+  const { unit, scaled } = amountOf(amount);
+  const ceiling = ceilings.find((each) => best.has(each.name) && amountOf(each.amount!).unit === unit);
+  const rate = scaled / (cost.wall / 1000);
+  if (!ceiling) return { ...row, rate, unit };
+  const share = scaled / cost[decisive] / (amountOf(ceiling.amount!).scaled / best.get(ceiling.name)![decisive]);
+  return { ...row, rate, unit, share };
 }
