@@ -6,6 +6,7 @@
 
 import type { FlatNode, Graph } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
+import { joinSinks } from "./horizontal.ts";
 import { mergeGroups } from "./merge.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
 import { windowOf } from "./strided.ts";
@@ -144,7 +145,8 @@ export function fuse(graph: Graph, { maxBuffers }: { maxBuffers: number }): Fusi
     const reduction = graph.nodes[root].op.kind === "reduction" ? root : absorbed.get(root);
     return reduction === undefined ? { roots: [root] } : { roots: [root], reduction };
   });
-  return dropPrivate({ graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) }, cuts);
+  const merged = dropPrivate({ graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) }, cuts);
+  return joinSinks(merged, maxBuffers);
 }
 
 /** Takes the memory from nodes that only their own kernel uses, as merging leaves them, but for the `cuts` in long chains. */

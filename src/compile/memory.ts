@@ -6,7 +6,7 @@
 
 import type { ProgramOutput, Slot } from "../core/program.ts";
 import { layoutReduction } from "./reduction_code.ts";
-import { type Fusion, readsOf } from "./groups.ts";
+import { type Fusion, type Group, readsOf } from "./groups.ts";
 
 /** Buffers of a program. */
 export interface Memory {
@@ -67,7 +67,13 @@ class Scratch {
   }
 }
 
-/** Finds for each output a donated input whose memory it can take over: same size, and nobody reads the input later. */
+const isMap = ({ graph }: Fusion, { roots, reduction }: Group) =>
+  reduction === undefined && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
+
+/**
+ * Finds for each output a donated input whose memory it can take over: same size, and nobody reads the input later. What a kernel
+ * reads and would overwrite in place comes first, then what is dead by then.
+ */
 function chooseDonors(
   fusion: Fusion,
   uses: Uses,
@@ -75,25 +81,25 @@ function chooseDonors(
   owners: ReadonlyMap<number, number>,
 ): Map<number, number> {
   const { graph, groups } = fusion;
+  const { nodes, leaves } = graph;
   const donors = new Map<number, number>();
-  const free = new Set([...graph.donated].filter((index) => !graph.outputs.includes(graph.leaves[index])));
+  const free = new Set([...graph.donated].filter((index) => !graph.outputs.includes(leaves[index])));
   const groupOf = new Map(groups.flatMap(({ roots }, index) => roots.map((root) => [root, index] as const)));
-  for (const [node, output] of owners) {
-    const index = groupOf.get(node)!;
-    const { roots, reduction } = groups[index];
-    const isMap = reduction === undefined && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
-    const fits = (donor: number) => {
-      const leaf = graph.leaves[donor];
-      const lastUse = uses.last.get(leaf) ?? -1;
-      const inPlace = isMap && uses.reads[index].get(leaf) === true && graph.nodes[leaf].dtype === graph.nodes[node].dtype;
-      return bytesOf(leaf) === bytesOf(node) && (lastUse < index || lastUse === index && inPlace);
-    };
-    const candidates = [...free].filter(fits);
-    const donor = candidates.find((candidate) => uses.reads[index].has(graph.leaves[candidate])) ?? candidates[0];
-    if (donor === undefined) continue;
-    free.delete(donor);
-    donors.set(output, donor);
-  }
+  const choose = (fits: (leaf: number, index: number, node: number) => boolean) => {
+    for (const [node, output] of owners) {
+      if (donors.has(output)) continue;
+      const index = groupOf.get(node)!;
+      const donor = [...free].find((each) => bytesOf(leaves[each]) === bytesOf(node) && fits(leaves[each], index, node));
+      if (donor === undefined) continue;
+      free.delete(donor);
+      donors.set(output, donor);
+    }
+  };
+  choose((leaf, index, node) =>
+    isMap(fusion, groups[index]) && uses.last.get(leaf) === index && uses.reads[index].get(leaf) === true &&
+    nodes[leaf].dtype === nodes[node].dtype
+  );
+  choose((leaf, index) => (uses.last.get(leaf) ?? -1) < index);
   return donors;
 }
 
@@ -113,9 +119,19 @@ export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): M
   });
   const scratch = new Scratch();
   const partials = new Map<number, Slot>();
-  groups.forEach(({ roots, reduction }, index) => {
-    for (const root of roots) if (!slotOf.has(root)) slotOf.set(root, { kind: "scratch", index: scratch.take(bytesOf(root)) });
+  /** Whether a kernel may write `root` over an intermediate that it reads last. */
+  const canReplace = (node: number, root: number, reads: ReadonlyMap<number, boolean>) =>
+    slotOf.get(node)!.kind === "scratch" && reads.get(node) === true && bytesOf(node) === bytesOf(root) &&
+    graph.nodes[node].dtype === graph.nodes[root].dtype;
+  groups.forEach((group, index) => {
+    const { roots, reduction } = group;
     const dead = new Set([...uses.reads[index].keys()].filter((node) => uses.last.get(node) === index));
+    for (const root of roots) {
+      if (slotOf.has(root)) continue;
+      const replaced = isMap(fusion, group) ? [...dead].find((node) => canReplace(node, root, uses.reads[index])) : undefined;
+      slotOf.set(root, replaced === undefined ? { kind: "scratch", index: scratch.take(bytesOf(root)) } : slotOf.get(replaced)!);
+      if (replaced !== undefined) dead.delete(replaced);
+    }
     for (const root of roots) if (!uses.last.has(root)) dead.add(root);
     const parts = reduction === undefined ? 1 : partsOf(fusion, reduction);
     if (parts > 1) {

@@ -44,12 +44,14 @@ export function readAsTexels(bindings: readonly CodeBinding[], { nodes, roots, t
   if (!target.texelReads || roundsToHalf(nodes, roots, read)) return [...bindings];
   let left = target.limits.maxTextures;
   return bindings.map((binding) => {
-    const { node, dtype, access } = binding;
-    if (access !== "read" || dtype !== "float32") return binding;
+    const { node, name, dtype, access } = binding;
+    if (access === "write" || dtype !== "float32") return binding;
     const size = sizeOf(nodes[node].shape);
     const loaded = loads(node);
     const fits = size > 0 && size % 4 === 0 && size / 4 <= MAX_TEXELS;
     const repays = loaded >= leastLoads && size <= mostCopied * loaded;
-    return fits && repays && left-- > 0 ? { ...binding, texels: size / 4 } : binding;
+    return fits && repays && left-- > 0
+      ? { ...binding, ...(access === "overwritten" ? { name: `${name}_before`, access: "read" } : {}), texels: size / 4 }
+      : binding;
   });
 }

@@ -73,10 +73,20 @@ export function initialMoments(parameters: NamedTensors): Moments {
   return { first: fresh(), second: fresh() };
 }
 
-/** Root of the sum of squares over all tensors, a scalar. */
+/** Most tensors whose squares are added element by element before they are summed: all of them are read by one kernel. */
+const summedTogether = 12;
+
+/** Root of the sum of squares over all tensors, a scalar. Tensors of one shape are added up first, so that few kernels sum many. */
 export function globalNorm(tensors: NamedTensors): Tensor {
-  const squares = Object.values(tensors).map((tensor) => tensor.square().sum());
-  return squares.reduce((total, square) => total.add(square), constant(0)).sqrt();
+  const byShape = Object.values(Object.groupBy(Object.values(tensors), ({ shape }) => `${shape}`)).map((group) => group!);
+  const sums = byShape.flatMap((group) =>
+    chunked(group, summedTogether).map((chunk) => chunk.map((tensor) => tensor.square()).reduce((a, b) => a.add(b)).sum())
+  );
+  return sums.reduce((total, sum) => total.add(sum), constant(0)).sqrt();
+}
+
+function chunked<T>(list: readonly T[], length: number): T[][] {
+  return Array.from({ length: Math.ceil(list.length / length) }, (_, index) => list.slice(index * length, (index + 1) * length));
 }
 
 /**
