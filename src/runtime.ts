@@ -12,6 +12,7 @@ import { lower } from "./compile/lower.ts";
 import type { TensorData } from "./core/dtype.ts";
 import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
 import type { Graph } from "./core/program.ts";
+import { Recent } from "./core/recent.ts";
 import { sizeOf } from "./core/shape.ts";
 
 /** Which device computes: the first WebGPU adapter, or float64 on the host. */
@@ -50,8 +51,7 @@ interface Waiting {
 let backend: Backend | undefined;
 let opening: Promise<Backend> | undefined;
 const waiting: Waiting[] = [];
-const programs = new Map<string, Prepared>();
-const maxPrograms = 256;
+const programs = new Recent<Prepared>(256);
 const collected = new FinalizationRegistry<{ owner: Backend; buffer: object }>(({ owner, buffer }) => {
   if (owner === backend) owner.free(buffer);
 });
@@ -118,11 +118,8 @@ export function prepare(
   donated: ReadonlySet<number>,
 ): { prepared: Prepared; leaves: Node[] } {
   const flat = flattenGraph(outputs, leaves, donated);
-  let prepared = programs.get(flat.key);
-  if (prepared) programs.delete(flat.key); // moved to the end: the oldest are dropped first
-  else prepared = { graph: flat.graph, types: outputs.map(({ shape, dtype }) => ({ shape, dtype })) };
-  programs.set(flat.key, prepared);
-  if (programs.size > maxPrograms) programs.delete(programs.keys().next().value!);
+  const types = () => outputs.map(({ shape, dtype }) => ({ shape, dtype }));
+  const prepared = programs.get(flat.key, () => ({ graph: flat.graph, types: types() }));
   return { prepared, leaves: flat.leaves };
 }
 
@@ -163,7 +160,9 @@ function fail(job: Job, error: Error): void {
 }
 
 function own(value: Value, buffer: object, owner: Backend): void {
-  Object.assign(value, { state: "ready", buffer, owner });
+  value.state = "ready";
+  value.buffer = buffer;
+  value.owner = owner;
   collected.register(value, { owner, buffer }, value);
 }
 
@@ -198,8 +197,8 @@ export function leafNode(type: TensorType, value: Value | undefined): Node {
 
 /** Computes nodes together, in one submission, and remembers their values. */
 export function realizeNodes(nodes: readonly Node[]): void {
+  if (nodes.every((node) => node.value)) return;
   const missing = [...new Set(nodes)].filter((node) => !node.value);
-  if (missing.length === 0) return;
   const { prepared, leaves } = prepare(missing, [], new Set());
   const values = submit(prepared, leaves, leaves.map(valueOf));
   missing.forEach((node, index) => node.value = values[index]);

@@ -6,7 +6,7 @@
 
 import { type DType, isFloat, type TensorData } from "./core/dtype.ts";
 import { atCaller } from "./core/errors.ts";
-import { type Attributes, describe, type Fused, Node, type Primitive } from "./core/graph.ts";
+import { type Attributes, describe, type Fused, noAttributes, Node, type Primitive } from "./core/graph.ts";
 import { broadcastShapes, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
 import { node } from "./ops/simplify.ts";
@@ -25,7 +25,7 @@ export interface ReduceOptions {
 export type Operand = Tensor | number;
 
 /** Adds a node to the graph. Types are checked here, so that an error points at the caller's line. */
-export function apply(op: Primitive, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor {
+export function apply(op: Primitive, inputs: readonly Tensor[], attributes: Attributes = noAttributes): Tensor {
   try {
     return new Tensor(node(op, inputs.map((input) => input.node), attributes));
   } catch (error) {
@@ -34,7 +34,7 @@ export function apply(op: Primitive, inputs: readonly Tensor[], attributes: Attr
 }
 
 /** Adds a fused operation: a fast kernel together with the composition that says what it means. */
-export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor {
+export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Attributes = noAttributes): Tensor {
   const nodes = inputs.map((input) => input.node);
   const composition = op.compose(inputs, attributes).node;
   return new Tensor(new Node(op, nodes, composition.shape, composition.dtype, attributes, () => composition));

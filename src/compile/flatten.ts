@@ -14,27 +14,35 @@ export interface Flattened {
   readonly key: string;
 }
 
-function dependencies(node: Node): readonly Node[] {
-  if (node.value) return [];
-  return node.op.kind === "fused" ? [...node.inputs, node.composition] : node.inputs;
+/** Inputs of a node, and what a fused one stands for; computed nodes need nothing. */
+function dependency(node: Node, index: number): Node | undefined {
+  if (node.value) return undefined;
+  if (index < node.inputs.length) return node.inputs[index];
+  return index === node.inputs.length && node.op.kind === "fused" ? node.composition : undefined;
 }
 
 /** Nodes that the outputs need, inputs before users; computed nodes end the walk. */
 function topological(outputs: readonly Node[]): Node[] {
   const seen = new Set<Node>();
   const ordered: Node[] = [];
-  const stack: { node: Node; inputs: readonly Node[]; next: number }[] = [];
+  const path: Node[] = [];
+  const next: number[] = []; // dependency to look at, of each node on the path
   const enter = (node: Node) => {
     if (seen.has(node)) return;
     seen.add(node);
-    stack.push({ node, inputs: dependencies(node), next: 0 });
+    path.push(node);
+    next.push(0);
   };
   for (const output of outputs) {
     enter(output);
-    while (stack.length > 0) {
-      const frame = stack[stack.length - 1];
-      if (frame.next < frame.inputs.length) enter(frame.inputs[frame.next++]);
-      else ordered.push(stack.pop()!.node);
+    while (path.length > 0) {
+      const last = path.length - 1;
+      const found = dependency(path[last], next[last]++);
+      if (found) enter(found);
+      else {
+        ordered.push(path.pop()!);
+        next.pop();
+      }
     }
   }
   return ordered;
@@ -49,17 +57,16 @@ function topological(outputs: readonly Node[]): Node[] {
  * @param donated positions among `arguments_` whose memory may be overwritten
  */
 export function flattenGraph(outputs: readonly Node[], arguments_: readonly Node[], donated: ReadonlySet<number>): Flattened {
-  const nodes: FlatNode[] = [];
+  const distinct: { readonly node: Node; readonly leaf?: number }[] = [];
   const leaves: Node[] = [];
-  const leafPositions: number[] = [];
   const positionOf = new Map<Node, number>();
   const positionOfText = new Map<string, number>();
+  let key = "";
   const addLeaf = (node: Node) => {
-    positionOf.set(node, nodes.length);
-    leafPositions.push(nodes.length);
-    nodes.push({ op: leaf, attributes: {}, inputs: [], shape: node.shape, dtype: node.dtype, leaf: leaves.length });
+    positionOf.set(node, distinct.length);
+    distinct.push({ node, leaf: leaves.length });
     leaves.push(node);
-    positionOfText.set(`${leaves.length}:${node.dtype}[${node.shape}]`, -1);
+    key += `${node.dtype}[${node.shape}];`;
   };
   arguments_.forEach(addLeaf);
   for (const node of topological(outputs)) {
@@ -68,18 +75,34 @@ export function flattenGraph(outputs: readonly Node[], arguments_: readonly Node
       addLeaf(node);
       continue;
     }
-    const inputs = node.inputs.map((input) => positionOf.get(input)!);
-    const composition = node.op.kind === "fused" ? { composition: positionOf.get(node.composition)! } : {};
-    const text = `${node.text}(${inputs})${composition.composition ?? ""}`;
+    let text = node.text;
+    for (const input of node.inputs) text += `,${positionOf.get(input)}`;
+    if (node.op.kind === "fused") text += `=${positionOf.get(node.composition)}`;
     let position = positionOfText.get(text);
     if (position === undefined) {
-      position = nodes.length;
-      nodes.push({ op: node.op, attributes: node.attributes, inputs, shape: node.shape, dtype: node.dtype, ...composition });
+      position = distinct.length;
+      distinct.push({ node });
       positionOfText.set(text, position);
+      key += `${text};`;
     }
     positionOf.set(node, position);
   }
   const wanted = outputs.map((output) => positionOf.get(output)!);
-  const key = `${[...positionOfText.keys()].join(";")}>${wanted}|${[...donated]}`;
-  return { graph: { nodes, leaves: leafPositions, outputs: wanted, donated }, leaves, key };
+  key += `>${wanted}|${[...donated]}`;
+  return {
+    key,
+    leaves,
+    get graph() { // known structures need none
+      const nodes = distinct.map(({ node, leaf }) => flatNode(node, leaf, positionOf));
+      return { nodes, leaves: leaves.map((node) => positionOf.get(node)!), outputs: wanted, donated };
+    },
+  };
+}
+
+function flatNode(node: Node, place: number | undefined, positionOf: ReadonlyMap<Node, number>): FlatNode {
+  const { op, attributes, shape, dtype } = node;
+  if (place !== undefined) return { op: leaf, attributes: {}, inputs: [], shape, dtype, leaf: place };
+  const inputs = node.inputs.map((input) => positionOf.get(input)!);
+  const composition = op.kind === "fused" ? { composition: positionOf.get(node.composition)! } : {};
+  return { op, attributes, inputs, shape, dtype, ...composition };
 }

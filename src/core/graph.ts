@@ -176,6 +176,9 @@ export interface Value {
 /** The operation of tensors that exist before a program runs. */
 export const leaf: Leaf = { kind: "leaf", name: "leaf" };
 
+/** The attributes of an operation that has none. */
+export const noAttributes: Attributes = {};
+
 let made = 0;
 
 /** How many nodes have been made so far: what is made from now on has a `serial` of at least this. */
@@ -196,7 +199,7 @@ export class Node implements TensorType {
     readonly inputs: readonly Node[],
     readonly shape: Shape,
     readonly dtype: DType,
-    readonly attributes: Attributes = {},
+    readonly attributes: Attributes = noAttributes,
     private readonly compose?: () => Node,
   ) {}
 
@@ -208,7 +211,7 @@ export class Node implements TensorType {
 
   /** Operation and attributes as text: with the inputs, the identity of the node. */
   get text(): string {
-    return this.#text ??= `${this.op.name}${JSON.stringify(this.attributes)}`;
+    return this.#text ??= this.attributes === noAttributes ? this.op.name : `${this.op.name}${JSON.stringify(this.attributes)}`;
   }
 }
 

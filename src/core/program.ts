@@ -78,3 +78,8 @@ export interface Program {
   /** Donated inputs that no output took over: their buffers are free after a run. */
   readonly released: readonly number[];
 }
+
+/** Bytes of memory that a device holds for a buffer of so many. */
+export function heldBytes(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / 256)) * 256;
+}

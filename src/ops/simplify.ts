@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Attributes, Node, type Primitive } from "../core/graph.ts";
+import { type Attributes, noAttributes, Node, type Primitive } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
 import { primitives } from "./primitives.ts";
 
@@ -53,7 +53,7 @@ function scattered([updates, indices]: readonly Node[], attributes: Attributes):
 }
 
 /** A node of the graph, or a simpler one of the same value. Throws where the types of the inputs do not fit. */
-export function node(op: Primitive, inputs: readonly Node[], attributes: Attributes = {}): Node {
+export function node(op: Primitive, inputs: readonly Node[], attributes: Attributes = noAttributes): Node {
   const { shape, dtype } = op.infer(inputs, attributes);
   const simpler = op === primitives.mul
     ? product(inputs)

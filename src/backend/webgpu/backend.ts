@@ -13,8 +13,8 @@ import { BufferPool } from "./buffers.ts";
 import { fromDevice, toDevice } from "./convert.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
-import { ScratchArena } from "./scratch.ts";
-import { TextureArena } from "./textures.ts";
+import { Arena } from "./scratch.ts";
+import { type TextureCopy, TextureMaker } from "./textures.ts";
 
 /** Opens the first adapter with all of its limits, or `undefined` where there is none. */
 export async function openWebGpu(): Promise<Backend | undefined> {
@@ -56,8 +56,9 @@ class WebGpuBackend implements Backend {
   readonly #device: GPUDevice;
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
-  readonly #scratch: ScratchArena;
-  readonly #textures: TextureArena;
+  readonly #scratch: Arena<GPUBuffer>;
+  readonly #textureMaker: TextureMaker;
+  readonly #textures: Arena<TextureCopy>;
   #failure: Error | undefined;
 
   constructor(device: GPUDevice, info: GPUAdapterInfo, readonly texelReads: boolean) {
@@ -73,8 +74,9 @@ class WebGpuBackend implements Backend {
     };
     this.#pool = new BufferPool(device, this.statistics);
     this.#pipelines = new PipelineCache(device, this.statistics);
-    this.#scratch = new ScratchArena(this.#pool);
-    this.#textures = new TextureArena(device, this.statistics);
+    this.#scratch = new Arena((bytes) => this.#pool.take(bytes));
+    this.#textureMaker = new TextureMaker(device, this.statistics);
+    this.#textures = new Arena((lines) => this.#textureMaker.make(lines));
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= new Error(`The GPU rejected a command: ${(event as GPUUncapturedErrorEvent).error.message}`);
@@ -140,7 +142,7 @@ class WebGpuBackend implements Backend {
   async close(): Promise<void> {
     await this.#device.queue.onSubmittedWorkDone().catch(() => {}); // a lost device has nothing left to do
     this.#pool.destroy();
-    this.#textures.destroy();
+    this.#textureMaker.destroy();
     this.#device.destroy();
   }
 

@@ -4,24 +4,30 @@
  * @module
  */
 
+import { heldBytes } from "../../core/program.ts";
 import type { BackendStatistics } from "../backend.ts";
 
-const granule = 256; // bytes
 /** Free memory that is kept whatever is in use. */
 const keptBytes = 2 ** 28;
 
-/** Free buffers by length. */
+/**
+ * Free buffers by length. Of several, the one made first is taken: so a loop that takes and gives the same in every turn gets the same
+ * buffers, and bind groups that are there already fit.
+ */
 export class BufferPool {
+  /** The one made first comes last. */
   readonly #free = new Map<number, GPUBuffer[]>();
   readonly #staging: GPUBuffer[] = [];
-  readonly #all = new Set<GPUBuffer>();
+  /** Order in which buffers were made. */
+  readonly #all = new Map<GPUBuffer, number>();
+  #made = 0;
   #freeBytes = 0;
 
   constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
 
   /** A storage buffer of at least `bytes`; its contents are those of its last use. */
   take(bytes: number): GPUBuffer {
-    const size = Math.max(1, Math.ceil(bytes / granule)) * granule;
+    const size = heldBytes(bytes);
     const known = this.#free.get(size)?.pop();
     if (!known) return this.#create(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
     this.#freeBytes -= size;
@@ -30,10 +36,13 @@ export class BufferPool {
 
   /** Takes a buffer back. Where sizes change all the time, free memory would pile up: beyond what is in use it is destroyed. */
   give(buffer: GPUBuffer): void {
-    if (!this.#all.has(buffer)) return;
-    const list = this.#free.get(buffer.size);
-    if (list) list.push(buffer);
-    else this.#free.set(buffer.size, [buffer]);
+    const order = this.#all.get(buffer);
+    if (order === undefined) return;
+    const list = this.#free.get(buffer.size) ?? [];
+    let at = list.length;
+    while (at > 0 && this.#all.get(list[at - 1])! < order) at--;
+    list.splice(at, 0, buffer);
+    this.#free.set(buffer.size, list);
     this.#freeBytes += buffer.size;
     if (this.#freeBytes > keptBytes && this.#freeBytes > this.statistics.bytesHeld / 2) this.trim();
   }
@@ -43,7 +52,7 @@ export class BufferPool {
     const index = this.#staging.findIndex((buffer) => buffer.size >= bytes);
     if (index >= 0) return this.#staging.splice(index, 1)[0];
     return this.#create(
-      Math.max(granule, 2 ** Math.ceil(Math.log2(Math.max(1, bytes)))),
+      heldBytes(2 ** Math.ceil(Math.log2(Math.max(1, bytes)))),
       GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     );
   }
@@ -61,7 +70,7 @@ export class BufferPool {
   }
 
   destroy(): void {
-    for (const buffer of [...this.#all]) this.#drop(buffer);
+    for (const buffer of [...this.#all.keys()]) this.#drop(buffer);
   }
 
   #create(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
@@ -71,7 +80,7 @@ export class BufferPool {
       );
     }
     const buffer = this.device.createBuffer({ size, usage });
-    this.#all.add(buffer);
+    this.#all.set(buffer, this.#made++);
     this.statistics.buffersCreated++;
     this.statistics.bytesHeld += size;
     return buffer;

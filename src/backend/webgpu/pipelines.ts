@@ -4,33 +4,30 @@
  * @module
  */
 
+import type { Dispatch } from "../../core/program.ts";
+import { Recent } from "../../core/recent.ts";
 import type { BackendStatistics } from "../backend.ts";
 
-/** Makes each pipeline once. */
+/** Most that are remembered; those that a living program uses stay in any case. */
+const maxPipelines = 4096;
+const maxModules = 256;
+
+/** Makes each pipeline once, as long as it is remembered. */
 export class PipelineCache {
-  readonly #modules = new Map<string, GPUShaderModule>();
-  readonly #pipelines = new Map<string, GPUComputePipeline>();
+  readonly #modules = new Recent<GPUShaderModule>(maxModules);
+  readonly #pipelines = new Recent<GPUComputePipeline>(maxPipelines);
 
   constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
 
-  get(label: string, shader: string, overrides: Readonly<Record<string, number>>): GPUComputePipeline {
-    const key = `${JSON.stringify(overrides)}\n${shader}`;
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) {
-      pipeline = this.device.createComputePipeline({
+  get({ label, shader, overrides }: Pick<Dispatch, "label" | "shader" | "overrides">): GPUComputePipeline {
+    return this.#pipelines.get(`${JSON.stringify(overrides)}\n${shader}`, () => {
+      this.statistics.pipelinesCreated++;
+      const module = this.#modules.get(shader, () => this.device.createShaderModule({ label, code: shader }));
+      return this.device.createComputePipeline({
         label,
         layout: "auto",
-        compute: { module: this.#module(label, shader), entryPoint: "main", constants: { ...overrides } },
+        compute: { module, entryPoint: "main", constants: { ...overrides } },
       });
-      this.#pipelines.set(key, pipeline);
-      this.statistics.pipelinesCreated++;
-    }
-    return pipeline;
-  }
-
-  #module(label: string, code: string): GPUShaderModule {
-    let module = this.#modules.get(code);
-    if (!module) this.#modules.set(code, module = this.device.createShaderModule({ label, code }));
-    return module;
+    });
   }
 }

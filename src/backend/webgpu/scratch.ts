@@ -1,26 +1,27 @@
 /**
- * Memory for intermediate results. Programs run one after another on one queue, so all of them share it.
+ * Memory for intermediate results, and textures to read copies from. Programs run one after another on one queue, so all of them
+ * share it.
  *
  * @module
  */
 
-import type { BufferPool } from "./buffers.ts";
+/** What is shared by all programs of a device, by length. */
+export class Arena<T> {
+  readonly #things: { readonly thing: T; readonly length: number }[] = [];
 
-/** Scratch buffers shared by all programs of a device. */
-export class ScratchArena {
-  readonly #buffers: GPUBuffer[] = [];
+  /** @param make makes one more of the given length */
+  constructor(private readonly make: (length: number) => T) {}
 
-  constructor(private readonly pool: BufferPool) {}
-
-  /** One buffer for each length, all different; the arena grows where it has none that fits. */
-  assign(bytes: readonly number[]): GPUBuffer[] {
-    const free = [...this.#buffers].sort((a, b) => a.size - b.size);
-    const result = new Array<GPUBuffer>(bytes.length);
-    const bySize = bytes.map((_, index) => index).sort((a, b) => bytes[b] - bytes[a]);
-    for (const index of bySize) {
-      const fit = free.findIndex((buffer) => buffer.size >= bytes[index]);
-      if (fit >= 0) result[index] = free.splice(fit, 1)[0];
-      else this.#buffers.push(result[index] = this.pool.take(bytes[index]));
+  /** One thing for each length, all different; the arena grows where it has none that fits. */
+  assign(lengths: readonly number[]): T[] {
+    const free = [...this.#things].sort((a, b) => a.length - b.length);
+    const result = new Array<T>(lengths.length);
+    const longestFirst = lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a]);
+    for (const index of longestFirst) {
+      const length = lengths[index];
+      const fit = free.findIndex((each) => each.length >= length);
+      if (fit >= 0) result[index] = free.splice(fit, 1)[0].thing;
+      else this.#things.push({ thing: result[index] = this.make(length), length });
     }
     return result;
   }

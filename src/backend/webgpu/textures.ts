@@ -7,33 +7,33 @@
 import { TEXEL_BYTES, TEXTURE_WIDTH } from "../../core/texels.ts";
 import type { BackendStatistics } from "../backend.ts";
 
-/** Makes each texture once, by the binding that reads it and its height. */
-export class TextureArena {
-  readonly #textures = new Map<string, GPUTexture>();
+/** Makes textures and counts their memory. */
+export class TextureMaker {
+  readonly #textures: GPUTexture[] = [];
 
   constructor(private readonly device: GPUDevice, private readonly statistics: Pick<BackendStatistics, "bytesHeld">) {}
 
-  /** A texture of at least so many texels, for one binding of any dispatch; its contents are those of its last use. */
-  get(binding: number, texels: number): GPUTexture {
-    const height = 2 ** Math.ceil(Math.log2(Math.max(1, texels / TEXTURE_WIDTH)));
-    const key = `${binding}:${height}`;
-    let texture = this.#textures.get(key);
-    if (!texture) {
-      texture = this.device.createTexture({
-        size: [TEXTURE_WIDTH, height],
-        format: "rgba32float",
-        usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
-      });
-      this.#textures.set(key, texture);
-      this.statistics.bytesHeld += TEXTURE_WIDTH * height * TEXEL_BYTES;
-    }
-    return texture;
+  /** A texture of so many lines, and what shaders bind of it. */
+  make(lines: number): TextureCopy {
+    const texture = this.device.createTexture({
+      size: [TEXTURE_WIDTH, lines],
+      format: "rgba32float",
+      usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
+    });
+    this.#textures.push(texture);
+    this.statistics.bytesHeld += TEXTURE_WIDTH * lines * TEXEL_BYTES;
+    return { texture, view: texture.createView() };
   }
 
   destroy(): void {
-    for (const texture of this.#textures.values()) texture.destroy();
-    this.#textures.clear();
+    for (const texture of this.#textures.splice(0)) texture.destroy();
   }
+}
+
+/** A texture that holds a copy of a buffer while a dispatch reads it. */
+export interface TextureCopy {
+  readonly texture: GPUTexture;
+  readonly view: GPUTextureView;
 }
 
 /** Copies the first texels of a buffer: whole lines, then what is left of one. */
