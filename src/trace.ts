@@ -6,7 +6,9 @@
 
 import { atCaller } from "./core/errors.ts";
 import { type Node, nodesMade, type TensorType, type Value } from "./core/graph.ts";
-import { flatten, unflatten } from "./core/tree.ts";
+import { Recent } from "./core/recent.ts";
+import { sameShape } from "./core/shape.ts";
+import { flatten, follows, type Pattern, patternOf, unflatten } from "./core/tree.ts";
 import { leafNode, prepare, type Prepared, realizeNodes, submit, valueOf } from "./runtime.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 
@@ -40,12 +42,17 @@ export interface CompileOptions<T> {
   readonly donate?: readonly (keyof T & string)[];
 }
 
+const typeOf = ({ shape, dtype }: TensorType): TensorType => ({ shape, dtype });
+
 const isArgument = (value: unknown): value is Tensor | number => typeof value === "number" || isTensor(value);
 
 type TracedFunction = (inputs: unknown) => unknown;
 
 interface Trace {
   readonly prepared: Prepared;
+  /** Arguments that it was traced for. */
+  readonly pattern: Pattern<"number" | TensorType>;
+  readonly donated: ReadonlySet<number>;
   readonly outputs: unknown;
   /** Leaves that are not arguments: tensors that the function closed over. */
   readonly captured: readonly Node[];
@@ -80,28 +87,52 @@ export function compile<T = Readonly<Record<string, Tensor>>, O = unknown>(
   fn: (inputs: T) => O,
   { donate = [] }: CompileOptions<NoInfer<T>> = {},
 ): (inputs: Arguments<T>) => O {
-  const traces = new Map<string, Trace>();
-  return (inputs) => {
+  const traces = new Recent<Trace>(maxTraces);
+  let last: Trace | undefined;
+  const traceOf = (inputs: unknown): Trace => {
     const { leaves, paths, structure } = flatten(inputs, isArgument);
-    const numbers = leaves.filter((value) => typeof value === "number");
-    const tensors = leaves.filter(isTensor);
     const donated = new Set(
       paths.filter((_, index) => isTensor(leaves[index])).flatMap((path, index) => isDonated(path, donate) ? [index] : []),
     );
     const key = structure + leaves.map((value) => typeof value === "number" ? "n" : `${value}`);
-    let trace = traces.get(key);
-    if (!trace) traces.set(key, trace = traceFunction(fn as unknown as TracedFunction, inputs, leaves, donated));
-    realizeNodes(tensors.map(({ node }) => node));
-    const values = [
-      ...tensors.map(({ node }) => valueOf(node)),
-      ...numbers.length > 0 ? [scalars(numbers)] : [],
-      ...trace.captured.map(valueOf),
-    ];
-    checkDonation(values, donated);
-    const results = submit(trace.prepared, trace.types, values);
-    const outputs = trace.prepared.types.map((type, index) => new Tensor(leafNode(type, results[index])));
-    return unflatten(trace.outputs, isTensor, outputs) as O;
+    return traces.get(key, () => traceFunction(fn as unknown as TracedFunction, inputs, leaves, donated));
   };
+  return (inputs) => {
+    let given = last && argumentsOf(inputs, last);
+    if (!given) given = argumentsOf(inputs, last = traceOf(inputs))!;
+    return replay(last!, given) as O;
+  };
+}
+
+/** Most traces that one compiled function remembers. */
+const maxTraces = 256;
+
+/** Tensors and numbers of a call. */
+interface Given {
+  readonly nodes: readonly Node[];
+  readonly numbers: readonly number[];
+}
+
+/** The arguments of a call, if they are of the kind that a trace was made for. */
+function argumentsOf(inputs: unknown, { pattern }: Trace): Given | undefined {
+  const [nodes, numbers]: [Node[], number[]] = [[], []];
+  const fits = follows(inputs, pattern, (value, kind) => {
+    if (kind === "number") return typeof value === "number" && numbers.push(value) > 0;
+    if (!isTensor(value)) return false;
+    const { node } = value;
+    return node.dtype === kind.dtype && (node.shape === kind.shape || sameShape(node.shape, kind.shape)) && nodes.push(node) > 0;
+  });
+  return fits ? { nodes, numbers } : undefined;
+}
+
+function replay({ prepared, donated, captured, types, outputs }: Trace, { nodes, numbers }: Given): unknown {
+  realizeNodes(nodes);
+  const values = nodes.map(valueOf);
+  if (numbers.length > 0) values.push(scalars(numbers));
+  for (const node of captured) values.push(valueOf(node));
+  checkDonation(values, donated);
+  const results = submit(prepared, types, values);
+  return unflatten(outputs, isTensor, results.map((value, index) => new Tensor(leafNode(prepared.types[index], value))));
 }
 
 const isDonated = (path: string, donate: readonly string[]) =>
@@ -169,8 +200,13 @@ function traceFunction(
   const { prepared, leaves: bound } = prepare(wanted, arguments_, donated);
   return {
     prepared,
+    donated,
+    pattern: patternOf(
+      inputs,
+      (value) => typeof value === "number" ? "number" : isTensor(value) ? typeOf(value.node) : undefined,
+    ),
     outputs,
     captured: bound.slice(arguments_.length),
-    types: bound.map(({ shape, dtype }) => ({ shape, dtype })),
+    types: bound.map(typeOf),
   };
 }

@@ -50,3 +50,32 @@ export function unflatten<Leaf, New>(tree: unknown, isLeaf: (value: unknown) => 
   };
   return visit(tree);
 }
+
+/** Keys of a tree and what its leaves were, to recognise another of its kind without building text. */
+export type Pattern<Kind> =
+  | { readonly leaf: Kind }
+  | { readonly keys: readonly string[] | undefined; readonly parts: readonly Pattern<Kind>[] };
+
+/** The pattern of a tree; `kindOf` tells leaves from branches, for which it gives `undefined`. */
+export function patternOf<Kind>(tree: unknown, kindOf: (value: unknown) => Kind | undefined): Pattern<Kind> {
+  const leaf = kindOf(tree);
+  if (leaf !== undefined) return { leaf };
+  const parts = Object.values(tree as object).map((part) => patternOf(part, kindOf));
+  return { keys: Array.isArray(tree) ? undefined : Object.keys(tree as object), parts };
+}
+
+/** Whether a tree has this pattern. `take` judges each leaf, in the order of {@linkcode flatten}, until it refuses one. */
+export function follows<Kind>(tree: unknown, pattern: Pattern<Kind>, take: (value: unknown, kind: Kind) => boolean): boolean {
+  if ("leaf" in pattern) return take(tree, pattern.leaf);
+  if (typeof tree !== "object" || tree === null) return false;
+  const { keys, parts } = pattern;
+  if (!keys) {
+    return Array.isArray(tree) && tree.length === parts.length && parts.every((part, index) => follows(tree[index], part, take));
+  }
+  if (Array.isArray(tree)) return false;
+  const found = Object.keys(tree);
+  return found.length === keys.length &&
+    keys.every((key, index) =>
+      found[index] === key && follows((tree as Readonly<Record<string, unknown>>)[key], parts[index], take)
+    );
+}
