@@ -46,13 +46,14 @@ export {
   type TensorOptions,
   zeros,
 } from "./src/create.ts";
-export { type Arguments, compile, type CompileOptions, realize } from "./src/trace.ts";
+export { type Arguments, compile, type Compiled, type CompileOptions, realize } from "./src/trace.ts";
 export { gradients } from "./src/autodiff/gradients.ts";
 export { hessianVectorProduct, jacobianVectorProduct } from "./src/autodiff/hessian.ts";
 export { recompute } from "./src/autodiff/recompute.ts";
 export { type BackendInfo, backendInfo, type BackendName, useBackend } from "./src/runtime.ts";
 export type { BackendStatistics } from "./src/backend/backend.ts";
 export type { DType, TensorData } from "./src/core/dtype.ts";
+export type { ProgramBytes } from "./src/core/program.ts";
 export type { TensorType } from "./src/core/graph.ts";
 export type { Shape } from "./src/core/shape.ts";
 

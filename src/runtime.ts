@@ -9,9 +9,10 @@ import { ReferenceBackend } from "./backend/reference/backend.ts";
 import { openWebGpu } from "./backend/webgpu/backend.ts";
 import { flattenGraph } from "./compile/flatten.ts";
 import { lower } from "./compile/lower.ts";
+import { programBytes } from "./compile/memory.ts";
 import type { TensorData } from "./core/dtype.ts";
 import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
-import type { Graph } from "./core/program.ts";
+import type { Graph, Program, ProgramBytes } from "./core/program.ts";
 import { Recent } from "./core/recent.ts";
 import { sizeOf } from "./core/shape.ts";
 
@@ -32,7 +33,15 @@ export interface BackendInfo {
 export interface Prepared {
   readonly graph: Graph;
   readonly types: readonly TensorType[];
-  executable?: { readonly by: Backend; readonly run: Executable };
+  loaded?: Loaded;
+}
+
+/** A computation on its device. */
+interface Loaded {
+  readonly by: Backend;
+  readonly executable: Executable;
+  /** Absent where the device plans no memory. */
+  readonly bytes?: ProgramBytes;
 }
 
 interface Job {
@@ -137,14 +146,23 @@ export function submit(prepared: Prepared, leaves: readonly TensorType[], inputs
 
 function runJob({ prepared, inputs, outputs, inputTypes }: Job, device: Backend): void {
   const buffers = inputs.map((value, index) => bufferOf(value, inputTypes[index], device));
-  if (prepared.executable?.by !== device) {
-    prepared.executable = { by: device, run: device.prepare(prepared.graph, () => lower(prepared.graph, device)) };
-  }
-  const results = prepared.executable.run.run(buffers);
+  const results = load(prepared, device).executable.run(buffers);
   for (const donor of prepared.graph.donated) {
     if (inputs[donor].state === "ready") forget(inputs[donor]);
   }
   outputs.forEach((value, index) => own(value, results[index], device));
+}
+
+function load(prepared: Prepared, device: Backend): Loaded {
+  if (prepared.loaded?.by === device) return prepared.loaded;
+  let program: Program | undefined;
+  const executable = device.prepare(prepared.graph, () => program = lower(prepared.graph, device));
+  return prepared.loaded = { by: device, executable, bytes: program && programBytes(program) };
+}
+
+/** Device memory of a prepared computation; undefined on a device that plans none. */
+export async function preparedBytes(prepared: Prepared): Promise<ProgramBytes | undefined> {
+  return load(prepared, await ready()).bytes;
 }
 
 function tryJob(job: Job, device: Backend): void {
@@ -236,9 +254,8 @@ async function flushReads(): Promise<void> {
 async function readBatch(batch: readonly Read[]): Promise<void> {
   try {
     const nodes = batch.map(({ node }) => node);
-    if (!backend) await ready();
+    const device = backend ?? await ready(); // without a wait, so that what is queued afterwards comes after the read
     realizeNodes(nodes);
-    const device = await ready();
     const buffers = nodes.map((node) => bufferOf(node.value!, node, device));
     const data = await device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
     batch.forEach(({ resolve }, index) => resolve(data[index]));

@@ -9,7 +9,8 @@ import { type Node, nodesMade, type TensorType, type Value } from "./core/graph.
 import { Recent } from "./core/recent.ts";
 import { sameShape } from "./core/shape.ts";
 import { flatten, follows, type Pattern, patternOf, unflatten } from "./core/tree.ts";
-import { leafNode, prepare, type Prepared, realizeNodes, submit, valueOf } from "./runtime.ts";
+import type { ProgramBytes } from "./core/program.ts";
+import { leafNode, prepare, type Prepared, preparedBytes, realizeNodes, submit, valueOf } from "./runtime.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 
 /**
@@ -43,6 +44,17 @@ export interface CompileOptions<T> {
 }
 
 const typeOf = ({ shape, dtype }: TensorType): TensorType => ({ shape, dtype });
+
+/** A compiled function. */
+export interface Compiled<T, O> {
+  /** One run, which returns as soon as its work is queued. */
+  (inputs: Arguments<T>): O;
+  /**
+   * Device memory of a run on such arguments, whose values do not matter: exactly what is allocated for it, if nothing is there yet that
+   * it can use. Undefined on the reference backend.
+   */
+  bytes(inputs: Arguments<T>): Promise<ProgramBytes | undefined>;
+}
 
 const isArgument = (value: unknown): value is Tensor | number => typeof value === "number" || isTensor(value);
 
@@ -86,7 +98,7 @@ interface Trace {
 export function compile<T = Readonly<Record<string, Tensor>>, O = unknown>(
   fn: (inputs: T) => O,
   { donate = [] }: CompileOptions<NoInfer<T>> = {},
-): (inputs: Arguments<T>) => O {
+): Compiled<T, O> {
   const traces = new Recent<Trace>(maxTraces);
   let last: Trace | undefined;
   const traceOf = (inputs: unknown): Trace => {
@@ -97,11 +109,13 @@ export function compile<T = Readonly<Record<string, Tensor>>, O = unknown>(
     const key = structure + leaves.map((value) => typeof value === "number" ? "n" : `${value}`);
     return traces.get(key, () => traceFunction(fn as unknown as TracedFunction, inputs, leaves, donated));
   };
-  return (inputs) => {
-    let given = last && argumentsOf(inputs, last);
-    if (!given) given = argumentsOf(inputs, last = traceOf(inputs))!;
-    return replay(last!, given) as O;
+  const run = (inputs: Arguments<T>): O => {
+    const given = last && argumentsOf(inputs, last);
+    if (given) return replay(last!, given) as O;
+    last = traceOf(inputs);
+    return replay(last, argumentsOf(inputs, last)!) as O;
   };
+  return Object.assign(run, { bytes: (inputs: Arguments<T>) => preparedBytes(traceOf(inputs).prepared) });
 }
 
 /** Most traces that one compiled function remembers. */

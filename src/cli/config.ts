@@ -109,6 +109,8 @@ const runSchema = section({
   batchSize: v.optional(count(), 4),
   /** Tokens predicted in one sequence. */
   sequenceLength: v.optional(count(), 128),
+  /** Layers whose inner results are computed again in the backward pass: every so-manieth, 1 for all, 0 for none. */
+  recomputeEvery: v.optional(count(0), 0),
   /** Full-precision training. */
   pretrain: v.optional(section(phase({ steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
   calibration: v.optional(
@@ -213,12 +215,16 @@ export function resolveConfig(value: unknown, source = "configuration"): RunConf
 }
 
 /**
- * A configuration with a seed and a limit from the command line. A phase longer than `maxSteps` is shortened to it, and its warm-up and
+ * A configuration with settings from the command line. A phase longer than `maxSteps` is shortened to it, and its warm-up and
  * hard steps with it, in proportion.
  */
 export function overrideConfig(
   config: RunConfig,
-  { seed = config.seed, maxSteps = Infinity }: { readonly seed?: number; readonly maxSteps?: number },
+  { seed = config.seed, recomputeEvery = config.recomputeEvery, maxSteps = Infinity }: {
+    readonly seed?: number;
+    readonly recomputeEvery?: number;
+    readonly maxSteps?: number;
+  },
 ): RunConfig {
   const { pretrain, quantize } = config;
   const shortened = (phase: { readonly steps: number }): number => Math.min(phase.steps, maxSteps);
@@ -226,6 +232,7 @@ export function overrideConfig(
   return {
     ...config,
     seed,
+    recomputeEvery,
     pretrain: { ...pretrain, steps: shortened(pretrain), warmupSteps: share(pretrain.warmupSteps, pretrain) },
     quantize: {
       ...quantize,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ProgramBytes } from "../core/program.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { type Quantization, saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
@@ -34,6 +35,12 @@ const command = {
     config: { type: "string", value: "FILE", default: "configs/quickstart.json", description: "Configuration of the run" },
     output: { type: "string", value: "DIR", description: "Folder of the run (default: runs/ and the configuration's name)" },
     maxSteps: { type: "integer", value: "N", minimum: 2, description: "Cut each phase of training to so many steps" },
+    recomputeEvery: {
+      type: "integer",
+      value: "N",
+      minimum: 0,
+      description: "Save memory: compute the inner results of every N-th layer again in the backward pass (1: all layers)",
+    },
     seed: {
       type: "integer",
       value: "N",
@@ -160,7 +167,9 @@ class Run {
     const data = batches(this.tokens.training, { ...this.#batchSize(), seed });
     let trained: TrainedModel | undefined;
     this.log.begin(title, settings.steps);
-    for await (const event of train(model, data, { ...settings, signal: this.context.signal })) {
+    const { recomputeEvery } = this.config;
+    const onMemory = (bytes: ProgramBytes) => console.error(`${title}: ${memoryText(bytes)}`);
+    for await (const event of train(model, data, { ...settings, recomputeEvery, onMemory, signal: this.context.signal })) {
       if (event.type === "end") trained = { ...event.model, quantization: event.quantization };
       else this.log.step(metricsOf(event, phase));
     }
@@ -197,6 +206,14 @@ const contextLength = ({ sequenceLength, sample }: RunConfig) =>
 function phaseOptions({ optimizer }: RunConfig, phase: RunConfig["pretrain"]): TrainOptions {
   const { steps, learningRate, warmupSteps, decayRatio, minLearningRateRatio: minRatio, style } = phase;
   return { steps, learningRate, schedule: { style, warmupSteps, decayRatio, minRatio }, optimizer };
+}
+
+/** Peak of device memory in a training step, and its parts. */
+function memoryText({ total, ...parts }: ProgramBytes): string {
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+  return `a step takes ${megabytes(total)} of device memory (${
+    Object.entries(parts).filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${megabytes(bytes)}`).join(", ")
+  })`;
 }
 
 /** A line of `metrics.jsonl`. */

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { ProgramOutput, Slot } from "../core/program.ts";
+import { heldBytes, type Program, type ProgramBytes, type ProgramOutput, type Slot } from "../core/program.ts";
+import { textureBytes, textureLines } from "../core/texels.ts";
 import { layoutReduction } from "./reduction_code.ts";
 import { type Fusion, type Group, readsOf } from "./groups.ts";
 
@@ -167,4 +168,13 @@ export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): M
 function partsOf({ graph }: Fusion, reduction: number): number {
   const { inputs: [input], attributes } = graph.nodes[reduction];
   return layoutReduction(graph.nodes[input].shape, attributes.axes as readonly number[]).parts;
+}
+
+/** What a program needs of a device's memory. */
+export function programBytes({ inputBytes, outputs, scratchBytes, dispatches }: Program): ProgramBytes {
+  const held = (list: readonly number[]) => list.reduce((sum, bytes) => sum + heldBytes(bytes), 0);
+  const own = outputs.filter(({ donor }) => donor === undefined).map(({ bytes }) => bytes);
+  const textures = textureLines(dispatches).reduce((sum, lines) => sum + textureBytes(lines), 0);
+  const parts = { arguments: held(inputBytes), results: held(own), scratch: held(scratchBytes), textures };
+  return { ...parts, total: parts.arguments + parts.results + parts.scratch + textures };
 }

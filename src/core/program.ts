@@ -79,6 +79,20 @@ export interface Program {
   readonly released: readonly number[];
 }
 
+/** Bytes of device memory that one run of a program needs at its peak: what is allocated, padding included. */
+export interface ProgramBytes {
+  /** What goes in: parameters, moments and batches of a training step, say. */
+  readonly arguments: number;
+  /** Results that take over no donated argument's memory. */
+  readonly results: number;
+  /** Intermediate results, which all programs of a device share. */
+  readonly scratch: number;
+  /** Textures that kernels read copies from on software adapters; shared as well. */
+  readonly textures: number;
+  /** The sum of these. */
+  readonly total: number;
+}
+
 /** Bytes of memory that a device holds for a buffer of so many. */
 export function heldBytes(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / 256)) * 256;

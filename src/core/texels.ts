@@ -16,6 +16,11 @@ function linesOf(texels: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, texels / TEXTURE_WIDTH)));
 }
 
+/** Bytes of a texture of so many lines. */
+export function textureBytes(lines: number): number {
+  return lines * TEXTURE_WIDTH * TEXEL_BYTES;
+}
+
 /** Lines of each texture that dispatches, run one after another, need: enough for each of them to read all of its copies at once. */
 export function textureLines(
   dispatches: readonly { readonly bindings: readonly { readonly texels?: number }[] }[],

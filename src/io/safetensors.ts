@@ -63,6 +63,16 @@ export interface SafetensorsValues {
   readonly data: ArrayLike<number>;
 }
 
+/** A tensor to be written whose values are read when its turn has come. */
+export interface SafetensorsSource {
+  /** Element type to write. */
+  readonly dtype: SafetensorsDType;
+  /** Lengths, outermost first; `[]` for a scalar. */
+  readonly shape: Shape;
+  /** Reads one number an element, row-major. */
+  readonly read: () => Promise<ArrayLike<number>>;
+}
+
 /** Contents of a safetensors file. */
 export interface Safetensors {
   /** The header's `__metadata__`. */
@@ -268,9 +278,8 @@ export function* safetensorsChunks(
   tensors: Record<string, SafetensorsEntry | SafetensorsValues>,
   metadata: Record<string, string> = {},
 ): Generator<Uint8Array> {
-  const names = Object.keys(tensors).sort((a, b) =>
-    elementBytes[tensors[b].dtype] - elementBytes[tensors[a].dtype] || (a < b ? -1 : 1)
-  );
+  const names = storedOrder(tensors);
+  for (const name of names) checkLength(name, tensors[name]);
   yield headerBytes(names.map((name) => [name, tensors[name]]), metadata);
   for (const name of names) {
     const tensor = tensors[name];
@@ -278,7 +287,32 @@ export function* safetensorsChunks(
   }
 }
 
-function headerBytes(tensors: [string, SafetensorsEntry | SafetensorsValues][], metadata: Record<string, string>): Bytes {
+/**
+ * The same bytes from tensors that are read one at a time, for models that memory should not hold whole.
+ */
+export async function* safetensorsStream(
+  tensors: Record<string, SafetensorsSource>,
+  metadata: Record<string, string> = {},
+): AsyncGenerator<Uint8Array> {
+  const names = storedOrder(tensors);
+  yield headerBytes(names.map((name) => [name, tensors[name]]), metadata);
+  for (const name of names) {
+    const { read, ...type } = tensors[name];
+    const data = await read();
+    checkLength(name, { ...type, data });
+    yield encoders[type.dtype](data);
+  }
+}
+
+/** What a header tells of a tensor. */
+type Stored = Pick<SafetensorsEntry, "dtype" | "shape">;
+
+/** Names in the order of the file: wider elements first. */
+function storedOrder(tensors: Record<string, Stored>): string[] {
+  return Object.keys(tensors).sort((a, b) => elementBytes[tensors[b].dtype] - elementBytes[tensors[a].dtype] || (a < b ? -1 : 1));
+}
+
+function headerBytes(tensors: [string, Stored][], metadata: Record<string, string>): Bytes {
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) {
     entries.push(["__metadata__", Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => a < b ? -1 : 1))]);
@@ -296,13 +330,16 @@ function headerBytes(tensors: [string, SafetensorsEntry | SafetensorsValues][], 
   return header;
 }
 
-function storedBytes(name: string, tensor: SafetensorsEntry | SafetensorsValues): number {
-  const { dtype, shape } = tensor;
+function storedBytes(name: string, { dtype, shape }: Stored): number {
   if (name === "__metadata__") throw new RangeError(`Cannot write a tensor named "__metadata__": the format keeps that name`);
-  const wanted = sizeOf(shape) * elementBytes[dtype];
+  return sizeOf(shape) * elementBytes[dtype];
+}
+
+function checkLength(name: string, tensor: SafetensorsEntry | SafetensorsValues): void {
+  const { dtype, shape } = tensor;
+  const wanted = storedBytes(name, tensor);
   const got = "bytes" in tensor ? tensor.bytes.length : tensor.data.length * elementBytes[dtype];
   if (got !== wanted) {
     throw new RangeError(`Cannot write tensor "${name}": ${dtype} [${shape}] takes ${wanted} bytes, got ${got}`);
   }
-  return wanted;
 }

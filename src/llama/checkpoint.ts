@@ -10,9 +10,10 @@ import { tensor } from "../create.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
-import { safetensorsChunks, type SafetensorsEntry, tensorValues } from "../io/safetensors.ts";
+import { type SafetensorsEntry, safetensorsStream, tensorValues } from "../io/safetensors.ts";
 import { type Checkpoint, readCheckpointFolder } from "../io/safetensors_file.ts";
 import type { Tensor } from "../tensor.ts";
+import { realize } from "../trace.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
 import type { LlamaModel } from "./model.ts";
 import { type Parameters, parameterShapes, quantizedNames } from "./parameters.ts";
@@ -65,11 +66,11 @@ export interface LanguageModel extends LlamaModel, TextSettings {}
 export async function saveCheckpoint(folder: string, { config, parameters }: LlamaModel, settings: TextSettings): Promise<void> {
   const own = Object.keys(parameterShapes(config)).map((name) => [name, parameters[name]] as const);
   const stored = [...own, ...Object.entries(settings.quantization?.parameters ?? {})];
-  const values = await Promise.all(stored.map(([, value]) => value.data()));
-  const entries = stored.map(([name, { shape }], index) => [name, { dtype: "F32", shape, data: values[index] }] as const);
+  realize(stored.map(([, value]) => value)); // together; each is read when its turn to be written has come
+  const sources = stored.map(([name, value]) => [name, { dtype: "F32", shape: value.shape, read: () => value.data() }] as const);
   await makeFolder(folder);
   await writeFileAtomic(`${folder}/tokenizer.json`, JSON.stringify(settings.tokenizer.toJSON()));
-  await writeFileAtomic(`${folder}/model.safetensors`, safetensorsChunks(Object.fromEntries(entries), { format: "pt" }));
+  await writeFileAtomic(`${folder}/model.safetensors`, safetensorsStream(Object.fromEntries(sources), { format: "pt" }));
   await writeFileAtomic(`${folder}/config.json`, JSON.stringify(configJson(config, settings), null, 2) + "\n");
 }
 

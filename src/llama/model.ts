@@ -8,6 +8,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { recompute } from "../autodiff/recompute.ts";
 import { arange } from "../create.ts";
 import { swiglu } from "../nn/activation.ts";
 import { causalAttention } from "../nn/attention.ts";
@@ -98,6 +99,11 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
 export interface LlamaOptions {
   /** Linear maps other than by the weights of the model. */
   readonly project?: Project;
+  /**
+   * Saves memory in training: the inner results of every so-manieth layer, from the first on, are computed again in the backward pass
+   * rather than kept. 1 for all layers, 0 (the default) for none.
+   */
+  readonly recomputeEvery?: number;
 }
 
 /**
@@ -129,8 +135,12 @@ export function llamaHidden(model: LlamaModel, ids: Tensor, options: LlamaOption
     length: ids.shape[1],
   });
   const context: BlockContext = { ...model, project: options.project ?? projectOf(model), rotary };
+  const every = options.recomputeEvery ?? 0;
   let h = embed(model, ids);
-  for (let layer = 0; layer < config.layers; layer++) h = llamaBlock(h, layer, context).output;
+  for (let layer = 0; layer < config.layers; layer++) {
+    const block = (x: Tensor) => llamaBlock(x, layer, context).output;
+    h = (every > 0 && layer % every === 0 ? recompute(block) : block)(h);
+  }
   return h;
 }
 

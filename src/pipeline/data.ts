@@ -6,7 +6,7 @@
 
 import { tensor } from "../create.ts";
 import type { LlamaConfig } from "../llama/config.ts";
-import { headOperands, llamaHidden, type Project } from "../llama/model.ts";
+import { headOperands, llamaHidden, type LlamaOptions } from "../llama/model.ts";
 import { crossEntropy, defaultChunk, headLoss } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Batch } from "../train/data.ts";
@@ -41,10 +41,10 @@ export function languageModelLoss(
   config: LlamaConfig,
   parameters: Readonly<Record<string, Tensor>>,
   batch: Readonly<Record<string, Tensor>>,
-  project?: Project,
+  options?: LlamaOptions,
 ): Tensor {
   const model = { config, parameters };
-  const { normed, name } = headOperands(model, llamaHidden(model, batch.inputs, { project }));
+  const { normed, name } = headOperands(model, llamaHidden(model, batch.inputs, options));
   const weight = parameters[name];
   const inChunks = defaultChunk(batch.targets.size, config.vocabularySize) < config.vocabularySize;
   return inChunks ? headLoss(normed, weight, batch.targets) : crossEntropy(normed.matmul(weight.transpose()), batch.targets);

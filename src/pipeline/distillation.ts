@@ -35,17 +35,18 @@ type Tensors = Readonly<Record<string, Tensor>>;
 export function trainingLoss(
   config: LlamaConfig,
   parameters: Tensors,
-  { batch, constants, distillation }: {
+  { batch, constants, distillation, recomputeEvery }: {
     readonly batch: Tensors;
     readonly constants: Tensors;
     readonly distillation?: Distillation;
+    readonly recomputeEvery?: number;
   },
 ): Tensor {
-  if (!distillation) return languageModelLoss(config, parameters, batch);
+  if (!distillation) return languageModelLoss(config, parameters, batch, { recomputeEvery });
   const { teacher, weight = 0.5, ...options } = distillation;
   const own = Object.entries(constants).filter(([name]) => name.startsWith(prefix));
   const known = Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
-  const logits = llama({ config, parameters }, batch.inputs);
+  const logits = llama({ config, parameters }, batch.inputs, { recomputeEvery });
   const wanted = llama({ config: teacher.config, parameters: known }, batch.inputs);
   return crossEntropy(logits, batch.targets).mul(1 - weight).add(distillationLoss(logits, wanted, options).mul(weight));
 }

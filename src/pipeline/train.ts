@@ -5,6 +5,7 @@
  */
 
 import { ownerOf } from "../core/names.ts";
+import type { ProgramBytes } from "../core/program.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { isNorm, quantizedNames } from "../llama/parameters.ts";
@@ -64,6 +65,10 @@ export interface TrainOptions {
    * promise resolves. Its time does not count as that of a step.
    */
   readonly observe?: (moment: { readonly step: number; readonly model: TrainedModel }) => Promise<void> | void;
+  /** Layers whose inner results are computed again rather than kept: every so-manieth, 1 for all, 0 (the default) for none. */
+  readonly recomputeEvery?: number;
+  /** Is told what a step needs of the device's memory, once for the soft and once for the hard phase. */
+  readonly onMemory?: (bytes: ProgramBytes) => void;
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;
 }
@@ -128,10 +133,12 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
   let state: TrainingState = initialState({ ...weights, ...realized(learned) });
   for (const { hard, count } of [{ hard: false, count: steps - hardSteps }, { hard: true, count: hardSteps }]) {
     if (count === 0 || options.signal?.aborted) continue;
+    const { signal, onMemory } = options;
     const run = trainSteps(state, {
       ...plan(hard, iterator),
       steps: count,
-      signal: options.signal,
+      signal,
+      onMemory,
       ...(observe ? { observe: (now) => observe({ step: now.step, model: trainedModel(now) }) } : {}),
     });
     let next = await run.next();
@@ -166,7 +173,7 @@ function realized(tensors: Readonly<Record<string, Tensor>>): Record<string, Ten
 
 /** The trainer's settings for the soft and for the hard phase. */
 function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOptions) {
-  const { steps, learningRate = 1e-3, temperatureScales, distillation } = options;
+  const { steps, learningRate = 1e-3, temperatureScales, distillation, recomputeEvery } = options;
   const names = quantizedNames(model.config);
   const scaleOf = (name: string) => temperatureScales ? temperatureScaleOf(temperatureScales, name) : 1;
   const meanScale = names.reduce((sum, name) => sum + scaleOf(name), 0) / names.length;
@@ -183,7 +190,8 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
     return {
       constants: hard ? teacher : { ...scales, ...teacher },
       optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) && ownerOf(name) === undefined },
-      loss: (parameters, { batch, constants }) => trainingLoss(model.config, parameters, { batch, constants, distillation }),
+      loss: (parameters, { batch, constants }) =>
+        trainingLoss(model.config, parameters, { batch, constants, distillation, recomputeEvery }),
       ...(quantizer.name === "none" ? {} : { prepare: preparation(names, quantizer, { ...options, hard }) }),
       inputs() {
         const next = data.next();

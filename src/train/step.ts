@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ProgramBytes } from "../core/program.ts";
 import { gradients } from "../autodiff/gradients.ts";
 import { adamw, type Moments } from "../optim/adamw.ts";
 import { constant, type Tensor } from "../tensor.ts";
@@ -21,7 +22,8 @@ interface Updated {
   readonly moments: Moments;
 }
 
-type Step = (inputs: Inputs) => Updated;
+/** A step, and what it needs of the device's memory; that of a step in several pieces is not known. */
+type Step = ((inputs: Inputs) => Updated) & { bytes(inputs: Inputs): Promise<ProgramBytes | undefined> };
 type Optimizer = TrainerOptions["optimizer"];
 
 /** What the programs of a step take besides tensors of their own. */
@@ -43,12 +45,22 @@ interface Update {
 export function compileStep({ loss, prepare = (parameters) => parameters, optimizer }: TrainerOptions): Step {
   const whole = compileWhole(loss, prepare, optimizer);
   const accumulated = compileAccumulated(loss, prepare, optimizer);
-  return ({ batch, ...inputs }) =>
+  const inOnePiece = ({ batch, ...inputs }: Inputs) =>
     !Array.isArray(batch)
-      ? whole({ ...inputs, batch: batch as Tensors })
+      ? { ...inputs, batch: batch as Tensors }
       : batch.length === 1
-      ? whole({ ...inputs, batch: batch[0] })
-      : accumulated(inputs, batch);
+      ? { ...inputs, batch: batch[0] }
+      : undefined;
+  const step = (inputs: Inputs): Updated => {
+    const single = inOnePiece(inputs);
+    return single ? whole(single) : accumulated(inputs, inputs.batch as readonly Tensors[]);
+  };
+  return Object.assign(step, {
+    async bytes(inputs: Inputs) {
+      const single = inOnePiece(inputs);
+      return single && await whole.bytes(single);
+    },
+  });
 }
 
 /** Loss, gradients and update as one program. */

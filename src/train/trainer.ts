@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ProgramBytes } from "../core/program.ts";
 import { type AdamWOptions, initialMoments, type Moments } from "../optim/adamw.ts";
 import { isTensor, type Tensor } from "../tensor.ts";
 import { compileStep } from "./step.ts";
@@ -71,7 +72,9 @@ export interface TrainerOptions {
   readonly inputs: (step: number) => StepInputs;
   readonly constants?: Tensors;
   readonly optimizer?: Omit<AdamWOptions, "learningRate">;
-  /** Results are read back together after so many steps: each read waits for the device. */
+  /** Is told what the step needs of the device's memory, once, after the first step. */
+  readonly onMemory?: (bytes: ProgramBytes) => void;
+  /** Results are read back together after so many steps, while the device works on the next ones. */
   readonly readEvery?: number;
   /** Sees the state after each step, which the next one overwrites: what it reads must be on its way when its promise resolves. */
   readonly observe?: (state: TrainingState) => Promise<void> | void;
@@ -85,67 +88,86 @@ export function initialState(parameters: Tensors): TrainingState {
 }
 
 /**
- * Runs steps and yields the result of each, in bundles as they are read back. Returns the state after the last one.
+ * Runs steps and yields the result of each, in bundles as they are read back. A bundle is read while the device works on the next one,
+ * so its results come when that one is queued. Returns the state after the last step.
  *
  * @throws Error where the loss or the gradient is not finite: what to do is in the message, and files already written stay as they are
  */
 export async function* trainSteps(initial: TrainingState, options: TrainerOptions): AsyncGenerator<StepResult, TrainingState> {
   const { steps, inputs, constants = {}, readEvery = 8, observe, signal } = options;
   const run = compileStep(options);
+  const read = bundleReader();
   let state = initial;
-  let pending: { lossNats: Tensor; gradientNorm: Tensor; inputs: StepInputs }[] = [];
-  let readAt = performance.now();
+  let pending: PendingStep[] = [];
+  let reading: Promise<StepResult[]> | undefined;
   for (let index = 0; index < steps && !signal?.aborted; index++) {
     const input = inputs(index);
     const { batch, learningRate, controls = {} } = input;
     const step = state.step + 1;
-    const { lossNats, gradientNorm, ...next } = run({ ...state, batch, controls, constants, step, learningRate });
+    const given = { ...state, batch, controls, constants, step, learningRate };
+    const { lossNats, gradientNorm, ...next } = run(given);
     state = { ...next, step };
-    pending.push({ lossNats, gradientNorm, inputs: input });
-    if (observe) readAt += await timed(async () => await observe(state));
-    if (pending.length < readEvery && index + 1 < steps && index > 0) continue;
-    yield* await readResults(pending, state.step, readAt);
-    pending = [];
-    readAt = performance.now();
+    pending.push({ step, lossNats, gradientNorm, inputs: input });
+    if (observe) await read.aside(async () => await observe(state));
+    if (index === 0) {
+      const bytes = await run.bytes(given);
+      if (bytes) options.onMemory?.(bytes);
+      yield* await read.bundle(pending.splice(0)); // soon, for those who wait
+    } else if (pending.length === readEvery) {
+      const earlier = reading;
+      reading = read.bundle(pending);
+      pending = [];
+      await undefined; // the read is queued here, before the next steps
+      if (earlier) yield* await earlier;
+    }
   }
-  if (pending.length > 0) yield* await readResults(pending, state.step, readAt);
+  if (reading) yield* await reading;
+  if (pending.length > 0) yield* await read.bundle(pending);
   return state;
 }
 
-/** Milliseconds that `work` takes. */
-async function timed(work: () => Promise<void>): Promise<number> {
-  const started = performance.now();
-  await work();
-  return performance.now() - started;
+/** A step that runs and was not read yet. */
+interface PendingStep {
+  readonly step: number;
+  readonly lossNats: Tensor;
+  readonly gradientNorm: Tensor;
+  readonly inputs: StepInputs;
 }
 
-async function readResults(
-  pending: readonly { lossNats: Tensor; gradientNorm: Tensor; inputs: StepInputs }[],
-  lastStep: number,
-  since: number,
-): Promise<StepResult[]> {
-  const values = await Promise.all(pending.flatMap(({ lossNats, gradientNorm }) => [lossNats.item(), gradientNorm.item()]));
-  const seconds = (performance.now() - since) / 1000 / pending.length;
-  return pending.map(({ lossNats, gradientNorm, inputs }, index) => {
-    lossNats.dispose();
-    gradientNorm.dispose();
-    const result = {
-      step: lastStep - pending.length + 1 + index,
-      lossNats: values[2 * index],
-      gradientNorm: values[2 * index + 1],
-      learningRate: inputs.learningRate,
-      controls: inputs.controls ?? {},
-      items: inputs.items ?? 0,
-      seconds,
-    };
-    if (!Number.isFinite(result.lossNats) || !Number.isFinite(result.gradientNorm)) {
-      throw new Error(
-        `Training diverged at step ${result.step}: loss ${result.lossNats}, gradient norm ${result.gradientNorm}. ` +
-          `Lower the learning rate (${result.learningRate}) or raise the warm-up`,
-      );
-    }
-    return result;
-  });
+/** Reads bundles of steps, which share the time since the one before was there; work that is done aside does not count. */
+function bundleReader() {
+  let since = performance.now();
+  const read = async (bundle: readonly PendingStep[]): Promise<StepResult[]> => {
+    const values = await Promise.all(bundle.flatMap(({ lossNats, gradientNorm }) => [lossNats.item(), gradientNorm.item()]));
+    const now = performance.now();
+    const seconds = (now - since) / 1000 / bundle.length;
+    since = now;
+    disposeAll(bundle.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm]));
+    return bundle.map(({ step, inputs: { learningRate, controls = {}, items = 0 } }, index) =>
+      finite({ step, lossNats: values[2 * index], gradientNorm: values[2 * index + 1], learningRate, controls, items, seconds })
+    );
+  };
+  return {
+    bundle(steps: readonly PendingStep[]): Promise<StepResult[]> {
+      const results = read(steps);
+      results.catch(() => {}); // whoever takes the results hears of it, if anybody still does
+      return results;
+    },
+    async aside(work: () => Promise<void>): Promise<void> {
+      const started = performance.now();
+      await work();
+      since += performance.now() - started;
+    },
+  };
+}
+
+function finite(result: StepResult): StepResult {
+  const { step, lossNats, gradientNorm, learningRate } = result;
+  if (Number.isFinite(lossNats) && Number.isFinite(gradientNorm)) return result;
+  throw new Error(
+    `Training diverged at step ${step}: loss ${lossNats}, gradient norm ${gradientNorm}. ` +
+      `Lower the learning rate (${learningRate}) or raise the warm-up`,
+  );
 }
 
 /** Frees the memory of a tree of tensors. */

@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok } from "../assert.ts";
-import { copyToTexture, TextureArena } from "../../src/backend/webgpu/textures.ts";
+import { copyToTexture, TextureMaker } from "../../src/backend/webgpu/textures.ts";
+import { TEXTURE_WIDTH } from "../../src/core/texels.ts";
 import type { Kernel } from "../../src/kernels/kernel.ts";
 import { MATMUL_MAX_K, type MatmulCall, matmulKernels, type MatmulOperand } from "../../src/kernels/matmul.ts";
 import { MAX_TEXELS } from "../../src/kernels/textures.ts";
@@ -101,13 +102,13 @@ const adapter = await navigator.gpu?.requestAdapter();
 
 class Harness {
   readonly #device: GPUDevice;
-  readonly #arena: TextureArena;
+  readonly #textures: TextureMaker;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   #uncaptured = "";
 
   constructor(device: GPUDevice) {
     this.#device = device;
-    this.#arena = new TextureArena(device, { bytesHeld: 0 });
+    this.#textures = new TextureMaker(device, { bytesHeld: 0 });
     device.addEventListener("uncapturederror", (event) => this.#uncaptured += (event as GPUUncapturedErrorEvent).error.message);
   }
 
@@ -128,11 +129,11 @@ class Harness {
     return buffer;
   }
 
-  #textures(encoder: GPUCommandEncoder, buffers: GPUBuffer[], texels: readonly number[]): GPUTextureView[] {
+  #fill(encoder: GPUCommandEncoder, buffers: GPUBuffer[], texels: readonly number[]): GPUTextureView[] {
     return texels.map((count, binding) => {
-      const texture = this.#arena.get(binding, count);
+      const { texture, view } = this.#textures.make(Math.ceil(count / TEXTURE_WIDTH));
       copyToTexture(encoder, buffers[binding], texture, count);
-      return texture.createView();
+      return view;
     });
   }
 
@@ -146,7 +147,7 @@ class Harness {
       this.#buffer(new Float32Array(length), GPUBufferUsage.MAP_READ),
     ];
     const encoder = this.#device.createCommandEncoder();
-    const textures = this.#textures(encoder, buffers, (kernel.texels?.(call) ?? []) as readonly number[]);
+    const textures = this.#fill(encoder, buffers, (kernel.texels?.(call) ?? []) as readonly number[]);
     const entries = buffers.slice(0, 4).map((buffer, binding) => ({ binding, resource: textures[binding] ?? { buffer } }));
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);

@@ -105,7 +105,7 @@ Deno.test("the biases of tequila are in training and in the rounded model alike,
   const project = quantizedProject(model.parameters, quantizers.tequila, () => ({ groupSize: 64 }));
   const rounded = roundedModel(model);
   const losses = [project, undefined].map((own, at) =>
-    languageModelLoss(model.config, [model, rounded][at].parameters, batch, own)
+    languageModelLoss(model.config, [model, rounded][at].parameters, batch, { project: own })
   );
   const without = { ...rounded, quantization: undefined, parameters: { ...rounded.parameters } };
   for (const key of Object.keys(without.parameters)) if (key.endsWith("bias")) delete without.parameters[key];

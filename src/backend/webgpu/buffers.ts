@@ -9,6 +9,8 @@ import type { BackendStatistics } from "../backend.ts";
 
 /** Free memory that is kept whatever is in use. */
 const keptBytes = 2 ** 28;
+/** Longest buffer for reading that is kept. */
+const keptStagingBytes = 2 ** 26;
 
 /**
  * Free buffers by length. Of several, the one made first is taken: so a loop that takes and gives the same in every turn gets the same
@@ -58,6 +60,7 @@ export class BufferPool {
   }
 
   giveStaging(buffer: GPUBuffer): void {
+    if (buffer.size > keptStagingBytes) return this.#drop(buffer);
     this.#staging.push(buffer);
     if (this.#staging.length > 4) this.#drop(this.#staging.sort((a, b) => b.size - a.size).pop()!);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { TEXEL_BYTES, TEXTURE_WIDTH } from "../../core/texels.ts";
+import { TEXEL_BYTES, TEXTURE_WIDTH, textureBytes } from "../../core/texels.ts";
 import type { BackendStatistics } from "../backend.ts";
 
 /** Makes textures and counts their memory. */
@@ -21,7 +21,7 @@ export class TextureMaker {
       usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST,
     });
     this.#textures.push(texture);
-    this.statistics.bytesHeld += TEXTURE_WIDTH * lines * TEXEL_BYTES;
+    this.statistics.bytesHeld += textureBytes(lines);
     return { texture, view: texture.createView() };
   }
 
