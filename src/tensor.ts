@@ -54,10 +54,11 @@ export function constant(value: number, shape: Shape = [], dtype: DType = "float
   return apply(primitives.constant, [], { shape, dtype, value: text });
 }
 
+/** A number as a constant of another operand's shape: a node less than a scalar that is expanded. */
 function number(value: number, like: Tensor): Tensor {
-  if (isFloat(like.dtype)) return constant(value);
+  if (isFloat(like.dtype)) return constant(value, like.shape);
   const [low, high] = like.dtype === "int32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
-  if (Number.isInteger(value) && value >= low && value <= high) return constant(value, [], like.dtype);
+  if (Number.isInteger(value) && value >= low && value <= high) return constant(value, like.shape, like.dtype);
   throw atCaller(
     new TypeError(`Cannot combine ${like} with ${value}: wanted an integer from ${low} to ${high}, or cast the tensor`),
   );

@@ -104,20 +104,14 @@ function chooseDonors(
   return donors;
 }
 
-/** Plans the memory of fused groups, in their order. */
-export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): Memory {
+/** Gives each group scratch buffers: for what it stores beyond the outputs, and for the parts of a reduction. */
+function planScratch(
+  fusion: Fusion,
+  uses: Uses,
+  bytesOf: (node: number) => number,
+  slotOf: Map<number, Slot>,
+): { bytes: readonly number[]; partials: Map<number, Slot> } {
   const { graph, groups } = fusion;
-  const uses = usesOf(fusion);
-  const slotOf = new Map<number, Slot>(graph.leaves.map((node, index) => [node, { kind: "input", index }]));
-  const owners = new Map<number, number>();
-  const copies: { node: number; slot: Slot }[] = [];
-  graph.outputs.forEach((node, index) => {
-    if (slotOf.has(node)) copies.push({ node, slot: { kind: "output", index } });
-    else {
-      owners.set(node, index);
-      slotOf.set(node, { kind: "output", index });
-    }
-  });
   const scratch = new Scratch();
   const partials = new Map<number, Slot>();
   /** Whether a kernel may write `root` over an intermediate that it reads last. */
@@ -126,10 +120,11 @@ export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): M
     graph.nodes[node].dtype === graph.nodes[root].dtype;
   groups.forEach((group, index) => {
     const { roots, reduction } = group;
-    const dead = new Set([...uses.reads[index].keys()].filter((node) => uses.last.get(node) === index));
+    const reads = uses.reads[index];
+    const dead = new Set([...reads.keys()].filter((node) => uses.last.get(node) === index));
     for (const root of roots) {
       if (slotOf.has(root)) continue;
-      const replaced = isMap(fusion, group) ? [...dead].find((node) => canReplace(node, root, uses.reads[index])) : undefined;
+      const replaced = isMap(fusion, group) ? [...dead].find((node) => canReplace(node, root, reads)) : undefined;
       slotOf.set(root, replaced === undefined ? { kind: "scratch", index: scratch.take(bytesOf(root)) } : slotOf.get(replaced)!);
       if (replaced !== undefined) dead.delete(replaced);
     }
@@ -145,11 +140,29 @@ export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): M
       if (slot.kind === "scratch") scratch.give(slot.index);
     }
   });
+  return { bytes: scratch.bytes, partials };
+}
+
+/** Plans the memory of fused groups, in their order. */
+export function planMemory(fusion: Fusion, bytesOf: (node: number) => number): Memory {
+  const { graph } = fusion;
+  const uses = usesOf(fusion);
+  const slotOf = new Map<number, Slot>(graph.leaves.map((node, index) => [node, { kind: "input", index }]));
+  const owners = new Map<number, number>();
+  const copies: { node: number; slot: Slot }[] = [];
+  graph.outputs.forEach((node, index) => {
+    if (slotOf.has(node)) copies.push({ node, slot: { kind: "output", index } });
+    else {
+      owners.set(node, index);
+      slotOf.set(node, { kind: "output", index });
+    }
+  });
+  const { bytes: scratchBytes, partials } = planScratch(fusion, uses, bytesOf, slotOf);
   const donors = chooseDonors(fusion, uses, bytesOf, owners);
   const buffers = new Map([...donors].map(([output, donor]) => [output, donor]));
   return {
     slotOf,
-    scratchBytes: scratch.bytes,
+    scratchBytes,
     copies,
     partials,
     outputs: graph.outputs.map((node, index) => ({

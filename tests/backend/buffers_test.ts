@@ -21,6 +21,21 @@ Deno.test("a buffer that was given back is taken again", () => {
   equal(statistics.buffersCreated, 2);
 });
 
+Deno.test("of free buffers of one length the one made first is taken, in whichever order they came back", () => {
+  const { pool } = makePool();
+  const made = [1, 2, 3, 4].map(() => pool.take(100));
+  for (const index of [2, 0, 3, 1]) pool.give(made[index]);
+  for (const buffer of made) equal(pool.take(100), buffer);
+});
+
+Deno.test("a long buffer for reading is not kept", () => {
+  const { pool, statistics } = makePool();
+  pool.giveStaging(pool.takeStaging(mebibyte));
+  equal(statistics.bytesHeld, mebibyte);
+  pool.giveStaging(pool.takeStaging(100 * mebibyte));
+  equal(statistics.bytesHeld, mebibyte);
+});
+
 Deno.test("free memory of sizes that never return does not pile up", () => {
   const { pool, statistics } = makePool();
   const used = pool.take(100 * mebibyte);

@@ -1,7 +1,8 @@
 import { saturate, wideArray } from "../../src/core/dtype.ts";
 import { atCaller } from "../../src/core/errors.ts";
 import { broadcastShapes, normalizeAxes, normalizeAxis, sameShape, sizeOf, stridesOf } from "../../src/core/shape.ts";
-import { flatten, unflatten } from "../../src/core/tree.ts";
+import { Recent } from "../../src/core/recent.ts";
+import { flatten, follows, patternOf, unflatten } from "../../src/core/tree.ts";
 import { wgslLiteral } from "../../src/core/wgsl.ts";
 import { deepEqual, equal, match, throws } from "../assert.ts";
 
@@ -48,6 +49,36 @@ Deno.test("trees flatten and come back", () => {
   deepEqual(unflatten(tree, isNumber, ["x", "y", "z"]), { a: ["x", { b: "y" }], c: "z", empty: [], none: {} });
   throws(() => flatten({ a: null }, isNumber), /Cannot use null at "a"/);
   throws(() => flatten({ a: [() => 1] }, isNumber), /Cannot use function at "a.0"/);
+});
+
+Deno.test("a pattern recognises trees of its structure, and hands over their leaves in order", () => {
+  const kindOf = (value: unknown) => typeof value === "object" ? undefined : typeof value;
+  const tree = { a: [1, { b: "2" }], c: 3, empty: [], none: {} };
+  const leavesOf = (other: unknown) => {
+    const leaves: unknown[] = [];
+    const take = (value: unknown, kind: string) => typeof value === kind && leaves.push(value) > 0;
+    return follows(other, patternOf(tree, kindOf), take) ? leaves : undefined;
+  };
+  deepEqual(leavesOf({ a: [5, { b: "x" }], c: 7, empty: [], none: {} }), [5, "x", 7]);
+  const others: unknown[] = [
+    { a: [5, { b: "x" }], c: "7", empty: [], none: {} },
+    { a: [5, { b: "x" }, 1], c: 7, empty: [], none: {} },
+    { a: { 0: 5, 1: { b: "x" } }, c: 7, empty: [], none: {} },
+    { a: [5, ["x"]], c: 7, empty: [], none: {} },
+    { a: [5, { b: "x" }], empty: [], c: 7, none: {} },
+    { a: [5, { b: "x" }], c: 7, empty: [], none: {}, more: 1 },
+    { a: [5, { b: "x" }], c: 7, empty: null, none: {} },
+    { a: [5, { d: "x" }], c: 7, empty: [], none: {} },
+    3,
+  ];
+  for (const other of others) equal(leavesOf(other), undefined);
+});
+
+Deno.test("a table forgets what was used longest ago", () => {
+  const recent = new Recent<number>(2);
+  let made = 0;
+  const get = (key: string) => recent.get(key, () => ++made);
+  deepEqual(["a", "b", "a", "c", "a", "b"].map(get), [1, 2, 1, 3, 1, 4]);
 });
 
 Deno.test("numbers become WGSL literals that give them back", () => {

@@ -1,5 +1,11 @@
-import { deepEqual, equal, ok, throws } from "../assert.ts";
-import { parseSafetensors, type SafetensorsDType, tensorValues, writeSafetensors } from "../../src/io/safetensors.ts";
+import { deepEqual, equal, ok, rejects, throws } from "../assert.ts";
+import {
+  parseSafetensors,
+  type SafetensorsDType,
+  safetensorsStream,
+  tensorValues,
+  writeSafetensors,
+} from "../../src/io/safetensors.ts";
 
 /** Values that each dtype holds exactly. */
 const samples: Record<SafetensorsDType, number[]> = {
@@ -145,4 +151,22 @@ Deno.test("files written by PyTorch's safetensors are read", () => {
     ok(metadata.about.length > 0 && tensors.size > 0);
     for (const entry of tensors.values()) equal(tensorValues(entry).length, entry.shape.reduce((a, b) => a * b, 1));
   }
+});
+
+Deno.test("tensors that are read one at a time give the same bytes", async () => {
+  const tensors = { b: { dtype: "F32", shape: [2], data: [1, 2] }, a: { dtype: "F16", shape: [3], data: [1, 2, 3] } } as const;
+  let reading = 0;
+  const source = ({ data, ...type }: (typeof tensors)[keyof typeof tensors]) => ({
+    ...type,
+    async read() {
+      equal(++reading, 1, "one at a time");
+      await Promise.resolve();
+      reading--;
+      return data;
+    },
+  });
+  const chunks = await Array.fromAsync(safetensorsStream({ a: source(tensors.a), b: source(tensors.b) }, { format: "pt" }));
+  deepEqual(chunks.flatMap((chunk) => [...chunk]), [...writeSafetensors(tensors, { format: "pt" })]);
+  const short = safetensorsStream({ a: { dtype: "F32", shape: [3], read: () => Promise.resolve([1, 2]) } });
+  await rejects(() => Array.fromAsync(short), /Cannot write tensor "a": F32 \[3\] takes 12 bytes, got 8/);
 });

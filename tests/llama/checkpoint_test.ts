@@ -2,6 +2,7 @@ import { writeSafetensors } from "../../src/io/safetensors.ts";
 import { readSafetensorsFile } from "../../src/io/safetensors_file.ts";
 import { type LanguageModel, loadCheckpoint, saveCheckpoint } from "../../src/llama/checkpoint.ts";
 import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { useBackend } from "../../src/runtime.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";
 
@@ -147,4 +148,11 @@ Deno.test("a head that is tied and stored nevertheless is passed over", () =>
 
 Deno.test("a folder that cannot be written is named", async () => {
   await rejects(saveCheckpoint("/dev/null/model", model, model), /Cannot make the folder "\/dev\/null\/model"/);
+});
+
+Deno.test("a checkpoint is read from the device one tensor at a time", async () => {
+  const { statistics } = await useBackend("webgpu");
+  const { readbacks } = statistics;
+  await inCheckpoint(() => Promise.resolve());
+  equal(statistics.readbacks - readbacks, Object.keys(model.parameters).length);
 });

@@ -4,6 +4,7 @@ import { openPacked } from "../../src/pipeline/open_packed.ts";
 import { pack } from "../../src/pipeline/pack.ts";
 import { train, type TrainEvent, type TrainOptions } from "../../src/pipeline/train.ts";
 import { roundedModel } from "../../src/pipeline/rounded.ts";
+import type { ProgramBytes } from "../../src/core/program.ts";
 import { backendInfo, useBackend } from "../../src/runtime.ts";
 import { batches } from "../../src/train/data.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
@@ -79,6 +80,23 @@ Deno.test("train() holds memory steady, and from the second step on compiles and
   }
   for (const counter of ["pipelinesCreated", "buffersCreated", "bytesHeld"]) {
     equal(counts[29][counter], counts[12][counter], counter);
+  }
+});
+
+Deno.test("layers that are computed again take less memory, and train the same", async () => {
+  await useBackend("webgpu");
+  const from = initialModel({ ...sizes, layers: 4 }, { seed: 3, deviation: 0.1 });
+  const results = [];
+  for (const recomputeEvery of [0, 2, 1]) {
+    let bytes = 0;
+    const onMemory = ({ total }: ProgramBytes) => bytes = total;
+    const told = steps(await run({ steps: 3, quantizer: "ternary", groupSize: 32, recomputeEvery, onMemory }, from));
+    results.push({ bytes, losses: told.map(({ lossNats }) => lossNats) });
+  }
+  const [kept, half, none] = results;
+  ok(half.bytes < kept.bytes && none.bytes < half.bytes, `${results.map(({ bytes }) => bytes)} bytes`);
+  for (const { losses } of [half, none]) {
+    losses.forEach((loss, index) => ok(Math.abs(loss - kept.losses[index]) < 1e-4, `${loss}`));
   }
 });
 

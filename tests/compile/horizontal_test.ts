@@ -1,0 +1,50 @@
+import { adamw, initialMoments, type Tensor, tensor } from "../../mod.ts";
+import { lower } from "../../src/compile/lower.ts";
+import { deepEqual, equal, ok } from "../assert.ts";
+import { flat, programOf, smallTarget } from "../support/compiler.ts";
+
+const filled = (...shape: number[]) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), { shape });
+
+/** AdamW on tensors of these lengths, parameters and moments donated, with what it binds at most. */
+function updatesOf(lengths: readonly number[], maxStorageBuffers: number) {
+  const record = () => Object.fromEntries(lengths.map((length, index) => [`p${index}`, filled(length)]));
+  const [parameters, gradients, first, second] = [record(), record(), record(), record()];
+  const state = { parameters, gradients, moments: { first, second }, step: 1 };
+  const updated = adamw(state, { learningRate: 0.1, clipNorm: 0 });
+  const [donated, outputs] = [[parameters, first, second], [updated.parameters, updated.moments.first, updated.moments.second]]
+    .map((records) => records.flatMap((each) => Object.values(each as Record<string, Tensor>)));
+  const target = { ...smallTarget, limits: { ...smallTarget.limits, maxStorageBuffers } };
+  return lower(flat(outputs, donated), target);
+}
+
+Deno.test("updates of tensors of one size share kernels, as many as a device binds, and stay in place", () => {
+  for (const [maxStorageBuffers, kernels] of [[8, 6], [10, 6], [16, 3], [32, 2], [1000, 2]] as const) {
+    const { dispatches, outputs } = updatesOf(new Array(11).fill(13), maxStorageBuffers);
+    equal(dispatches.length, kernels, `with ${maxStorageBuffers} bindings`);
+    for (const { bindings } of dispatches) ok(bindings.length <= maxStorageBuffers, `${bindings.length} bindings`);
+    deepEqual(outputs.map(({ donor }) => donor), outputs.map((_, index) => index), "each takes over its own memory");
+  }
+});
+
+Deno.test("tensors of other sizes keep kernels of their own", () => {
+  equal(updatesOf([5, 7, 5, 7, 1, 1], 32).dispatches.length, 3);
+});
+
+Deno.test("the norm of many tensors takes two kernels for each shape, and one more", () => {
+  const gradients = Object.fromEntries(Array.from({ length: 10 }, (_, k) => [`p${k}`, filled(100, k % 2 ? 80 : 60)]));
+  const parameters = Object.fromEntries(Object.entries(gradients).map(([name, { shape }]) => [name, filled(...shape)]));
+  const { gradientNorm } = adamw({ parameters, gradients, moments: initialMoments(parameters), step: 1 }, { learningRate: 1 });
+  ok(programOf([gradientNorm]).dispatches.length <= 5);
+});
+
+Deno.test("what reads a donated input elsewhere than at its element is not joined: the input is still overwritten", () => {
+  const [w, v] = [filled(8, 8), filled(8, 8)];
+  const { dispatches, outputs } = programOf([w.transpose().add(v), w.sub(1)], [w, v]);
+  equal(dispatches.length, 2);
+  deepEqual(outputs.map(({ donor }) => donor), [1, 0]);
+});
+
+Deno.test("without donation, results stay apart: they run early, to free what they read", () => {
+  equal(programOf([filled(9).add(1), filled(9).mul(2)]).dispatches.length, 2);
+  equal(programOf([filled(9).add(1), filled(9).mul(2)], [filled(3)]).dispatches.length, 1);
+});

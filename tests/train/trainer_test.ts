@@ -1,0 +1,78 @@
+import { backendInfo, type Tensor, tensor, useBackend } from "../../mod.ts";
+import { disposeAll, initialState, type StepInputs, type TrainerOptions, trainSteps } from "../../src/train/trainer.ts";
+import { deepEqual, equal, ok, rejects } from "../assert.ts";
+
+const loss: TrainerOptions["loss"] = ({ w }, { batch }) => w.sub(batch.target).square().mean();
+const inputs = (step: number): StepInputs => ({ batch: { target: tensor([1, 2, step]) }, learningRate: 0.1 });
+const start = () => initialState({ w: tensor([0, 0, 0]) });
+
+/** Steps told, with how many had been queued by then. */
+async function told(options: Omit<TrainerOptions, "loss" | "inputs">) {
+  let queued = 0;
+  const counted = (step: number) => {
+    queued++;
+    return inputs(step);
+  };
+  const results: { step: number; queued: number; lossNats: number }[] = [];
+  const run = trainSteps(start(), { loss, inputs: counted, ...options });
+  let next = await run.next();
+  for (; !next.done; next = await run.next()) results.push({ step: next.value.step, queued, lossNats: next.value.lossNats });
+  disposeAll(next.value);
+  return { results, done: next.value.step };
+}
+
+Deno.test("the first step is told at once, the others while later ones are queued, all of them in order", async () => {
+  await useBackend("webgpu");
+  const { results, done } = await told({ steps: 12, readEvery: 4 });
+  equal(done, 12);
+  deepEqual(results.map(({ step }) => step), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  deepEqual(results.map(({ queued }) => queued), [1, 9, 9, 9, 9, 12, 12, 12, 12, 12, 12, 12]);
+});
+
+Deno.test("how many steps are read together changes no digit, and a bundle takes one wait", async () => {
+  const { statistics } = await backendInfo();
+  const lossesOf = async (readEvery: number) => (await told({ steps: 9, readEvery })).results.map(({ lossNats }) => lossNats);
+  const single = await lossesOf(1);
+  const { readbacks } = statistics;
+  deepEqual(await lossesOf(4), single);
+  equal(statistics.readbacks - readbacks, 3, "the first step, and two bundles");
+});
+
+Deno.test("an interrupted run tells all steps that it made", async () => {
+  const controller = new AbortController();
+  const run = trainSteps(start(), {
+    loss,
+    steps: 100,
+    readEvery: 4,
+    signal: controller.signal,
+    inputs(step) {
+      if (step === 6) controller.abort();
+      return inputs(step);
+    },
+  });
+  const steps: number[] = [];
+  let next = await run.next();
+  for (; !next.done; next = await run.next()) steps.push(next.value.step);
+  deepEqual([steps, next.value.step], [[1, 2, 3, 4, 5, 6, 7], 7]);
+});
+
+Deno.test("a loss that is not finite is named by its step, however late it is read", async () => {
+  const bad = (step: number): StepInputs => ({ ...inputs(step), batch: { target: tensor([step === 2 ? Infinity : 1, 2, 3]) } });
+  const steps: number[] = [];
+  await rejects(async () => {
+    for await (const { step } of trainSteps(start(), { loss, inputs: bad, steps: 30, readEvery: 4 })) steps.push(step);
+  }, /Training diverged at step 3: /);
+  deepEqual(steps, [1]);
+});
+
+Deno.test("what a step needs of the device's memory is told once", async () => {
+  const told: number[] = [];
+  for await (const _ of trainSteps(start(), { loss, inputs, steps: 5, onMemory: ({ total }) => told.push(total) }));
+  ok(told.length === 1 && told[0] >= 4 * 256, `${told}`);
+});
+
+Deno.test("a run that is left early leaves no failure behind", async () => {
+  const w: Tensor = tensor([0, 0, 0]);
+  for await (const { step } of trainSteps(initialState({ w }), { loss, inputs, steps: 40, readEvery: 2 })) if (step === 5) break;
+  equal((await tensor([1]).data())[0], 1);
+});
