@@ -46,26 +46,28 @@ function usesOf({ graph, stored, groups }: Fusion): Uses {
   return { last, reads };
 }
 
-/** Bytes of a buffer that may always lie idle while a smaller tensor is in it. */
-const mostIdle = 2 ** 16;
+/** How long some bytes are needed: from the group that writes them to the last one that reads them. */
+interface Lifetime {
+  readonly bytes: number;
+  readonly first: number;
+  last: number;
+}
 
-/** Scratch buffers by lifetime: a freed one is used again, grown if need be, unless most of it would lie idle. */
-class Scratch {
-  readonly bytes: number[] = [];
-  readonly #free: number[] = [];
-
-  take(bytes: number): number {
-    const waste = (slot: number) => this.bytes[slot] >= bytes ? this.bytes[slot] - bytes : 2 * (bytes - this.bytes[slot]);
-    const best = this.#free.reduce<number | undefined>((a, b) => a === undefined || waste(b) < waste(a) ? b : a, undefined);
-    const idle = best === undefined ? 0 : this.bytes[best] - bytes;
-    if (best === undefined || idle > Math.max(bytes, mostIdle)) return this.bytes.push(bytes) - 1;
-    this.#free.splice(this.#free.indexOf(best), 1);
-    this.bytes[best] = Math.max(this.bytes[best], bytes);
-    return best;
+/**
+ * Scratch buffers for lifetimes, and which of them each takes. The longest buffers are placed first, each where no other one lives at the
+ * time, so that every buffer is as long as its first tenant.
+ */
+function placeLifetimes(lifetimes: readonly Lifetime[]): { bytes: number[]; slotOf: ReadonlyMap<Lifetime, number> } {
+  const slots: { readonly bytes: number; readonly tenants: Lifetime[] }[] = [];
+  const slotOf = new Map<Lifetime, number>();
+  for (const lifetime of lifetimes.toSorted((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+    const isFree = (other: Lifetime) => other.last < lifetime.first || lifetime.last < other.first;
+    let slot = slots.findLastIndex(({ tenants }) => tenants.every(isFree)); // the shortest: they were made from long to short
+    if (slot < 0) slot = slots.push({ bytes: lifetime.bytes, tenants: [] }) - 1;
+    slots[slot].tenants.push(lifetime);
+    slotOf.set(lifetime, slot);
   }
-  give(slot: number): void {
-    this.#free.push(slot);
-  }
+  return { bytes: slots.map(({ bytes }) => bytes), slotOf };
 }
 
 const isMap = ({ graph }: Fusion, { roots, reduction }: Group) =>
@@ -112,35 +114,33 @@ function planScratch(
   slotOf: Map<number, Slot>,
 ): { bytes: readonly number[]; partials: Map<number, Slot> } {
   const { graph, groups } = fusion;
-  const scratch = new Scratch();
-  const partials = new Map<number, Slot>();
-  /** Whether a kernel may write `root` over an intermediate that it reads last. */
-  const canReplace = (node: number, root: number, reads: ReadonlyMap<number, boolean>) =>
-    slotOf.get(node)!.kind === "scratch" && reads.get(node) === true && bytesOf(node) === bytesOf(root) &&
-    graph.nodes[node].dtype === graph.nodes[root].dtype;
+  const lifetimes = new Map<number, Lifetime>();
+  const parts = new Map<number, Lifetime>();
   groups.forEach((group, index) => {
     const { roots, reduction } = group;
     const reads = uses.reads[index];
-    const dead = new Set([...reads.keys()].filter((node) => uses.last.get(node) === index));
+    const taken = new Set<number>();
+    /** Whether `root` may be written over an intermediate that the kernel reads last. */
+    const canReplace = (node: number, root: number) =>
+      uses.last.get(node) === index && lifetimes.has(node) && !taken.has(node) && reads.get(node) === true &&
+      bytesOf(node) === bytesOf(root) &&
+      graph.nodes[node].dtype === graph.nodes[root].dtype;
     for (const root of roots) {
       if (slotOf.has(root)) continue;
-      const replaced = isMap(fusion, group) ? [...dead].find((node) => canReplace(node, root, reads)) : undefined;
-      slotOf.set(root, replaced === undefined ? { kind: "scratch", index: scratch.take(bytesOf(root)) } : slotOf.get(replaced)!);
-      if (replaced !== undefined) dead.delete(replaced);
+      const last = uses.last.get(root) ?? index;
+      const replaced = isMap(fusion, group) ? [...reads.keys()].find((node) => canReplace(node, root)) : undefined;
+      const lifetime = replaced === undefined ? { bytes: bytesOf(root), first: index, last } : lifetimes.get(replaced)!;
+      lifetime.last = last;
+      lifetimes.set(root, lifetime);
+      if (replaced !== undefined) taken.add(replaced);
     }
-    for (const root of roots) if (!uses.last.has(root)) dead.add(root);
-    const parts = reduction === undefined ? 1 : partsOf(fusion, reduction);
-    if (parts > 1) {
-      const slot = scratch.take(bytesOf(reduction!) * parts);
-      partials.set(index, { kind: "scratch", index: slot });
-      scratch.give(slot);
-    }
-    for (const node of dead) {
-      const slot = slotOf.get(node)!;
-      if (slot.kind === "scratch") scratch.give(slot.index);
-    }
+    const count = reduction === undefined ? 1 : partsOf(fusion, reduction);
+    if (count > 1) parts.set(index, { bytes: bytesOf(reduction!) * count, first: index, last: index });
   });
-  return { bytes: scratch.bytes, partials };
+  const placed = placeLifetimes([...new Set(lifetimes.values()), ...parts.values()]);
+  const slot = (lifetime: Lifetime): Slot => ({ kind: "scratch", index: placed.slotOf.get(lifetime)! });
+  for (const [node, lifetime] of lifetimes) slotOf.set(node, slot(lifetime));
+  return { bytes: placed.bytes, partials: new Map([...parts].map(([index, lifetime]) => [index, slot(lifetime)])) };
 }
 
 /** Plans the memory of fused groups, in their order. */

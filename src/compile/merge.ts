@@ -73,7 +73,10 @@ function order(vertices: readonly Vertex[], producers: ReadonlyMap<number, Verte
     inputsOf.set(vertex, [...byDepth(inputs.filter(isSmall)), ...inputs.filter((input) => !isSmall(input))]);
   }
   const isSink = (vertex: Vertex) => consumers.get(vertex)!.length === 0;
-  const isLate = (vertex: Vertex) => isSink(vertex) ? !sinksLast : consumers.get(vertex)!.every(isSink);
+  // a norm of gradients, say, is small, and waits for all of them: what it is made from need not wait for each other
+  const endsAt = (vertex: Vertex) => isSink(vertex) || vertex.size <= smallSize;
+  const isLate = (vertex: Vertex) =>
+    isSink(vertex) ? !sinksLast : vertex.size > smallSize && consumers.get(vertex)!.every(endsAt);
   return postorder([...byDepth(vertices.filter(isLate)), ...vertices], inputsOf);
 }
 
