@@ -4,7 +4,6 @@ import {
   compile,
   gradients,
   initialModel,
-  initialMoments,
   type LlamaConfig,
   type ProgramBytes,
   type Tensor,
