@@ -145,8 +145,11 @@ export function submit(prepared: Prepared, leaves: readonly TensorType[], inputs
 }
 
 function runJob({ prepared, inputs, outputs, inputTypes }: Job, device: Backend): void {
-  const buffers = inputs.map((value, index) => bufferOf(value, inputTypes[index], device));
-  const results = load(prepared, device).executable.run(buffers);
+  const { executable } = load(prepared, device);
+  const buffers = inputs.map((value, index) =>
+    bufferOf(value, inputTypes[index], { device, asTexture: executable.textureInputs.has(index) })
+  );
+  const results = executable.run(buffers);
   for (const donor of prepared.graph.donated) {
     if (inputs[donor].state === "ready") forget(inputs[donor]);
   }
@@ -190,7 +193,7 @@ function forget(value: Value): void {
   value.buffer = value.host = undefined;
 }
 
-function bufferOf(value: Value, type: TensorType, device: Backend): object {
+function bufferOf(value: Value, type: TensorType, { device, asTexture }: { device: Backend; asTexture?: boolean }): object {
   if (value.state === "disposed") {
     throw new Error(`Cannot use a ${type.dtype}[${type.shape}] tensor that was disposed, or donated to a step`);
   }
@@ -198,7 +201,7 @@ function bufferOf(value: Value, type: TensorType, device: Backend): object {
   if (value.host) {
     const host = value.host;
     value.host = undefined;
-    own(value, device.upload(host, type), device);
+    own(value, device.upload(host, type, asTexture), device);
   }
   if (value.owner !== device) {
     throw new Error(`Cannot use a ${type.dtype}[${type.shape}] tensor: it lives on another backend than ${device.name}`);
@@ -256,7 +259,7 @@ async function readBatch(batch: readonly Read[]): Promise<void> {
     const nodes = batch.map(({ node }) => node);
     const device = backend ?? await ready(); // without a wait, so that what is queued afterwards comes after the read
     realizeNodes(nodes);
-    const buffers = nodes.map((node) => bufferOf(node.value!, node, device));
+    const buffers = nodes.map((node) => bufferOf(node.value!, node, { device }));
     const data = await device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
     batch.forEach(({ resolve }, index) => resolve(data[index]));
   } catch (error) {

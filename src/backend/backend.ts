@@ -16,6 +16,8 @@ export interface Executable {
    * afterwards. Returns before the device is done; a later `read` waits.
    */
   run(inputs: readonly object[]): object[];
+  /** Positions of the inputs that are best uploaded as textures: nothing reads or overwrites them in any other way. */
+  readonly textureInputs: ReadonlySet<number>;
 }
 
 /** Counters that tests and reports look at. */
@@ -49,7 +51,8 @@ export interface Backend {
   readonly texelReads: boolean;
   /** A backend takes whichever form it runs: the graph itself, or the program that `lower` makes of it. */
   prepare(graph: Graph, lower: () => Program): Executable;
-  upload(data: TensorData, type: TensorType): object;
+  /** @param asTexture whether what runs next reads it from a texture, see {@link Executable.textureInputs} */
+  upload(data: TensorData, type: TensorType, asTexture?: boolean): object;
   /** Contents of several buffers with one wait, in order. */
   read(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]>;
   /** Gives a buffer back. */

@@ -35,7 +35,7 @@ export class ReferenceBackend implements Backend {
 
   prepare(graph: Graph, _lower: () => Program): Executable {
     const needed = liveNodes(graph);
-    return { run: (inputs) => this.#run(graph, needed, inputs as readonly HostBuffer[]) };
+    return { textureInputs: new Set(), run: (inputs) => this.#run(graph, needed, inputs as readonly HostBuffer[]) };
   }
 
   upload(data: TensorData, { dtype }: TensorType): HostBuffer {

@@ -6,6 +6,7 @@
 
 import type { Backend, BackendStatistics, Executable } from "../backend.ts";
 import type { DType, TensorData } from "../../core/dtype.ts";
+import { TEXEL_BYTES } from "../../core/texels.ts";
 import type { TensorType } from "../../core/graph.ts";
 import type { Graph, Program } from "../../core/program.ts";
 import type { DeviceLimits } from "../../kernels/kernel.ts";
@@ -14,7 +15,7 @@ import { fromDevice, toDevice } from "./convert.ts";
 import { WebGpuExecutable } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { Arena } from "./scratch.ts";
-import { type TextureCopy, TextureMaker } from "./textures.ts";
+import { copyFromHome, type TextureCopy, TextureHome, TextureMaker } from "./textures.ts";
 
 /** Opens the first adapter with all of its limits, or `undefined` where there is none. */
 export async function openWebGpu(): Promise<Backend | undefined> {
@@ -95,13 +96,15 @@ class WebGpuBackend implements Backend {
       pipelines: this.#pipelines,
       scratch: this.#scratch,
       textures: this.#textures,
+      textureMaker: this.#textureMaker,
       statistics: this.statistics,
       check: () => this.#check(),
     });
   }
 
-  upload(data: TensorData, type: TensorType): object {
+  upload(data: TensorData, type: TensorType, asTexture = false): object {
     const bytes = toDevice(data, type.dtype, this.float16);
+    if (asTexture) return this.#textureMaker.home(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     const buffer = this.#pool.take(bytes.byteLength);
     if (bytes.byteLength > 0) this.#device.queue.writeBuffer(buffer, 0, bytes);
     return buffer;
@@ -113,7 +116,8 @@ class WebGpuBackend implements Backend {
     const encoder = this.#device.createCommandEncoder();
     let offset = 0;
     buffers.forEach((buffer, index) => {
-      if (lengths[index] > 0) encoder.copyBufferToBuffer(buffer as GPUBuffer, 0, staging, offset, lengths[index]);
+      if (buffer instanceof TextureHome) copyFromHome(encoder, buffer, staging, offset);
+      else if (lengths[index] > 0) encoder.copyBufferToBuffer(buffer as GPUBuffer, 0, staging, offset, lengths[index]);
       offset += lengths[index];
     });
     this.#device.queue.submit([encoder.finish()]);
@@ -136,7 +140,8 @@ class WebGpuBackend implements Backend {
   }
 
   free(buffer: object): void {
-    this.#pool.give(buffer as GPUBuffer);
+    if (buffer instanceof TextureHome) this.#textureMaker.drop(buffer.texture);
+    else this.#pool.give(buffer as GPUBuffer);
   }
 
   async close(): Promise<void> {
@@ -151,4 +156,5 @@ class WebGpuBackend implements Backend {
   }
 }
 
-const align = (bytes: number) => Math.ceil(bytes / 4) * 4;
+/** Of each tensor in a buffer for reading: textures are copied to multiples of a texel. */
+const align = (bytes: number) => Math.ceil(bytes / TEXEL_BYTES) * TEXEL_BYTES;

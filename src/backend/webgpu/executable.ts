@@ -5,13 +5,13 @@
  */
 
 import type { Binding, Dispatch, Program } from "../../core/program.ts";
-import { textureLines } from "../../core/texels.ts";
+import { TEXEL_BYTES, textureLines } from "../../core/texels.ts";
 import type { DeviceLimits } from "../../kernels/kernel.ts";
 import type { BackendStatistics, Executable } from "../backend.ts";
 import type { BufferPool } from "./buffers.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import type { Arena } from "./scratch.ts";
-import { copyToTexture, type TextureCopy } from "./textures.ts";
+import { copyFromHome, copyToTexture, type TextureCopy, TextureHome, type TextureMaker } from "./textures.ts";
 
 /** What an executable borrows from its device. */
 export interface Services {
@@ -20,6 +20,7 @@ export interface Services {
   readonly pipelines: PipelineCache;
   readonly scratch: Arena<GPUBuffer>;
   readonly textures: Arena<TextureCopy>;
+  readonly textureMaker: TextureMaker;
   readonly statistics: BackendStatistics;
   /** Throws what the device has reported. */
   check(): void;
@@ -32,17 +33,20 @@ interface Copy {
   readonly texels: number;
 }
 
+/** Where a tensor lives. */
+type Home = GPUBuffer | TextureHome;
+
 /** A bind group, and what of it changes from run to run. */
 interface Bound {
-  readonly buffers: readonly GPUBuffer[];
+  readonly homes: readonly Home[];
   readonly group: GPUBindGroup;
 }
 
 interface Launch {
   readonly dispatch: Dispatch;
   readonly pipeline: GPUComputePipeline;
-  /** Buffer of each binding, as a position in the table of a run. */
-  readonly buffers: readonly number[];
+  /** Home of each binding, as a position in the table of a run. */
+  readonly homes: readonly number[];
   readonly textures: ReadonlyMap<number, TextureCopy>;
   readonly copies: readonly Copy[];
   readonly uniform: GPUBufferBinding | undefined;
@@ -54,71 +58,98 @@ interface Launch {
 
 const maxGroups = 16; // remembered for each launch
 const uniformAlignment = 256; // bytes, the most that a device may ask for
+const leastHomeBytes = 2 ** 16; // small inputs change often, and buffers come from a pool
 
 /** Runs one program again and again. */
 export class WebGpuExecutable implements Executable {
-  readonly #launches: readonly Launch[];
+  readonly textureInputs: ReadonlySet<number>;
+  /** By which of the inputs live in textures. */
+  readonly #launches = new Map<string, readonly Launch[]>();
   /** Scratch buffers; a run puts those of its inputs and outputs behind them. */
   readonly #scratch: readonly GPUBuffer[];
+  readonly #uniforms: readonly (GPUBufferBinding | undefined)[];
+  /** Inputs that are the backend's own after a run. */
+  readonly #donated: ReadonlySet<number>;
 
   constructor(private readonly device: GPUDevice, private readonly program: Program, private readonly services: Services) {
     this.#scratch = services.scratch.assign(program.scratchBytes);
-    const uniforms = this.#uniforms();
-    const textures = services.textures.assign(textureLines(program.dispatches));
-    this.#launches = program.dispatches.map((dispatch, index) => this.#launch(dispatch, uniforms[index], textures));
+    this.#uniforms = this.#newUniforms();
+    const donors = program.outputs.flatMap(({ donor }) => donor === undefined ? [] : donor);
+    this.#donated = new Set([...donors, ...program.released]);
+    this.textureInputs = textureInputs(program, this.#donated);
   }
 
-  run(inputs: readonly object[]): object[] {
+  run(given: readonly object[]): object[] {
     const { device, program, services } = this;
     services.check();
+    const encoder = device.createCommandEncoder();
+    const copied: number[] = [];
+    const inputs = (given as readonly Home[]).map((home, index) => {
+      if (!(home instanceof TextureHome) || this.textureInputs.has(index)) return home;
+      copied.push(index);
+      const buffer = services.pool.take(home.bytes);
+      copyFromHome(encoder, home, buffer);
+      return buffer;
+    });
     const outputs: GPUBuffer[] = [];
     for (const { bytes, donor } of program.outputs) {
       outputs.push(donor === undefined ? services.pool.take(bytes) : inputs[donor] as GPUBuffer);
     }
-    const encoder = device.createCommandEncoder();
-    this.#encode(encoder, [...this.#scratch, ...inputs as GPUBuffer[], ...outputs]);
+    const launches = this.#launchesFor(inputs);
+    encode(encoder, launches, {
+      homes: [...this.#scratch, ...inputs, ...outputs],
+      bindGroup: (launch, homes) => this.#bindGroup(launch, homes),
+    });
     device.queue.submit([encoder.finish()]);
+    for (const index of copied) {
+      if (this.#donated.has(index)) services.textureMaker.drop((given[index] as TextureHome).texture);
+      else services.pool.give(inputs[index] as GPUBuffer);
+    }
     for (const index of program.released) services.pool.give(inputs[index] as GPUBuffer);
     services.statistics.submissions++;
-    services.statistics.dispatches += this.#launches.length;
+    services.statistics.dispatches += launches.length;
     return outputs;
   }
 
-  /** One pass for as long as no textures are to be filled, which happens between passes. */
-  #encode(encoder: GPUCommandEncoder, buffers: readonly GPUBuffer[]): void {
-    let pass: GPUComputePassEncoder | undefined;
-    let current: GPUComputePipeline | undefined;
-    for (const launch of this.#launches) {
-      if (launch.copies.length > 0) {
-        pass?.end();
-        pass = current = undefined;
-        for (const { buffer, texture, texels } of launch.copies) copyToTexture(encoder, buffers[buffer], texture, texels);
-      }
-      pass ??= encoder.beginComputePass();
-      if (launch.pipeline !== current) pass.setPipeline(current = launch.pipeline);
-      pass.setBindGroup(0, this.#bindGroup(launch, buffers));
-      const { grid } = launch.dispatch;
-      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
-    }
-    pass?.end();
+  #launchesFor(inputs: readonly Home[]): readonly Launch[] {
+    let key = "";
+    for (const index of this.textureInputs) key += inputs[index] instanceof TextureHome ? "1" : "0";
+    let launches = this.#launches.get(key);
+    if (launches) return launches;
+    const { dispatches } = this.program;
+    const inTextures = (binding: Binding) => binding.slot.kind === "input" && inputs[binding.slot.index] instanceof TextureHome;
+    const copying = dispatches.map(({ bindings }) => ({ bindings: bindings.filter((binding) => !inTextures(binding)) }));
+    const textures = this.services.textures.assign(textureLines(copying));
+    launches = dispatches.map((dispatch, index) =>
+      this.#launch(dispatch, { uniform: this.#uniforms[index], textures, inTextures })
+    );
+    this.#launches.set(key, launches);
+    return launches;
   }
 
-  #launch(dispatch: Dispatch, uniform: GPUBufferBinding | undefined, textures: readonly TextureCopy[]): Launch {
+  #launch(dispatch: Dispatch, { uniform, textures, inTextures }: {
+    readonly uniform: GPUBufferBinding | undefined;
+    readonly textures: readonly TextureCopy[];
+    readonly inTextures: (binding: Binding) => boolean;
+  }): Launch {
     const { bindings } = dispatch;
-    const buffers = bindings.map((binding) => this.#position(binding));
-    const read = bindings.flatMap(({ texels }, position) => texels === undefined ? [] : [{ position, texels }]);
+    const homes = bindings.map((binding) => this.#position(binding));
+    const read = bindings.flatMap((binding, position) => {
+      const { texels } = binding;
+      return texels === undefined || inTextures(binding) ? [] : [{ position, texels }];
+    });
     const largestFirst = read.toSorted((a, b) => b.texels - a.texels);
     const copies = largestFirst.map(({ position, texels }, index) => ({
-      buffer: buffers[position],
+      buffer: homes[position],
       texture: textures[index].texture,
       texels,
     }));
-    const varying = bindings.flatMap(({ slot, texels }, position) => {
-      return slot.kind === "scratch" || texels !== undefined ? [] : [buffers[position]];
-    });
     const textureOf = new Map(largestFirst.map(({ position }, index) => [position, textures[index]]));
+    const varying = bindings.flatMap(({ slot }, position) =>
+      slot.kind === "scratch" || textureOf.has(position) ? [] : [homes[position]]
+    );
     const pipeline = this.services.pipelines.get(dispatch);
-    return { dispatch, pipeline, buffers, textures: textureOf, copies, uniform, varying, groups: [] };
+    return { dispatch, pipeline, homes, textures: textureOf, copies, uniform, varying, groups: [] };
   }
 
   #position({ slot: { kind, index } }: Binding): number {
@@ -126,27 +157,28 @@ export class WebGpuExecutable implements Executable {
     return kind === "scratch" ? index : scratchBytes.length + (kind === "input" ? index : inputBytes.length + index);
   }
 
-  #bindGroup(launch: Launch, buffers: readonly GPUBuffer[]): GPUBindGroup {
+  #bindGroup(launch: Launch, homes: readonly Home[]): GPUBindGroup {
     const { groups, varying } = launch;
     for (let at = 0; at < groups.length; at++) {
       const bound = groups[at];
-      if (!holds(bound, varying, buffers)) continue;
+      if (!holds(bound, varying, homes)) continue;
       if (at > 0) {
         groups.splice(at, 1);
         groups.unshift(bound);
       }
       return bound.group;
     }
-    const bound = { buffers: varying.map((position) => buffers[position]), group: this.#newBindGroup(launch, buffers) };
+    const bound = { homes: varying.map((position) => homes[position]), group: this.#newBindGroup(launch, homes) };
     groups.unshift(bound);
     if (groups.length > maxGroups) groups.pop();
     return bound.group;
   }
 
-  #newBindGroup({ dispatch, pipeline, textures, uniform, ...launch }: Launch, buffers: readonly GPUBuffer[]): GPUBindGroup {
-    const resources = dispatch.bindings.map((binding, position): GPUBindingResource =>
-      textures.get(position)?.view ?? this.#bound(binding, buffers[launch.buffers[position]])
-    );
+  #newBindGroup({ dispatch, pipeline, textures, uniform, ...launch }: Launch, homes: readonly Home[]): GPUBindGroup {
+    const resources = dispatch.bindings.map((binding, position): GPUBindingResource => {
+      const home = homes[launch.homes[position]];
+      return textures.get(position)?.view ?? (home instanceof TextureHome ? home.view : this.#bound(binding, home));
+    });
     if (uniform) resources.push(uniform);
     this.services.statistics.bindGroupsCreated++;
     return this.device.createBindGroup({
@@ -163,7 +195,7 @@ export class WebGpuExecutable implements Executable {
   }
 
   /** Uniforms of all dispatches lie in one buffer, which is written once. */
-  #uniforms(): (GPUBufferBinding | undefined)[] {
+  #newUniforms(): (GPUBufferBinding | undefined)[] {
     const sizes = this.program.dispatches.map(({ params }) => Math.ceil(params.byteLength / 16) * 16);
     const offsets: number[] = [];
     let end = 0;
@@ -181,7 +213,48 @@ export class WebGpuExecutable implements Executable {
   }
 }
 
-function holds(bound: Bound, varying: readonly number[], buffers: readonly GPUBuffer[]): boolean {
-  for (let index = 0; index < varying.length; index++) if (bound.buffers[index] !== buffers[varying[index]]) return false;
+/** One pass for as long as no textures are to be filled, which happens between passes. */
+function encode(
+  encoder: GPUCommandEncoder,
+  launches: readonly Launch[],
+  { homes, bindGroup }: {
+    readonly homes: readonly Home[];
+    readonly bindGroup: (launch: Launch, homes: readonly Home[]) => GPUBindGroup;
+  },
+): void {
+  let pass: GPUComputePassEncoder | undefined;
+  let current: GPUComputePipeline | undefined;
+  for (const launch of launches) {
+    if (launch.copies.length > 0) {
+      pass?.end();
+      pass = current = undefined;
+      for (const { buffer, texture, texels } of launch.copies) {
+        copyToTexture(encoder, homes[buffer] as GPUBuffer, texture, texels);
+      }
+    }
+    pass ??= encoder.beginComputePass();
+    if (launch.pipeline !== current) pass.setPipeline(current = launch.pipeline);
+    pass.setBindGroup(0, bindGroup(launch, homes));
+    const { grid } = launch.dispatch;
+    pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+  }
+  pass?.end();
+}
+
+/** Large inputs that every dispatch reads from textures, whole texels of them, and that nothing overwrites. */
+function textureInputs({ dispatches, inputBytes }: Program, donated: ReadonlySet<number>): Set<number> {
+  const found = new Set<number>();
+  const others = new Set(donated);
+  for (const { slot, texels } of dispatches.flatMap(({ bindings }) => bindings)) {
+    if (slot.kind !== "input") continue;
+    const bytes = inputBytes[slot.index];
+    const fits = texels !== undefined && texels * TEXEL_BYTES <= bytes && bytes % TEXEL_BYTES === 0;
+    (fits && bytes >= leastHomeBytes ? found : others).add(slot.index);
+  }
+  return found.difference(others);
+}
+
+function holds(bound: Bound, varying: readonly number[], homes: readonly Home[]): boolean {
+  for (let index = 0; index < varying.length; index++) if (bound.homes[index] !== homes[varying[index]]) return false;
   return true;
 }
