@@ -67,7 +67,7 @@ export interface TrainOptions {
   readonly observe?: (moment: { readonly step: number; readonly model: TrainedModel }) => Promise<void> | void;
   /** Layers whose inner results are computed again rather than kept: every so-manieth, 1 for all, 0 (the default) for none. */
   readonly recomputeEvery?: number;
-  /** Is told what a step needs of the device's memory, once for the soft and once for the hard phase. */
+  /** Is told what a step needs of the device's memory, once for the soft and once for the hard phase; not with `microBatches`. */
   readonly onMemory?: (bytes: ProgramBytes) => void;
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;

@@ -72,7 +72,7 @@ export interface TrainerOptions {
   readonly inputs: (step: number) => StepInputs;
   readonly constants?: Tensors;
   readonly optimizer?: Omit<AdamWOptions, "learningRate">;
-  /** Is told what the step needs of the device's memory, once, after the first step. */
+  /** Is told what the step needs of the device's memory, once, after the first step; not where its batch comes in several pieces. */
   readonly onMemory?: (bytes: ProgramBytes) => void;
   /** Results are read back together after so many steps, while the device works on the next ones. */
   readonly readEvery?: number;
