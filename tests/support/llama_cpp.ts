@@ -113,6 +113,32 @@ export class LlamaCpp {
     return probabilities;
   }
 
+  /** A model file and a context, on two threads, to time. */
+  session(path: string): { prompt(tokens: Int32Array<ArrayBuffer>): void; next(token: number): void; close(): void } {
+    const { model } = this.#load(path);
+    const library = this.#library;
+    const decode = (context: Deno.PointerObject, tokens: Int32Array<ArrayBuffer>) => {
+      const status = library.llama_decode(context, library.llama_batch_get_one(tokens, tokens.length));
+      ok(status === 0, `llama.cpp fails with ${status} on ${path}`);
+      ok(library.llama_get_logits_ith(context, -1), `llama.cpp gives no logits for ${path}`); // waits for them
+    };
+    let context: Deno.PointerObject | undefined;
+    const close = () => context && library.llama_free(context);
+    return {
+      prompt(tokens) {
+        close();
+        context = library.llama_init_from_model(model, library.llama_context_default_params())!;
+        library.llama_set_n_threads(context, 2, 2);
+        decode(context, tokens);
+      },
+      next: (token) => decode(context!, Int32Array.of(token)),
+      close() {
+        close();
+        library.llama_model_free(model);
+      },
+    };
+  }
+
   /** Token ids of a text by the tokenizer of a model file. */
   tokenize(path: string, text: string): Int32Array {
     const { model, vocabulary } = this.#load(path);
