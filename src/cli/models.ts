@@ -8,6 +8,7 @@ import { readJsonFile } from "../io/files.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { loadCheckpoint } from "../llama/checkpoint.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
+import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { openPacked, type PackedModel } from "../pipeline/open_packed.ts";
 import { isBitnet, openBitnet } from "../pipeline/pack_bitnet.ts";
 import { roundedModel } from "../pipeline/rounded.ts";
@@ -69,8 +70,8 @@ export async function loadModelFolder(path: string): Promise<LanguageModel> {
  *
  * @throws {UsageError} Where there is none, or it cannot be used.
  */
-export async function openModel(path: string): Promise<OpenedModel> {
-  const packed = await openPackedModel(path);
+export async function openModel(path: string, options: PackedMatmulOptions = {}): Promise<OpenedModel> {
+  const packed = await openPackedModel(path, options);
   if (packed) {
     const { sizes: { bytes, bitsPerWeight }, ...model } = packed;
     return { model, bytes, bitsPerWeight, description: "packed" };
@@ -88,15 +89,15 @@ export async function openModel(path: string): Promise<OpenedModel> {
  *
  * @throws {UsageError} Where it cannot be used, or is a file and no packed model.
  */
-export async function openPackedModel(path: string): Promise<PackedModel | undefined> {
+export async function openPackedModel(path: string, options: PackedMatmulOptions = {}): Promise<PackedModel | undefined> {
   if ((await statOf(path)).isDirectory) {
     const folder = await modelFolder(path);
-    return await holdsBitnet(folder) ? await refusing(() => openBitnet(folder)) : undefined;
+    return await holdsBitnet(folder) ? await refusing(() => openBitnet(folder, options)) : undefined;
   }
   return await refusing(async () => {
-    if (!await isGguf(path)) return await openPacked(await Deno.readFile(path), { source: `"${path}"` });
+    if (!await isGguf(path)) return await openPacked(await Deno.readFile(path), { ...options, source: `"${path}"` });
     using file = await openGgufFile(path);
-    return await openPacked(file);
+    return await openPacked(file, options);
   });
 }
 

@@ -14,9 +14,9 @@ import type { LlamaConfig } from "../llama/config.ts";
 import { ggufName, inverseOrder, reorderRows, ropeFactorsName } from "../llama/gguf_names.ts";
 import { ggufLlamaConfig, ggufTokenizer } from "../llama/gguf_reader.ts";
 import { loadTokenizer } from "../llama/tokenizer.ts";
-import { ternaryWeights } from "../pack/format.ts";
+import { type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
 import { packedFormatOf, packedFormats } from "../pack/formats.ts";
-import { reorderMatrix } from "../pack/groups.ts";
+import { alreadyTernary, reorderMatrix } from "../pack/groups.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { looksDense, openDense } from "./pack_dense.ts";
 import { packedMaps, type StoredParameter } from "./packed_maps.ts";
@@ -107,14 +107,22 @@ export async function storedParameter(
   const stored = await file.read(ggufName(name));
   const order = rowOrder(name, config);
   const inModelOrder = order && inverseOrder(order);
-  const format = packedFormatOf(stored.type);
-  if (format && shape.length === 2) {
-    const matrix = format.unpack(stored.bytes, { rows: shape[0], columns: shape[1] });
-    return inModelOrder ? reorderMatrix(matrix, inModelOrder) : matrix;
-  }
+  const matrix = shape.length === 2 ? storedMatrix(stored, ggufName(name)) : undefined;
+  if (matrix) return inModelOrder ? reorderMatrix(matrix, inModelOrder) : matrix;
   const isTable = stored.type === "F16" && shape.length === 2;
   const values = isTable ? viewAs(stored.bytes, Uint16Array<ArrayBuffer>) : ggufFloats(stored, ggufName(name));
   return inModelOrder ? reorderRows(values, inModelOrder) : values;
+}
+
+/** Codes and scales of a stored matrix; undefined where it is not ternary, as what llama.cpp stores as Q4_0 may be. */
+function storedMatrix(stored: GgufTensor, name: string): TernaryMatrix | undefined {
+  const format = packedFormatOf(stored.type);
+  if (!format) return undefined;
+  const [rows, columns] = stored.shape;
+  const alsoHoldsFloats = (floatTypes as readonly string[]).includes(stored.type);
+  return alsoHoldsFloats
+    ? alreadyTernary(ggufFloats(stored, name), { rows, columns, groupSize: format.blockSize })
+    : format.unpack(stored.bytes, { rows, columns });
 }
 
 /** Values of a stored tensor. Throws a `RangeError` that names it where its type is not known. */

@@ -11,12 +11,17 @@ Deno.test("deno task generate continues a prompt, the same for a checkpoint and 
     const args = ["--prompt", "Call me", "--max-tokens", "12", "--temperature", "0"];
     const plain = await runCommand("generate", ["--model", folder, ...args]);
     equal(plain.code, 0, plain.stderr);
-    match(plain.stdout, /^Call me[^]*\n12 tokens: the first after \d+\.\d s, then \d+\.\d tokens\/s\n$/);
+    match(
+      plain.stdout,
+      /^Call me[^]*\n12 tokens: the first after \d+\.\d s, 7 of the prompt at \d+\.\d tokens\/s, then \d+\.\d tokens\/s\n$/,
+    );
     const packed = await runCommand("generate", ["--model", `${folder}/model.gguf`, ...args, "--json"]);
     const { text, tokens } = lastJson(packed) as { text: string; tokens: number };
     equal(tokens, 12);
     equal(plain.stdout.split("\n12 tokens:")[0], `Call me${text}`);
     match(packed.stderr, /^Call me/);
+    const whole = await runCommand("generate", ["--model", `${folder}/model.gguf`, ...args, "--activations", "int8"]);
+    match(whole.stdout, /^Call me[^]*\n12 tokens: /);
   }));
 
 Deno.test("deno task generate refuses bad input in one line", () =>
