@@ -101,6 +101,7 @@ export {
   type TraceEstimate,
 } from "./src/quant/hutch.ts";
 export { hessianTraces, type LossFunction, type TraceInputs, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
+export { gaussNewtonTraces, type LogitsFunction } from "./src/quant/gauss_newton.ts";
 export type { Groups, SampleMoments, TensorTrace, TraceState } from "./src/quant/trace_state.ts";
 
 // Llama
@@ -133,6 +134,7 @@ export {
   type CalibrationGranularity,
   type CalibrationOptions,
   type CalibrationProgress,
+  type Curvature,
 } from "./src/pipeline/calibrate.ts";
 export { type HeatMapOptions, traceHeatMap } from "./src/report/heat_map.ts";
 export type { Distillation } from "./src/pipeline/distillation.ts";

@@ -6,7 +6,13 @@
 
 import { writeFileAtomic } from "../io/atomic.ts";
 import type { LlamaModel } from "../llama/model.ts";
-import { calibrate, type Calibration, calibrationGranularities, type CalibrationOptions } from "../pipeline/calibrate.ts";
+import {
+  calibrate,
+  type Calibration,
+  calibrationGranularities,
+  type CalibrationOptions,
+  curvatures,
+} from "../pipeline/calibrate.ts";
 import { isTraceState, type TraceState } from "../quant/trace_state.ts";
 import { traceHeatMap } from "../report/heat_map.ts";
 import { type Batch, batchAt, splitTokens } from "../train/data.ts";
@@ -34,7 +40,14 @@ const command = {
       default: "calibration.json",
       description: "File to write; the heat map is named after it",
     },
-    probes: { type: "integer", value: "N", minimum: 1, default: 256, description: "Hessian-vector products at most" },
+    curvature: {
+      type: "string",
+      choices: curvatures,
+      value: "NAME",
+      default: "hessian",
+      description: "What is traced: the Hessian, by Hessian-vector products, or its Gauss-Newton part, by gradients",
+    },
+    probes: { type: "integer", value: "N", minimum: 1, default: 256, description: "Products or gradients at most" },
     tolerance: {
       type: "number",
       minimum: 0,
@@ -51,6 +64,13 @@ const command = {
     batches: { type: "integer", value: "N", minimum: 1, default: 8, description: "Batches whose Hessians are averaged" },
     batchSize: { type: "integer", value: "N", minimum: 1, default: 4, description: "Sequences in a batch" },
     sequenceLength: { type: "integer", value: "N", minimum: 1, default: 128, description: "Tokens of a sequence" },
+    recomputeEvery: {
+      type: "integer",
+      value: "N",
+      minimum: 0,
+      default: 0,
+      description: "Save memory: compute the inner results of every N-th layer again (1: all layers)",
+    },
     alpha: { type: "number", default: 0.5, description: "Strength of the scales; negative turns their order round" },
     kappa: { type: "number", default: 1, description: "Steepness of the score" },
     seed: { type: "integer", value: "N", minimum: 0, default: 0, description: "Seed of probes and batches" },
@@ -77,7 +97,7 @@ async function calibrateResumably(
   { statePath, ...options }: CalibrationOptions & { readonly statePath: string },
 ): Promise<Calibration> {
   const resume = await readState(statePath);
-  if (resume) console.error(`going on from ${statePath}, ${resume.probes} Hessian-vector products done`);
+  if (resume) console.error(`going on from ${statePath}, ${resume.probes} probes done`);
   let shown = -Infinity;
   const result = await calibrate(model, batches, {
     ...options,
@@ -85,7 +105,7 @@ async function calibrateResumably(
     onProgress: async ({ probes, of, scaleError, state }) => {
       if (probes < of && performance.now() - shown < 1000) return;
       await writeFileAtomic(statePath, JSON.stringify(state));
-      console.error(`calibration ${probes}/${of} Hessian-vector products, scales known to ${scaleError.toFixed(4)}`);
+      console.error(`calibration ${probes}/${of} probes, scales known to ${scaleError.toFixed(4)}`);
       shown = performance.now();
     },
   });

@@ -6,6 +6,7 @@
 
 import * as v from "valibot";
 import { scheduleStyles } from "../optim/schedule.ts";
+import { curvatures } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
 import { type QuantizerName, quantizers } from "../quant/registry.ts";
 import { didYouMean, UsageError } from "./errors.ts";
@@ -115,7 +116,9 @@ const runSchema = section({
   pretrain: v.optional(section(phase({ steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
   calibration: v.optional(
     section({
-      /** Hessian-vector products at most. */
+      /** What is traced: the Hessian, by Hessian-vector products, or its Gauss-Newton part, by gradients. */
+      curvature: v.optional(oneOf(curvatures), "hessian"),
+      /** Probes at most: products or gradients. */
       probes: v.optional(count(), 8),
       /** Stops once every temperature scale is known to this standard error; 0 spends all probes. */
       tolerance: v.optional(between(0, 1), 0.01),

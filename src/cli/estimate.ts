@@ -14,7 +14,8 @@ import { formatSeconds } from "./table.ts";
 function runOperations({ model, batchSize, sequenceLength, pretrain, quantize, calibration }: RunConfig): number {
   const parameters = Object.values(parameterShapes({ ...model, maxPositions: sequenceLength }))
     .reduce((sum, shape) => sum + shape.reduce((product, length) => product * length, 1), 0);
-  return 6 * parameters * batchSize * sequenceLength * (pretrain.steps + quantize.steps + 3 * calibration.probes);
+  const probe = calibration.curvature === "hessian" ? 3 : 1;
+  return 6 * parameters * batchSize * sequenceLength * (pretrain.steps + quantize.steps + probe * calibration.probes);
 }
 
 /** A warning with an estimate of the time when the reference backend is in use, measured on one small product of matrices. */

@@ -60,12 +60,14 @@ export function summaryTable({ heldOut, quantizer, parameters, packed, seconds, 
   );
   const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
   const times = Object.entries({ ...seconds, total }).map(([phase, value]) => `${phase} ${formatSeconds(value)}`).join(" · ");
+  const calibrationShare = seconds.calibrate / (seconds.pretrain + seconds.quantize);
   return [
     "",
     losses,
     "",
     `${(100 * gapClosed).toFixed(1)} % of the gap between rounding and full precision closed`,
     times,
+    `calibration took ${(100 * calibrationShare).toFixed(1)} % of the time of training`,
     `written to ${output}`,
     "",
     sample,

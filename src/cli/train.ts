@@ -140,7 +140,7 @@ class Run {
       onProgress: ({ probes, of }) => {
         if (probes < of && performance.now() - shown < 5000) return;
         shown = performance.now();
-        console.error(`calibration ${probes}/${of} Hessian-vector products`);
+        console.error(`calibration ${probes}/${of} probes`);
       },
     });
     await writeFileAtomic(`${this.folder}/calibration.json`, JSON.stringify(result, null, 2) + "\n");

@@ -25,12 +25,12 @@ export interface TraceInputs {
   readonly batches: readonly Readonly<Record<string, Tensor>>[];
 }
 
-/** Settings of `hessianTraces`. */
+/** Settings of `hessianTraces` and `gaussNewtonTraces`. */
 export interface TraceOptions {
-  /** Tensors whose diagonal Hessian blocks are measured. */
+  /** Tensors whose own diagonal blocks are measured. */
   readonly names: readonly string[];
   /**
-   * Hessian-vector products at most; at least 1. Only whole rounds over the batches are made, so that each counts the same; where there are
+   * Probes at most; at least 1: Hessian-vector products, or gradients where the Gauss-Newton matrix is measured. Only whole rounds over the batches are made, so that each counts the same; where there are
    * fewer probes than batches, the first batches are used, once each.
    */
   readonly probes: number;
@@ -48,7 +48,7 @@ export interface TraceOptions {
 
 /** What is known after each probe. */
 export interface TraceProgress {
-  /** Hessian-vector products done. */
+  /** Probes done. */
   readonly probes: number;
   /** One for each name, in the order of `names`. */
   readonly traces: readonly TensorTrace[];
@@ -59,32 +59,46 @@ export interface TraceProgress {
 }
 
 /** A different seed for each tensor and probe. */
-function probeSeed(seed: number, probe: number, index: number): number {
+export function probeSeed(seed: number, probe: number, index: number): number {
   return (Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(probe + 1, 0x85ebca77) ^ Math.imul(index + 1, 0xc2b2ae3d)) >>> 0;
 }
 
-/** Computes one estimate for each name, from the joint probe of that number, whose signs have these lengths. */
-type Probe = (number: number, lengths: Readonly<Record<string, number>>) => Promise<Record<string, number>>;
+/** Computes one estimate for each name, from the probe of that number; where signs belong to tensors, they have these lengths. */
+export type Probe = (number: number, lengths: Readonly<Record<string, number>>) => Promise<Record<string, number>>;
+
+/** One joint probe: of each tensor, its direction (signs of its length) times its part of the Hessian-vector product. */
+export function jointProducts(
+  loss: LossFunction,
+  { parameters, batch, seeds, lengths }: Readonly<Record<"parameters" | "batch" | "seeds" | "lengths", Tensors>>,
+  names: readonly string[],
+): Tensor[] {
+  const tensors = names.map((name) => parameters[name]);
+  const directions = names.map((name, index) => randomSigns(tensors[index].shape, { seed: seeds[name] }).mul(lengths[name]));
+  const products = hessianVectorProduct(loss(parameters, batch), tensors, directions);
+  return products.map((block, index) => block.mul(directions[index]).sum());
+}
 
 function jointProbe(loss: LossFunction, { parameters, batches }: TraceInputs, names: readonly string[], seed: number): Probe {
-  const product = compile((inputs: { parameters: Tensors; batch: Tensors; seeds: Tensors; lengths: Tensors }) => {
-    const tensors = names.map((name) => inputs.parameters[name]);
-    const signs = names.map((name, index) => randomSigns(tensors[index].shape, { seed: inputs.seeds[name] }));
-    const directions = names.map((name, index) => signs[index].mul(inputs.lengths[name]));
-    const products = hessianVectorProduct(loss(inputs.parameters, inputs.batch), tensors, directions);
-    return products.map((block, index) => block.mul(signs[index]).sum());
-  }, { donate: ["seeds"] });
+  const product = compile(
+    (inputs: Record<"parameters" | "batch" | "seeds" | "lengths", Tensors>) => jointProducts(loss, inputs, names),
+    { donate: ["seeds"] },
+  );
   return async (probe, lengths) => {
     const seeds = Object.fromEntries(
       names.map((name, index) => [name, tensor(new Uint32Array([probeSeed(seed, probe, index)]), { shape: [] })]),
     );
-    const estimates = product({ parameters, batch: batches[probe % batches.length], seeds, lengths });
-    const values = await Promise.all(estimates.map((estimate) => estimate.item()));
-    estimates.forEach((estimate) => estimate.dispose());
-    const bad = values.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) throw new Error(`Cannot measure the Hessian trace of ${names[bad]}: the product is ${values[bad]}`);
-    return Object.fromEntries(names.map((name, index) => [name, values[index] / lengths[name]]));
+    const values = await finiteValues(names, product({ parameters, batch: batches[probe % batches.length], seeds, lengths }));
+    return Object.fromEntries(names.map((name, index) => [name, values[index] / lengths[name] ** 2]));
   };
+}
+
+/** Reads one scalar for each name and disposes of it. */
+export async function finiteValues(names: readonly string[], scalars: readonly Tensor[]): Promise<number[]> {
+  const values = await Promise.all(scalars.map((scalar) => scalar.item()));
+  scalars.forEach((scalar) => scalar.dispose());
+  const bad = values.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) throw new Error(`Cannot measure the trace of ${names[bad]}: a probe found ${values[bad]}`);
+  return values;
 }
 
 /**
@@ -100,7 +114,11 @@ function jointProbe(loss: LossFunction, { parameters, batches }: TraceInputs, na
  * Probe p uses batch p modulo the number of batches, with signs of its own. The standard errors are those of the mean over batches of
  * this kind: how the Hessian differs from batch to batch is part of them.
  *
- * Beyond the gradient of the loss, a probe holds the signs and the products of the named tensors: 8 bytes for each of their elements.
+ * A probe holds the directions and the products of the named tensors, 8 bytes for each of their elements, and several times the activations
+ * that gradients hold.
+ *
+ * Where traces are small against what they are made of, positive and negative parts that cancel, no affordable number of probes tells them
+ * from zero: see `gaussNewtonTraces`.
  *
  * @yields the estimates after each probe; first those of `resume`, where there is one
  * @throws Error where a product is not finite, RangeError where there is no batch or `resume` is of other settings
@@ -113,14 +131,17 @@ function jointProbe(loss: LossFunction, { parameters, batches }: TraceInputs, na
  * for await (const { traces } of progress) console.log(traces[0].trace); // 8: exact, since this Hessian is diagonal
  * ```
  */
-export async function* hessianTraces(
-  loss: LossFunction,
-  inputs: TraceInputs,
-  { names, probes, seed = 0, groups = {}, resume, enough = () => false, signal }: TraceOptions,
+export function hessianTraces(loss: LossFunction, inputs: TraceInputs, options: TraceOptions): AsyncGenerator<TraceProgress> {
+  return measuredTraces(jointProbe(loss, inputs, options.names, options.seed ?? 0), inputs.batches.length, options);
+}
+
+/** Probe after probe, round after round over so many batches. */
+export async function* measuredTraces(
+  probe: Probe,
+  count: number,
+  { names, probes, groups = {}, resume, enough = () => false, signal }: TraceOptions,
 ): AsyncGenerator<TraceProgress> {
-  const count = inputs.batches.length;
   if (count === 0) throw new RangeError("Cannot measure Hessian traces: wanted at least one batch");
-  const probe = jointProbe(loss, inputs, names, seed);
   const limit = probes < count ? probes : probes - probes % count;
   let state = resume ?? emptyState(names, { groups, batches: count });
   if (resume) await checkResumed(resume, probe, { names, groups, batches: count });

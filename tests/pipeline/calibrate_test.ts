@@ -1,7 +1,7 @@
 import { hessianVectorProduct } from "../../src/autodiff/hessian.ts";
 import { tensor } from "../../src/create.ts";
 import { initialModel } from "../../src/llama/parameters.ts";
-import { calibrate, type CalibrationGranularity } from "../../src/pipeline/calibrate.ts";
+import { calibrate, type CalibrationGranularity, curvatures } from "../../src/pipeline/calibrate.ts";
 import { languageModelLoss, tokenTensors } from "../../src/pipeline/data.ts";
 import { useBackend } from "../../src/runtime.ts";
 import { isTraceState, type TraceState } from "../../src/quant/trace_state.ts";
@@ -9,6 +9,7 @@ import { hessianTraces } from "../../src/quant/traces.ts";
 import { batchAt } from "../../src/train/data.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { sampleText } from "../support/models.ts";
+import { close } from "../support/numbers.ts";
 
 const sizes = { vocabularySize: 256, hiddenSize: 8, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 8 };
 const model = () => initialModel(sizes, { seed: 3, deviation: 0.4 });
@@ -92,6 +93,20 @@ Deno.test("weights of a layer or of a kind share one scale, from the sum of thei
   const higher = sum(0) > sum(1) ? 0 : 1;
   const score = (number: number) => layer.scores[`model.layers.${number}.mlp.up_proj.weight`];
   ok(score(higher) > score(1 - higher));
+});
+
+Deno.test("the Gauss-Newton part is positive everywhere, and what is computed again does not change the estimates", async () => {
+  await useBackend("webgpu");
+  const base = initialModel({ ...sizes, layers: 2 }, { seed: 3, deviation: 0.4 });
+  for (const curvature of curvatures) {
+    const run = (recomputeEvery: number) =>
+      calibrate(base, [batch(0), batch(1)], { curvature, probes: 4, tolerance: 0, recomputeEvery });
+    const [kept, again] = [await run(0), await run(1)];
+    equal(kept.curvature, curvature);
+    const scale = Math.max(...Object.values(kept.traces).map(Math.abs));
+    close(Object.values(again.traces), Object.values(kept.traces), { absolute: 1e-4 * scale });
+    if (curvature === "gauss-newton") ok(Object.values(kept.traces).every((trace) => trace > 0));
+  }
 });
 
 Deno.test("an estimate that is not told from zero counts as its standard error", async () => {
