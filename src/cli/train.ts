@@ -125,7 +125,7 @@ class Run {
   }
 
   async #calibrate(model: LlamaModel): Promise<Calibration> {
-    const { calibration, seed } = this.config;
+    const { calibration, recomputeEvery, seed } = this.config;
     const size = this.#batchSize();
     const data = Array.from(
       { length: calibration.batches },
@@ -135,6 +135,7 @@ class Run {
     let shown = performance.now();
     const result = await calibrate(model, data, {
       ...calibration,
+      recomputeEvery,
       seed,
       signal,
       onProgress: ({ probes, of }) => {

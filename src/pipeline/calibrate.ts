@@ -58,7 +58,8 @@ export interface CalibrationOptions extends GuidanceOptions {
   readonly seed?: number;
   /**
    * Saves memory: the inner results of every so-manieth layer are computed again rather than kept. 1 for all layers, 0 (the default) for
-   * none. Every layer's saves about half of what a Hessian-vector product takes, for 1.4 times the work.
+   * none. Every layer's leaves a third of the activations of a Hessian-vector product, for 1.4 times the work and half as much again for each
+   * weight, so that it pays where tokens are many.
    */
   readonly recomputeEvery?: number;
   /** State of a calibration with the same model, batches and seed, to go on from. */
@@ -114,10 +115,11 @@ function scaleErrors(groups: readonly TensorTrace[], options: GuidanceOptions): 
 /**
  * Measures the trace of every weight that will be quantized, on the model in full precision, and turns the traces into temperature scales.
  *
- * Memory: a probe of the Hessian holds its directions and the products, 8 bytes for each quantized weight, and six times the activations that
- * gradients hold: 24 bytes × (7 hidden + 3 intermediate) for each token and layer, besides matrices of scores. With `recomputeEvery` 1 it is
- * a third of that. For Llama-3.2-1B (973 M quantized weights among 1236 M) on 512 tokens, on paper: 4.9 GB of parameters, 7.8 GB of directions and
- * products, 7.7 GB of activations or 2.6 GB. A probe of the Gauss-Newton matrix holds 1.3 GB beyond the parameters.
+ * Memory beyond the parameters: a probe of the Hessian holds its directions and the products, 8 bytes for each quantized weight, and about
+ * 20 bytes × (7 hidden + 3 intermediate) for each token and layer, five times what gradients hold. With `recomputeEvery` 1 these are 12 and 6
+ * bytes. A probe of the Gauss-Newton matrix holds what gradients hold, 4 bytes × (7 hidden + 3 intermediate), and a sixteenth of that with
+ * `recomputeEvery` 1. For Llama-3.2-1B (973 M quantized weights among 1236 M, 4.9 GB) on 512 tokens, on paper, logits aside: 7.8 + 6.4 GB for
+ * the Hessian, 11.7 + 1.9 GB if layers are computed again; 1.3 GB for the Gauss-Newton matrix.
  *
  * @param model in full precision
  * @param batches at least one, all of one shape; their Hessians are averaged

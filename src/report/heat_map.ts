@@ -60,7 +60,7 @@ export function traceHeatMap(
     ...cells.map((cell) => cellOf(cell, place(cell))),
     colourBar({ x: size.left + plotWidth + size.gap, height: plotHeight, low, high }),
   ];
-  const labelled = `role="img" aria-label="${escaped(title)}: trace of each weight's Hessian block, by layer and component"`;
+  const labelled = `role="img" aria-label="${escaped(title)}: trace of each weight's own block, by layer and component"`;
   return `<svg class="hestia-heat-map" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" ${labelled}>${style}${
     parts.join("")
   }</svg>`;
