@@ -185,7 +185,11 @@ function olderThan(start: number, wanted: readonly Node[]): Node[] {
   const seen = new Set(wanted);
   for (const node of seen) {
     if (node.value || node.serial < start && node.op.kind !== "view") continue;
-    for (const input of node.op.kind === "fused" ? [...node.inputs, node.composition] : node.inputs) seen.add(input);
+    for (
+      const input of node.simpler ? [node.simpler] : node.op.kind === "fused" ? [...node.inputs, node.composition] : node.inputs
+    ) {
+      seen.add(input);
+    }
   }
   return [...seen].filter((node) => node.serial < start && !["leaf", "view", "generator"].includes(node.op.kind));
 }

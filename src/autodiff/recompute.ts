@@ -17,6 +17,7 @@ function partsOf(root: Node, start: number): { inside: Node[]; boundary: Node[] 
   for (const node of seen) {
     if (node.serial < start) continue;
     for (const input of node.op.kind === "fused" ? [...node.inputs, node.composition] : node.inputs) seen.add(input);
+    if (node.simpler) seen.add(node.simpler);
   }
   const ordered = [...seen].sort((a, b) => a.serial - b.serial);
   const isInside = (node: Node) => node.serial >= start && node.op.kind !== "leaf";
@@ -30,7 +31,8 @@ function rebuilt(inside: readonly Node[], replacements: ReadonlyMap<Node, Node>)
   const now = (node: Node) => known.get(node) ?? node;
   for (const node of inside) {
     const compose = node.op.kind === "fused" ? () => now(node.composition) : undefined;
-    known.set(node, new Node(node.op, node.inputs.map(now), node.shape, node.dtype, node.attributes, compose));
+    const simpler = node.simpler && now(node.simpler);
+    known.set(node, new Node(node.op, node.inputs.map(now), node.shape, node.dtype, node.attributes, compose, simpler));
   }
   return now(inside[inside.length - 1]);
 }

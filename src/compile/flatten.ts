@@ -14,9 +14,10 @@ export interface Flattened {
   readonly key: string;
 }
 
-/** Inputs of a node, and what a fused one stands for; computed nodes need nothing. */
+/** Inputs of a node, and what a fused one stands for, or the simpler node that runs instead; computed nodes need nothing. */
 function dependency(node: Node, index: number): Node | undefined {
   if (node.value) return undefined;
+  if (node.simpler) return index === 0 ? node.simpler : undefined;
   if (index < node.inputs.length) return node.inputs[index];
   return index === node.inputs.length && node.op.kind === "fused" ? node.composition : undefined;
 }
@@ -73,6 +74,10 @@ export function flattenGraph(outputs: readonly Node[], arguments_: readonly Node
     if (positionOf.has(node)) continue;
     if (node.value || node.op.kind === "leaf") {
       addLeaf(node);
+      continue;
+    }
+    if (node.simpler) {
+      positionOf.set(node, positionOf.get(node.simpler)!);
       continue;
     }
     let text = node.text;

@@ -201,6 +201,8 @@ export class Node implements TensorType {
     readonly dtype: DType,
     readonly attributes: Attributes = noAttributes,
     private readonly compose?: () => Node,
+    /** Of the same value, and cheaper: what runs instead. Derivatives follow what was written, so that they know every node of it. */
+    readonly simpler?: Node,
   ) {}
 
   /** The node that a fused operation stands for, built when first asked for. */

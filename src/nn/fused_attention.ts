@@ -11,7 +11,7 @@ import type { FusedParts } from "../core/graph.ts";
 import { attentionForwardBinding, attentionKeyBackwardBinding, attentionQueryBackwardBinding } from "../kernels/attention.ts";
 import { applyFused, type Tensor } from "../tensor.ts";
 import { causalSoftmax, maskedScore } from "./fused.ts";
-import { applyParts, renewed } from "./parts.ts";
+import { applyParts } from "./parts.ts";
 
 const swapped = [0, 2, 1, 3]; // positions and heads
 
@@ -41,14 +41,10 @@ function logSums([q, k, , offset]: readonly Tensor[]): Tensor {
   return seen.logSumExp().reshape([batch, heads, queries]).transpose([0, 2, 1]);
 }
 
-/** Queries, keys and values as nodes of their own, so that compositions of the forward and of the backward pass share what is equal. */
-const own = ([q, k, v]: readonly Tensor[]) => [q, k, v].map(renewed);
-
 /** Gradients of queries, keys and values. */
 function slopes(inputs: readonly Tensor[]): Tensor[] {
-  const [offset, gradient] = inputs.slice(3);
-  const differentiated = own(inputs);
-  return vectorJacobianProduct(attended([...differentiated, offset]), differentiated, gradient);
+  const [gradient] = inputs.slice(4);
+  return vectorJacobianProduct(attended(inputs.slice(0, 4)), inputs.slice(0, 3), gradient);
 }
 
 /** The backward pass: two kernels, but one composition, in which derivatives of the second order come together. */
@@ -65,6 +61,6 @@ function backward(inputs: readonly Tensor[]): Tensor[] {
 export const attentionForward: FusedParts = {
   name: "attention",
   binding: attentionForwardBinding,
-  compose: (inputs) => [attended, logSums].map((part) => part([...own(inputs), inputs[3]])),
+  compose: (inputs) => [attended, logSums].map((part) => part(inputs)),
   vjps: [(gradient, { inputs }) => [...backward([...inputs, gradient, ...applyParts(attentionForward, inputs)]), undefined]],
 };

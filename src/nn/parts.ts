@@ -39,8 +39,3 @@ export function applyParts(op: FusedParts, inputs: readonly Tensor[], attributes
     );
   });
 }
-
-/** The same value as a node of its own: what is built on it is not rewritten in terms of what it was made from. */
-export function renewed(x: Tensor): Tensor {
-  return x.reshape([1, ...x.shape]).reshape(x.shape);
-}

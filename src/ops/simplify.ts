@@ -22,7 +22,6 @@ function product([a, b]: readonly Node[]): Node | undefined {
 /** Permutations in a row become one, and (a b)ᵀ = bᵀ aᵀ: operands are read transposed in place, where a product would be copied. */
 function permuted(x: Node, order: readonly number[]): Node | undefined {
   const last = order.length - 1;
-  if (order.every((axis, index) => axis === index)) return x;
   if (x.op === primitives.permute) {
     const inner = x.attributes.order as readonly number[];
     return node(primitives.permute, x.inputs, { order: order.map((axis) => inner[axis]) });
@@ -52,15 +51,15 @@ function scattered([updates, indices]: readonly Node[], attributes: Attributes):
   return node(primitives.add, [part(0, count >> 1), part(count >> 1, count)]);
 }
 
-/** A node of the graph, or a simpler one of the same value. Throws where the types of the inputs do not fit. */
+/**
+ * A node of the graph, which knows a simpler one of the same value where there is one. Throws where the types of the inputs do not fit.
+ * Only what changes nothing (a factor of one, axes left in their order) is no node of its own.
+ */
 export function node(op: Primitive, inputs: readonly Node[], attributes: Attributes = noAttributes): Node {
   const { shape, dtype } = op.infer(inputs, attributes);
-  const simpler = op === primitives.mul
-    ? product(inputs)
-    : op === primitives.permute
-    ? permuted(inputs[0], attributes.order as readonly number[])
-    : op === primitives.scatterAdd
-    ? scattered(inputs, attributes)
-    : undefined;
-  return simpler ?? new Node(op, inputs, shape, dtype, attributes);
+  const order = op === primitives.permute ? attributes.order as readonly number[] : undefined;
+  const same = op === primitives.mul ? product(inputs) : order?.every((axis, index) => axis === index) ? inputs[0] : undefined;
+  if (same) return same;
+  const simpler = order ? permuted(inputs[0], order) : op === primitives.scatterAdd ? scattered(inputs, attributes) : undefined;
+  return new Node(op, inputs, shape, dtype, attributes, undefined, simpler);
 }

@@ -181,3 +181,17 @@ Deno.test("a linear loss has a Hessian of zeros", async () => {
   equal(hv.shape.length, 2);
   ok((await numbers(hv)).every((value) => value === 0));
 });
+
+Deno.test("a gradient is known at every node that was written, also where a simpler one is computed", async () => {
+  await useBackend("reference");
+  const x = filled([2, 3]);
+  const turned = x.transpose();
+  const c = filled([2, 3], 5);
+  deepEqual(await numbers(gradients(turned.transpose().mul(c).sum(), [turned])[0]), await numbers(c.transpose()));
+  const product = x.matmul(filled([3, 2]));
+  const d = filled([2, 2], 7);
+  deepEqual(await numbers(gradients(product.transpose().mul(d).sum(), [product])[0]), await numbers(d.transpose()));
+  const [g] = gradients(product.transpose().square().sum(), [product]);
+  const [second] = gradients(g.mul(d).sum(), [product]);
+  deepEqual(await numbers(second), await numbers(d.mul(2)));
+});
