@@ -5,7 +5,7 @@
  */
 
 import { type Attributes, noAttributes, Node, type Primitive } from "../core/graph.ts";
-import { sizeOf } from "../core/shape.ts";
+import { type Shape, sizeOf } from "../core/shape.ts";
 import { primitives } from "./primitives.ts";
 
 /** Whether a node is a constant of ones, seen through views. */
@@ -31,6 +31,32 @@ function permuted(x: Node, order: readonly number[]): Node | undefined {
   if (x.op !== primitives.matmul || !swapsLast) return undefined;
   const [a, b] = x.inputs.map((input) => node(primitives.permute, [input], { order }));
   return node(primitives.matmul, [b, a]);
+}
+
+/** Fewest multiplications worth copying operands for. */
+const muchWork = 2 ** 20;
+
+/** Zeros behind the last two axes, up to these lengths. */
+function filledUp(x: Node, [rows, columns]: readonly [number, number]): Node {
+  const rank = x.shape.length;
+  const [m, n] = x.shape.slice(-2);
+  if (m === rows && n === columns) return x;
+  const before = new Array(rank).fill(0);
+  return node(primitives.pad, [x], { before, after: [...before.slice(2), rows - m, columns - n] });
+}
+
+/** Large products of odd lengths, on operands filled up to the fours that fast kernels load. */
+function inFours([a, b]: readonly Node[], shape: Shape): Node | undefined {
+  const [m, k] = a.shape.slice(-2);
+  const n = b.shape.at(-1)!;
+  if (sizeOf(shape) * k < muchWork) return undefined;
+  const fours = (length: number) => 4 * Math.ceil(length / 4);
+  const [rows, inner, columns] = [a.op.kind === "view" ? fours(m) : m, fours(k), fours(n)];
+  if (rows === m && inner === k && columns === n) return undefined;
+  const product = node(primitives.matmul, [filledUp(a, [rows, inner]), filledUp(b, [inner, columns])]);
+  return product.shape.at(-2) === m && columns === n
+    ? product
+    : node(primitives.slice, [product], { start: new Array(shape.length).fill(0), stop: shape });
 }
 
 /** Most indices that one `scatterAdd` looks through: some drivers end an invocation after 65 535 iterations. */
@@ -60,6 +86,12 @@ export function node(op: Primitive, inputs: readonly Node[], attributes: Attribu
   const order = op === primitives.permute ? attributes.order as readonly number[] : undefined;
   const same = op === primitives.mul ? product(inputs) : order?.every((axis, index) => axis === index) ? inputs[0] : undefined;
   if (same) return same;
-  const simpler = order ? permuted(inputs[0], order) : op === primitives.scatterAdd ? scattered(inputs, attributes) : undefined;
+  const simpler = order
+    ? permuted(inputs[0], order)
+    : op === primitives.matmul
+    ? inFours(inputs, shape)
+    : op === primitives.scatterAdd
+    ? scattered(inputs, attributes)
+    : undefined;
   return new Node(op, inputs, shape, dtype, attributes, undefined, simpler);
 }

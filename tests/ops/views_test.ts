@@ -1,4 +1,4 @@
-import { arange, type Tensor, tensor, useBackend } from "../../mod.ts";
+import { arange, gradients, realize, type Tensor, tensor, useBackend } from "../../mod.ts";
 import { deepEqual, equal, match, ok, throws } from "../assert.ts";
 import { agree } from "../support/backends.ts";
 import { noise } from "../support/numbers.ts";
@@ -115,4 +115,25 @@ Deno.test("an error points at the line that made it", () => {
       return true;
     });
   }
+});
+
+Deno.test("large products of odd lengths are filled up to fours, and give what was written", async () => {
+  await useBackend("webgpu");
+  const [m, k, n] = [101, 103, 107];
+  const [a, b] = [[m, k], [k, n]].map((shape, index) =>
+    tensor(Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => (i * 7 + index) % 11 - 5), { shape })
+  );
+  const sums = async (product: Tensor) => [...await product.data()];
+  const plain = await sums(a.matmul(b));
+  const [x, y] = [await a.data(), await b.data()];
+  const wanted = Array.from({ length: m * n }, (_, i) => {
+    let sum = 0;
+    for (let j = 0; j < k; j++) sum += x[Math.floor(i / n) * k + j] * y[j * n + i % n];
+    return sum;
+  });
+  deepEqual(plain, wanted);
+  const turned = realize([a.transpose(), b.transpose()]);
+  deepEqual(await sums(turned[0].transpose().matmul(turned[1].transpose())), wanted);
+  const product = a.matmul(b);
+  deepEqual(await sums(gradients(product.sum(), [product])[0]), new Array(m * n).fill(1));
 });
