@@ -1,9 +1,11 @@
-// Matrix product of aligned views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n].
+// Matrix product of aligned views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. Several products of one layout may be added up
+// (terms), and several such sums computed at once (outputs).
 //
 // One invocation computes a tile of C of 16 or 32 rows by 16 or 32 columns, kept in registers as 4 x 4 blocks, and walks along k
 // four steps at a time. Every load and store is a quad (four elements side by side): A along k or along m, B along n or along k.
-// C is contiguous, N is a multiple of 4. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them.
-// Rows and columns past the edge repeat the last one and are not written. The marked lines are replaced to read textures.
+// C is contiguous, N is a multiple of 4. Tiles are numbered along n, then m, then the batch, then the
+// output; a workgroup takes LANES of them. Rows and columns past the edge repeat the last one and are not written. The marked lines are
+// replaced to read textures or several buffers, and to compute with what is stored.
 
 // Whether quads of A run along k (else along m).
 override A_ALONG_K: bool = true;
@@ -38,8 +40,6 @@ struct Strip {
 struct Operand {
   // Quads from one batch index to the next, for each batch axis; 0 repeats.
   batch: vec3<u32>,
-  // Quads before the first element.
-  offset: u32,
   // Quads from one line to the next, across the axis that quads run along.
   pitch: u32,
 }
@@ -55,71 +55,89 @@ struct Params {
   n: u32,
   // Columns of A, rows of B.
   k: u32,
+  // Products added up in each output.
+  terms: u32,
+  // Outputs.
+  outputs: u32,
+  // For each product, those of one output side by side: the buffer of A and the quads before its first element, the same of B.
+  parts: array<vec4<u32>, 16>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<Quad>; //: input
-@group(0) @binding(1) var<storage, read> b: array<Quad>; //: input
-@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> a: array<Quad>; //: a
+@group(0) @binding(1) var<storage, read> b: array<Quad>; //: b
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>; //: out
+@group(0) @binding(3) var<uniform> params: Params; //: params
 
-fn first_quad(operand: Operand, place: vec3<u32>) -> u32 {
+// An operand of one product.
+struct Source {
+  buffer: u32,
+  // Quads before the first element.
+  first: u32,
+}
+
+fn source(operand: Operand, buffer: u32, start: u32, place: vec3<u32>) -> Source {
   let steps = operand.batch * place;
-  return operand.offset + steps.x + steps.y + steps.z;
+  return Source(buffer, start + steps.x + steps.y + steps.z);
 }
 
-fn quad_of_a(quad: u32) -> Quad {
-  return a[quad]; //: load
+fn quad_of_a(buffer: u32, quad: u32) -> Quad {
+  return a[quad]; //: load_a
 }
 
-fn quad_of_b(quad: u32) -> Quad {
-  return b[quad]; //: load
+fn quad_of_b(buffer: u32, quad: u32) -> Quad {
+  return b[quad]; //: load_b
 }
 
-fn line_of_a(quad: u32, k: u32) -> Quad {
+// Stores four elements of an output; `at` counts in fours.
+fn store(output: u32, at: u32, value: Quad) {
+  out[at] = value; //: store
+}
+
+fn line_of_a(buffer: u32, quad: u32, k: u32) -> Quad {
   if (RAGGED_K && k >= params.k) {
     return Quad();
   }
-  return quad_of_a(quad + k * params.a.pitch);
+  return quad_of_a(buffer, quad + k * params.a.pitch);
 }
 
-fn line_of_b(quad: u32, k: u32) -> Quad {
+fn line_of_b(buffer: u32, quad: u32, k: u32) -> Quad {
   if (RAGGED_K && k >= params.k) {
     return Quad();
   }
-  return quad_of_b(quad + k * params.b.pitch);
+  return quad_of_b(buffer, quad + k * params.b.pitch);
 }
 
 // Rows row .. row + 3 and columns k .. k + 3 of A.
-fn block_of_a(first: u32, row: u32, k: u32) -> Block {
+fn block_of_a(origin: Source, row: u32, k: u32) -> Block {
   if (A_ALONG_K) {
-    let at = vec4(first + k / 4u) + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(params.m - 1u)) * params.a.pitch;
-    return Block(quad_of_a(at.x), quad_of_a(at.y), quad_of_a(at.z), quad_of_a(at.w));
+    let at = vec4(origin.first + k / 4u) + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(params.m - 1u)) * params.a.pitch;
+    return Block(quad_of_a(origin.buffer, at.x), quad_of_a(origin.buffer, at.y), quad_of_a(origin.buffer, at.z), quad_of_a(origin.buffer, at.w));
   }
-  let at = first + min(row, params.m - 1u) / 4u;
-  return transpose(Block(line_of_a(at, k), line_of_a(at, k + 1u), line_of_a(at, k + 2u), line_of_a(at, k + 3u)));
+  let at = origin.first + min(row, params.m - 1u) / 4u;
+  return transpose(Block(line_of_a(origin.buffer, at, k), line_of_a(origin.buffer, at, k + 1u), line_of_a(origin.buffer, at, k + 2u), line_of_a(origin.buffer, at, k + 3u)));
 }
 
 // Rows k .. k + 3 and columns column .. column + 3 of B.
-fn block_of_b(first: u32, k: u32, column: u32) -> Block {
+fn block_of_b(origin: Source, k: u32, column: u32) -> Block {
   if (B_ALONG_N) {
-    let at = first + min(column, params.n - 1u) / 4u;
-    return Block(line_of_b(at, k), line_of_b(at, k + 1u), line_of_b(at, k + 2u), line_of_b(at, k + 3u));
+    let at = origin.first + min(column, params.n - 1u) / 4u;
+    return Block(line_of_b(origin.buffer, at, k), line_of_b(origin.buffer, at, k + 1u), line_of_b(origin.buffer, at, k + 2u), line_of_b(origin.buffer, at, k + 3u));
   }
-  let at = vec4(first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.b.pitch;
-  return transpose(Block(quad_of_b(at.x), quad_of_b(at.y), quad_of_b(at.z), quad_of_b(at.w)));
+  let at = vec4(origin.first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.b.pitch;
+  return transpose(Block(quad_of_b(origin.buffer, at.x), quad_of_b(origin.buffer, at.y), quad_of_b(origin.buffer, at.z), quad_of_b(origin.buffer, at.w)));
 }
 
-fn strip_of_a(first: u32, row: u32, k: u32) -> Strip {
+fn strip_of_a(origin: Source, row: u32, k: u32) -> Strip {
   var x: Strip;
-  x.r0 = block_of_a(first, row, k);
-  x.r1 = block_of_a(first, row + 4u, k);
-  x.r2 = block_of_a(first, row + 8u, k);
-  x.r3 = block_of_a(first, row + 12u, k);
+  x.r0 = block_of_a(origin, row, k);
+  x.r1 = block_of_a(origin, row + 4u, k);
+  x.r2 = block_of_a(origin, row + 8u, k);
+  x.r3 = block_of_a(origin, row + 12u, k);
   if (TALL) {
-    x.r4 = block_of_a(first, row + 16u, k);
-    x.r5 = block_of_a(first, row + 20u, k);
-    x.r6 = block_of_a(first, row + 24u, k);
-    x.r7 = block_of_a(first, row + 28u, k);
+    x.r4 = block_of_a(origin, row + 16u, k);
+    x.r5 = block_of_a(origin, row + 20u, k);
+    x.r6 = block_of_a(origin, row + 24u, k);
+    x.r7 = block_of_a(origin, row + 28u, k);
   }
   return x;
 }
@@ -137,27 +155,29 @@ fn accumulate(sum: ptr<function, Strip>, x: Strip, y: Block) {
   }
 }
 
-fn store_block(block: Block, batch: u32, row: u32, column: u32) {
-  if (column >= params.n) {
-    return;
-  }
-  for (var i = 0u; i < 4u; i++) {
-    if (row + i < params.m) {
-      out[((batch * params.m + row + i) * params.n + column) / 4u] = block[i];
-    }
+// Where a strip lies in an output.
+struct Place {
+  output: u32,
+  batch: u32,
+  row: u32,
+  column: u32,
+}
+
+// Blocks and rows move up in loops whose ends a compiler cannot know: what is stored, and computed with it, is compiled once.
+fn store_block(block: Block, at: Place) {
+  var moving = block;
+  for (var row = at.row; row < min(at.row + 4u, params.m); row++) {
+    store(at.output, ((at.batch * params.m + row) * params.n + at.column) / 4u, moving[0]);
+    moving = Block(moving[1], moving[2], moving[3], moving[3]);
   }
 }
 
-fn store_strip(sum: Strip, batch: u32, row: u32, column: u32) {
-  store_block(sum.r0, batch, row, column);
-  store_block(sum.r1, batch, row + 4u, column);
-  store_block(sum.r2, batch, row + 8u, column);
-  store_block(sum.r3, batch, row + 12u, column);
-  if (TALL) {
-    store_block(sum.r4, batch, row + 16u, column);
-    store_block(sum.r5, batch, row + 20u, column);
-    store_block(sum.r6, batch, row + 24u, column);
-    store_block(sum.r7, batch, row + 28u, column);
+fn store_strip(strip: Strip, at: Place) {
+  var moving = strip;
+  let end = min(at.row + select(16u, 32u, TALL), params.m);
+  for (var row = at.row; row < end; row += 4u) {
+    store_block(moving.r0, Place(at.output, at.batch, row, at.column));
+    moving = Strip(moving.r1, moving.r2, moving.r3, moving.r4, moving.r5, moving.r6, moving.r7, moving.r7);
   }
 }
 
@@ -172,15 +192,15 @@ fn main(
   let tiles_along_n = (params.n + columns - 1u) / columns;
   let tiles = (params.m + rows - 1u) / rows * tiles_along_n;
   let tile = (group.y * groups.x + group.x) * LANES + lane;
-  let batch = tile / tiles;
-  if (batch >= params.batch.x * params.batch.y * params.batch.z) {
+  let batches = params.batch.x * params.batch.y * params.batch.z;
+  let output = tile / tiles / batches;
+  if (output >= params.outputs) {
     return;
   }
+  let batch = tile / tiles % batches;
   let row = tile % tiles / tiles_along_n * rows;
   let column = tile % tiles_along_n * columns;
   let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
-  let first_a = first_quad(params.a, place);
-  let first_b = first_quad(params.b, place);
 
   var c0: Strip;
   var c1: Strip;
@@ -190,22 +210,26 @@ fn main(
   var c5: Strip;
   var c6: Strip;
   var c7: Strip;
-  for (var k = 0u; k < params.k; k += 4u) {
-    let x = strip_of_a(first_a, row, k);
-    accumulate(&c0, x, block_of_b(first_b, k, column));
-    accumulate(&c1, x, block_of_b(first_b, k, column + 4u));
-    accumulate(&c2, x, block_of_b(first_b, k, column + 8u));
-    accumulate(&c3, x, block_of_b(first_b, k, column + 12u));
-    if (WIDE) {
-      accumulate(&c4, x, block_of_b(first_b, k, column + 16u));
-      accumulate(&c5, x, block_of_b(first_b, k, column + 20u));
-      accumulate(&c6, x, block_of_b(first_b, k, column + 24u));
-      accumulate(&c7, x, block_of_b(first_b, k, column + 28u));
+  for (var term = 0u; term < params.terms; term++) {
+    let part = params.parts[output * params.terms + term];
+    let origin_a = source(params.a, part.x, part.y, place);
+    let origin_b = source(params.b, part.z, part.w, place);
+    for (var k = 0u; k < params.k; k += 4u) {
+      let x = strip_of_a(origin_a, row, k);
+      accumulate(&c0, x, block_of_b(origin_b, k, column));
+      accumulate(&c1, x, block_of_b(origin_b, k, column + 4u));
+      accumulate(&c2, x, block_of_b(origin_b, k, column + 8u));
+      accumulate(&c3, x, block_of_b(origin_b, k, column + 12u));
+      if (WIDE) {
+        accumulate(&c4, x, block_of_b(origin_b, k, column + 16u));
+        accumulate(&c5, x, block_of_b(origin_b, k, column + 20u));
+        accumulate(&c6, x, block_of_b(origin_b, k, column + 24u));
+        accumulate(&c7, x, block_of_b(origin_b, k, column + 28u));
+      }
     }
   }
-  // A loop, with the strips moving up: stores written out for every strip double the time that a driver takes to compile.
-  for (var i = 0u; i < columns / 4u; i++) {
-    store_strip(c0, batch, row, column + 4u * i);
+  for (var at = column; at < min(column + columns, params.n); at += 4u) {
+    store_strip(c0, Place(output, batch, row, at));
     c0 = c1;
     c1 = c2;
     c2 = c3;

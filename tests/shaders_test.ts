@@ -60,7 +60,11 @@ Deno.test("every shader is used by a kernel", () => {
 /** What the compiler makes of the templates. */
 function generatedShaders(): string[] {
   const x = tensor([1, 2, 3]);
-  const { graph } = flattenGraph([x.exp(), x.sum()].map(({ node }) => node), [], new Set());
+  const { graph } = flattenGraph(
+    [x.exp(), x.sum(), x.reshape([3, 1]).expand([3, 999]).sum({ axes: 1 })].map(({ node }) => node),
+    [],
+    new Set(),
+  );
   const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4, maxWorkgroups: 65_535 };
   return lower(graph, { limits, float16: false, texelReads: false }).dispatches.map(({ shader }) => shader);
 }

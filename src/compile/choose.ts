@@ -58,24 +58,28 @@ export function chooseKernels(graph: Graph, options: ChooseOptions = {}): Graph 
     if (taken !== position) alias[position] = alias[taken];
   });
   const outputs = graph.outputs.map((output) => sameMemory(graph.nodes, inputsOf, alias[output]));
+  const nodes = graph.nodes.map(({ composition: _, ...node }, position): FlatNode => ({ ...node, inputs: inputsOf[position] }));
+  return prune({ ...graph, nodes, outputs });
+}
+
+/** Drops the nodes that nobody needs, but for leaves. */
+export function prune(graph: Graph): Graph {
   const live = new Set<number>();
-  const stack = [...outputs];
+  const stack = [...graph.outputs];
   while (stack.length > 0) {
     const position = stack.pop()!;
     if (live.has(position)) continue;
     live.add(position);
-    stack.push(...inputsOf[position]);
+    stack.push(...graph.nodes[position].inputs);
   }
   graph.leaves.forEach((position) => live.add(position));
   const renumbered = new Map([...live].sort((a, b) => a - b).map((position, index) => [position, index]));
-  const nodes = [...renumbered.keys()].map((position): FlatNode => {
-    const { composition: _, ...node } = graph.nodes[position];
-    return { ...node, inputs: inputsOf[position].map((input) => renumbered.get(input)!) };
-  });
+  const moved = (list: readonly number[]) => list.map((position) => renumbered.get(position)!);
+  const nodes = [...renumbered.keys()].map((position) => graph.nodes[position]);
   return {
-    nodes,
-    leaves: graph.leaves.map((position) => renumbered.get(position)!),
-    outputs: outputs.map((output) => renumbered.get(output)!),
+    nodes: nodes.map((node) => ({ ...node, inputs: moved(node.inputs) })),
+    leaves: moved(graph.leaves),
+    outputs: moved(graph.outputs),
     donated: graph.donated,
   };
 }

@@ -84,8 +84,8 @@ export class CodeBuffers {
     return segments ? `write_${name}(${position}, ${stored});` : `${name}[${position}] = ${stored};`;
   }
 
-  declarations(): string {
-    let next = 0;
+  /** Declarations of the buffers, from the binding `next` on. */
+  declarations(next = 0): string {
     return this.bindings.filter(({ access }) => access !== "overwritten").map((binding) => {
       const { node, name, dtype, access, texels, segments } = binding;
       if (texels !== undefined) return `@group(0) @binding(${next++}) var ${name}: texture_storage_2d<rgba32float, read>;`;
@@ -111,7 +111,12 @@ export class CodeBuffers {
       const marker = line.match(/\/\/: (\w+)$/)?.[1];
       return marker === undefined ? line : lines[marker];
     }).join("\n");
-    const head = this.bindings.some(({ dtype }) => dtype === "float16") ? "enable f16;\n" : "";
+    return this.withHead(body);
+  }
+
+  /** Puts before a shader what it needs besides buffers. */
+  withHead(body: string): string {
+    const head = /\bf16\b/.test(body) ? "enable f16;\n" : "";
     return `${head}${body.includes("zero_bits") ? "var<private> zero_bits: u32 = 0u;\n" : ""}${body}`;
   }
 }

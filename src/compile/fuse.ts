@@ -9,6 +9,7 @@ import { sizeOf } from "../core/shape.ts";
 import { joinSinks } from "./horizontal.ts";
 import { mergeGroups } from "./merge.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
+import { shareProducts } from "./products.ts";
 import { windowOf } from "./strided.ts";
 
 /** Longest path of nodes computed in place: longer expressions are cut, as drivers take long to compile them. */
@@ -127,8 +128,16 @@ function countUsers(graph: Graph, stored: readonly boolean[], roots: readonly nu
   return count;
 }
 
-/** Decides what is stored and groups it into kernels. `maxBuffers` is the most that one shader may bind. */
-export function fuse(graph: Graph, { maxBuffers }: { maxBuffers: number }): Fusion {
+/** Settings of `fuse`. */
+export interface FuseOptions {
+  /** The most buffers that one shader may bind. */
+  readonly maxBuffers: number;
+  /** Whether independent matrix products of one layout share kernels. */
+  readonly sideBySide: boolean;
+}
+
+/** Decides what is stored and groups it into kernels. */
+export function fuse(graph: Graph, { maxBuffers, sideBySide }: FuseOptions): Fusion {
   const stored = mandatory(graph);
   const cuts = storeDeep(graph, stored);
   storeShared(graph, stored);
@@ -146,7 +155,7 @@ export function fuse(graph: Graph, { maxBuffers }: { maxBuffers: number }): Fusi
     return reduction === undefined ? { roots: [root] } : { roots: [root], reduction };
   });
   const merged = dropPrivate({ graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) }, cuts);
-  return joinSinks(merged, maxBuffers);
+  return joinSinks(shareProducts(merged, { maxBuffers, sideBySide }), maxBuffers);
 }
 
 /** Takes the memory from nodes that only their own kernel uses, as merging leaves them, but for the `cuts` in long chains. */

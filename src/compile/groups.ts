@@ -9,12 +9,22 @@ import type { FlatNode, Graph } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
 import { contiguous, isContiguous, windowOf } from "./strided.ts";
 
+/** A matrix product within a kernel. */
+export interface Product {
+  /** The `matmul` node. */
+  readonly node: number;
+  /** What is stored of it: itself, or results that it is part of element by element. */
+  readonly roots: readonly number[];
+}
+
 /** One kernel to be. */
 export interface Group {
   /** Nodes that it stores, all of one size; a later one may use an earlier one. */
   readonly roots: readonly number[];
   /** The reduction whose loop comes first, for a group that reduces. */
   readonly reduction?: number;
+  /** The matrix products that come first, for a group that multiplies matrices; each root belongs to one. */
+  readonly products?: readonly Product[];
 }
 
 /** What the fuser decided. */

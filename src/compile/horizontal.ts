@@ -22,12 +22,12 @@ interface Bundle {
 /** Whether nobody reads the results, and what may be overwritten is read at the element being computed alone. */
 function isSink(
   fusion: Fusion,
-  { roots, reduction }: Group,
+  { roots, reduction, products }: Group,
   reads: ReadonlyMap<number, boolean>,
   read: ReadonlyMap<number, number>,
 ): boolean {
   const { nodes, donated } = fusion.graph;
-  if (reduction !== undefined || ["kernel", "fused", "reduction"].includes(nodes[roots[0]].op.kind)) return false;
+  if (reduction !== undefined || products || ["kernel", "fused", "reduction"].includes(nodes[roots[0]].op.kind)) return false;
   const size = sizeOf(nodes[roots[0]].shape);
   const isOverwritten = (node: number) => donated.has(nodes[node].leaf ?? -1) && sizeOf(nodes[node].shape) >= size;
   return !roots.some((root) => read.has(root)) && [...reads].every(([node, aligned]) => aligned || !isOverwritten(node));

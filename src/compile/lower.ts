@@ -13,9 +13,12 @@ import { chooseKernels } from "./choose.ts";
 import { composeLarge } from "./compose_large.ts";
 import type { CodeBinding } from "./code_buffers.ts";
 import { fuse } from "./fuse.ts";
-import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
+import { type Fusion, type Group, kernelInput, type Product, readsOf } from "./groups.ts";
 import { type GeneratedCode, mapCode } from "./map_code.ts";
 import { type Memory, planMemory } from "./memory.ts";
+import { readHalf } from "./half_operands.ts";
+import { planProducts, productCode } from "./product_code.ts";
+import { sumProducts } from "./products.ts";
 import { layoutReduction, reductionCode } from "./reduction_code.ts";
 import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
 import { lineGrid } from "../kernels/grid.ts";
@@ -32,6 +35,8 @@ export interface Target {
 
 /** Settings that tests vary. */
 export interface LowerOptions {
+  /** Whether independent matrix products of one layout share kernels; by default where textures are not read. */
+  readonly sideBySide?: boolean;
   /** Use fused kernels (the default) or what they stand for. */
   readonly fused?: boolean;
 }
@@ -78,12 +83,15 @@ function bindingsOf(code: readonly CodeBinding[], slotOf: (binding: CodeBinding)
 /** Compiles a graph for a device: pure, from plain data to plain data. */
 export function lower(graph: Graph, target: Target, options: LowerOptions = {}): Program {
   const fits = (node: FlatNode) => storedBytes(node, target) <= target.limits.maxBindingBytes;
-  const chosen = composeLarge(
+  const small = composeLarge(
     chooseKernels(graph, { ...options, maxBindingBytes: target.limits.maxBindingBytes, texelReads: target.texelReads }),
     fits,
   );
+  // products side by side would read copies of weights that live in textures, and software drivers take seconds to compile a kernel more
+  const bounds = { maxBuffers: maxBuffers(small, target), sideBySide: options.sideBySide ?? !target.texelReads };
+  const chosen = sumProducts(target.float16 && !target.texelReads ? readHalf(small) : small, bounds);
   const bytesOf = (node: number) => storedBytes(chosen.nodes[node], target);
-  const fusion = fuse(chosen, { maxBuffers: maxBuffers(chosen, target) });
+  const fusion = fuse(chosen, bounds);
   const memory = planMemory(fusion, bytesOf);
   const dispatches = fusion.groups.flatMap((group, index) =>
     new GroupLowering(fusion, memory, target, group, index).dispatches()
@@ -138,6 +146,7 @@ class GroupLowering {
     const { nodes } = this.fusion.graph;
     const { op, shape } = nodes[this.group.roots[0]];
     if (sizeOf(shape) === 0) return [];
+    if (this.group.products) return [this.#multiply(this.group.products)];
     if (op.kind === "kernel" || op.kind === "fused") return [this.#kernel(op.binding)];
     return this.group.reduction === undefined ? [this.#map()] : this.#reduce(this.group.reduction);
   }
@@ -163,16 +172,38 @@ class GroupLowering {
     return [...inputs, ...outputs];
   }
 
-  #generated(code: readonly CodeBinding[], { shader, invocations }: GeneratedCode): Dispatch {
+  #generated(code: readonly CodeBinding[], { shader, invocations, workgroup }: GeneratedCode): Dispatch {
     const slotOf = ({ node }: CodeBinding) => node === -1 ? this.memory.partials.get(this.index)! : this.memory.slotOf.get(node)!;
     const bindings = bindingsOf(code, slotOf, this.target);
-    return this.#dispatch({ shader, bindings, grid: lineGrid(invocations, this.target.limits) });
+    return this.#dispatch({ shader, bindings, grid: lineGrid(invocations, this.target.limits, { workgroup }) });
   }
 
   #dispatch(parts: Pick<Dispatch, "shader" | "bindings" | "grid"> & Partial<Dispatch>): Dispatch {
     const { nodes } = this.fusion.graph;
     const label = this.group.roots.map((root) => nodes[root].op.name).join("+");
     return { label, overrides: {}, params: new Uint32Array(0), ...parts };
+  }
+
+  #multiply(products: readonly Product[]): Dispatch {
+    const { nodes } = this.fusion.graph;
+    const { texelReads, limits } = this.target;
+    const plan = planProducts(nodes, products, { texelReads, slotOf: (node) => this.memory.slotOf.get(node)! });
+    if (!plan) {
+      const operands = products.flatMap(({ node }) => nodes[node].inputs.map((input) => `[${nodes[input].shape}]`));
+      throw new RangeError(`Cannot compute matmul of ${operands}: no kernel takes these sizes`);
+    }
+    const { kernel, call, operands } = plan;
+    const after = this.#epilogueReads(products.map(({ node }) => node));
+    const code = this.#codeBindings().filter(({ node, access }) => access === "write" || after.has(node));
+    const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
+    return this.#dispatch({
+      label: `${kernel.name}${products.length > 1 ? ` × ${products.length}` : ""}`,
+      shader: productCode({ nodes, products, plan, bindings: code, stores }),
+      overrides: kernel.overrides(call),
+      params: kernel.params(call),
+      bindings: [...operands, ...bindingsOf(code, ({ node }) => this.memory.slotOf.get(node)!, this.target)],
+      grid: kernel.grid(call, limits),
+    });
   }
 
   #map(): Dispatch {
@@ -195,7 +226,7 @@ class GroupLowering {
     if (!this.memory.partials.has(this.index)) {
       return [this.#generated(code, reductionCode({ ...whole, bindings: code, stage: "whole" }))];
     }
-    const after = this.#epilogueReads(reduction);
+    const after = this.#epilogueReads([reduction]);
     const reads = code.filter(({ access }) => access === "read").map((binding) => ({ ...binding, access: "read" as const }));
     const outputs = code.filter(({ access }) => access === "write").map((binding) => ({ ...binding, access: "write" as const }));
     const bytes = storedBytes(nodes[reduction], this.target) * layout.parts;
@@ -208,12 +239,13 @@ class GroupLowering {
     return stages.map(({ stage, bindings }) => this.#generated(bindings, reductionCode({ ...whole, bindings, stage })));
   }
 
-  #epilogueReads(reduction: number): Set<number> {
+  /** What the roots read besides nodes that are computed first. */
+  #epilogueReads(first: readonly number[]): Set<number> {
     const { graph, stored } = this.fusion;
-    const [root] = this.group.roots;
-    if (root === reduction) return new Set();
-    const stop = stored.map((isStored, node) => isStored || node === reduction);
-    return new Set(readsOf(graph, stop, root).keys());
+    const { roots } = this.group;
+    const stop = stored.map((isStored, node) => isStored || first.includes(node));
+    const after = roots.filter((root) => !first.includes(root));
+    return new Set(after.flatMap((root) => [...readsOf(graph, stop, root).keys()]));
   }
 
   /** Stored shaders bind whole tensors. */

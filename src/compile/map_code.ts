@@ -13,6 +13,8 @@ import { ExpressionWriter } from "./expression.ts";
 export interface GeneratedCode {
   readonly shader: string;
   readonly invocations: number;
+  /** Invocations of a workgroup, where they are not as many as usual. */
+  readonly workgroup?: number;
 }
 
 /** What `mapCode` needs. */

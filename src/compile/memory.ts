@@ -70,8 +70,9 @@ function placeLifetimes(lifetimes: readonly Lifetime[]): { bytes: number[]; slot
   return { bytes: slots.map(({ bytes }) => bytes), slotOf };
 }
 
-const isMap = ({ graph }: Fusion, { roots, reduction }: Group) =>
-  reduction === undefined && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
+/** Whether each invocation reads what is stored at its elements before it stores there; side by side, others may be ahead of it. */
+const isMap = ({ graph }: Fusion, { roots, reduction, products = [] }: Group) =>
+  reduction === undefined && products.length <= 1 && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
 
 /**
  * Finds for each output a donated input whose memory it can take over: same size, and nobody reads the input later. What a kernel

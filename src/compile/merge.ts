@@ -47,7 +47,7 @@ function join(a: Vertex, b: Vertex): void {
   a.group = { roots };
 }
 
-/** Results of at most so many elements may wait: keeping them costs nothing. */
+/** Most elements of a tensor that costs nothing to keep, or to read twice. */
 const smallSize = 1024;
 
 /**
@@ -99,16 +99,17 @@ export function mergeGroups(graph: Graph, stored: readonly boolean[], groups: re
   const { nodes } = graph;
   const isMap = (group: Group) => !["kernel", "fused", "reduction"].includes(nodes[group.roots[0]].op.kind);
   const producers = new Map<number, Vertex>();
-  const alignedReaders = new Map<number, Set<Vertex>>();
+  const readers = new Map<number, Set<Vertex>>();
   const vertices = new Set<Vertex>();
   for (const group of groups) {
     const [root] = group.roots;
     const vertex: Vertex = { group, reads: readsOf(graph, stored, root), size: sizeOf(nodes[root].shape) };
-    const aligned = [...vertex.reads].filter(([node, isAligned]) => isAligned && sizeOf(nodes[node].shape) === vertex.size).map((
-      [node],
-    ) => node);
+    const shared = [...vertex.reads].flatMap(([node, isAligned]) => {
+      const size = sizeOf(nodes[node].shape);
+      return isAligned && size === vertex.size || size > smallSize ? [node] : [];
+    });
     const candidates = new Set(
-      aligned.flatMap((node) => [...(producers.has(node) ? [producers.get(node)!] : []), ...alignedReaders.get(node) ?? []]),
+      shared.flatMap((node) => [...(producers.has(node) ? [producers.get(node)!] : []), ...readers.get(node) ?? []]),
     );
     let home = vertex;
     for (const candidate of isMap(group) ? candidates : []) {
@@ -120,7 +121,7 @@ export function mergeGroups(graph: Graph, stored: readonly boolean[], groups: re
     }
     vertices.add(home);
     for (const stored of home.group.roots) producers.set(stored, home);
-    for (const node of aligned) alignedReaders.set(node, (alignedReaders.get(node) ?? new Set()).add(home));
+    for (const node of shared) readers.set(node, (readers.get(node) ?? new Set()).add(home));
   }
   return order([...vertices], producers, graph.donated.size > 0).map(({ group }) => group);
 }

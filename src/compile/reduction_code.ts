@@ -22,11 +22,15 @@ export interface ReductionLayout {
   readonly count: number;
   /** Elements combined into each, in fours where those are wide. */
   readonly length: number;
-  /** Invocations that share one output's elements. */
+  /** Invocations of one workgroup that share an output's elements; a power of two, 1 where there are `parts`. */
+  readonly members: number;
+  /** Partial results of each output, which a second kernel combines; 1 for none. */
   readonly parts: number;
 }
 
 const busy = 4096; // invocations that keep a device occupied
+const workgroup = 64; // invocations where outputs do not need more
+const mostMembers = 256; // invocations that every device has in one workgroup
 const longest = 16384; // iterations of a loop; some drivers stop one after 65535
 
 /** Plans a reduction so that devices are busy and no loop is long. */
@@ -38,8 +42,10 @@ export function layoutReduction(shape: Shape, axes: readonly number[]): Reductio
   const outputs = sizeOf(shape.filter((_, axis) => !axes.includes(axis)));
   const length = wide === "reduced" ? elements / 4 : elements;
   const count = wide === "kept" ? outputs / 4 : outputs;
-  const wanted = count >= busy ? 1 : Math.min(Math.ceil(length / 32), Math.ceil(busy / Math.max(1, count)));
-  return { wide, count, length, parts: Math.max(1, wanted, Math.ceil(length / longest)) };
+  const useful = count >= busy ? 1 : Math.min(Math.ceil(length / 32), Math.ceil(busy / Math.max(1, count)));
+  const wanted = Math.max(1, useful, Math.ceil(length / longest));
+  const members = 2 ** Math.ceil(Math.log2(wanted));
+  return members <= mostMembers ? { wide, count, length, members, parts: 1 } : { wide, count, length, members: 1, parts: wanted };
 }
 
 /** Where the element at position `r` of output `o` lies in the reduced tensor of this (possibly quartered) shape. */
@@ -70,21 +76,53 @@ export interface ReductionRequest {
 export function reductionCode(request: ReductionRequest): GeneratedCode {
   const { nodes, reduction, bindings, layout, stage } = request;
   const { dtype, op } = nodes[reduction];
-  const second = stage === "second";
-  const parts = stage === "first" ? layout.parts : 1;
-  const length = second ? layout.parts : layout.length;
-  const wideLoop = layout.wide === "kept" || layout.wide === "reduced" && !second;
   const buffers = new CodeBuffers(bindings, layout.wide === "kept");
-  const [combine, after] = buffers.settle(() => [loopBody(request, buffers), afterLoop(request, buffers)]);
-  const type = wgslType(dtype, wideLoop);
-  const constants = { COUNT: layout.count, LENGTH: length, PARTS: parts, CHUNK: Math.ceil(length / parts) };
-  const shader = buffers.fill(shaders.reduce, {
-    constants: Object.entries(constants).map(([name, value]) => `const ${name}: u32 = ${value}u;`).join(" "),
-    identity: `  var accumulated = ${type}(${wgslLiteral(saturate((op as Reduction).identity, dtype), dtype)});`,
-    combine,
-    store: after,
+  const [combine, store] = buffers.settle(() => [loopBody(request, buffers), afterLoop(request, buffers)]);
+  const type = wgslType(dtype, layout.wide === "kept" || layout.wide === "reduced" && stage !== "second");
+  const identity = `  var accumulated = ${type}(${wgslLiteral(saturate((op as Reduction).identity, dtype), dtype)});`;
+  const parts = { identity, combine, store };
+  return layout.members > 1 ? sharedCode(request, buffers, { ...parts, type }) : splitCode(request, buffers, parts);
+}
+
+const constants = (values: Readonly<Record<string, number>>) =>
+  Object.entries(values).map(([name, value]) => `const ${name}: u32 = ${value}u;`).join(" ");
+
+/** Each invocation has elements of its own to combine. */
+function splitCode(
+  { layout, stage }: ReductionRequest,
+  buffers: CodeBuffers,
+  lines: Readonly<Record<string, string>>,
+): GeneratedCode {
+  const parts = stage === "first" ? layout.parts : 1;
+  const length = stage === "second" ? layout.parts : layout.length;
+  const sizes = { COUNT: layout.count, LENGTH: length, PARTS: parts, CHUNK: Math.ceil(length / parts) };
+  return { shader: buffers.fill(shaders.reduce, { ...lines, constants: constants(sizes) }), invocations: layout.count * parts };
+}
+
+/** Invocations of a workgroup share outputs: neighbours read what lies side by side. */
+function sharedCode(
+  { nodes, reduction, layout }: ReductionRequest,
+  buffers: CodeBuffers,
+  { type, ...lines }: Readonly<Record<"type" | "identity" | "combine" | "store", string>>,
+): GeneratedCode {
+  const { count, length, members, wide } = layout;
+  const lanes = Math.max(workgroup, members);
+  const [memberStep, outputStep] = wide === "kept" ? [lanes / members, 1] : [1, members];
+  const sizes = {
+    COUNT: count,
+    LENGTH: length,
+    LANES: lanes,
+    MEMBERS: members,
+    MEMBER_STEP: memberStep,
+    OUTPUT_STEP: outputStep,
+  };
+  const shader = buffers.fill(shaders.reduce_shared, {
+    ...lines,
+    constants: constants(sizes),
+    partials: `var<workgroup> partials: array<${type}, LANES>;`,
+    join: `    accumulated = ${(nodes[reduction].op as Reduction).wgsl("accumulated", "partials[other]")};`,
   });
-  return { shader, invocations: layout.count * parts };
+  return { shader, invocations: count * members, workgroup: lanes };
 }
 
 function loopBody({ nodes, reduction, layout, stage }: ReductionRequest, buffers: CodeBuffers): string {

@@ -64,21 +64,25 @@ export function reshapeStrided(view: Strided, shape: Shape): Strided | undefined
   return { shape, strides, offset: view.offset };
 }
 
-/** The stored node behind a chain of views, and the window on it. Padding, reversal and broken reshapes end the chain. */
+/**
+ * The stored node behind a chain of views, and the window on it. Padding ends the chain, and so does a view that no strides express,
+ * such as a reversal or a reshape of a transpose: that one is stored.
+ */
 export function windowOf(nodes: readonly FlatNode[], position: number): { base: number; view: Strided } {
-  const chain: FlatNode[] = [];
+  const chain: number[] = [];
   let base = position;
   while (nodes[base].op.kind === "view" && !(nodes[base].op as { guarded: boolean }).guarded) {
-    chain.push(nodes[base]);
+    chain.push(base);
     base = nodes[base].inputs[0];
   }
   let view: Strided = contiguous(nodes[base].shape);
-  for (const node of chain.reverse()) {
+  for (const link of chain.reverse()) {
+    const node = nodes[link];
     if (node.op.kind !== "view") break;
     const maps = node.op.map(view.shape, node.attributes);
     const next = maps ? mapAxes(view, maps, node.shape) : reshapeStrided(view, node.shape);
-    if (!next || next.strides.some((stride) => stride < 0)) return { base: position, view: contiguous(nodes[position].shape) };
-    view = next;
+    if (next && next.strides.every((stride) => stride >= 0)) view = next;
+    else [base, view] = [link, contiguous(node.shape)];
   }
   return { base, view };
 }

@@ -46,6 +46,8 @@ export interface Binding {
   readonly access: "read" | "write";
   /** Reads a copy in a texture instead, see `Kernel.texels`: how many texels. */
   readonly texels?: number;
+  /** Where several buffers are copied into the texture: all of them, each from the beginning of a line. */
+  readonly parts?: readonly { readonly slot: Slot; readonly texels: number; readonly line: number }[];
 }
 
 /** One launch of a shader. */

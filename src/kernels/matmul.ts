@@ -6,9 +6,11 @@
  * @module
  */
 
+import { lineGrid } from "./grid.ts";
 import type { DeviceLimits, Grid, Kernel } from "./kernel.ts";
 import { shaders } from "./shaders.ts";
-import { MAX_TEXELS, readingTextures } from "./textures.ts";
+import { matmulText } from "./matmul_text.ts";
+import { MAX_TEXELS } from "./textures.ts";
 
 /** One operand: a strided view into its buffer. All numbers count elements and are at least 0. */
 export interface MatmulOperand {
@@ -22,6 +24,12 @@ export interface MatmulOperand {
   readonly col: number;
 }
 
+/** An operand of one of several products: which of the buffers bound for its side, and the elements before the first one. */
+export interface MatmulPart {
+  readonly a: { readonly buffer: number; readonly offset: number };
+  readonly b: { readonly buffer: number; readonly offset: number };
+}
+
 /** Sizes of one product. `m`, `n` and the batch lengths are at least 1; `k` may be 0, which gives zeros. */
 export interface MatmulCall {
   readonly m: number;
@@ -31,7 +39,19 @@ export interface MatmulCall {
   readonly batch: readonly [number, number, number];
   readonly a: MatmulOperand;
   readonly b: MatmulOperand;
+  /**
+   * Where several products of this layout are computed at once: the operands of each, in place of the offsets above. Those of one
+   * output follow each other and are added up. At most {@linkcode MATMUL_MAX_PARTS}.
+   */
+  readonly parts?: readonly MatmulPart[];
+  /** Which operands are stored as float16; none by default. */
+  readonly half?: Readonly<Record<"a" | "b", boolean>>;
+  /** Number of outputs, a divisor of the number of parts; 1 by default. */
+  readonly outputs?: number;
 }
+
+/** The most products that one dispatch computes. */
+export const MATMUL_MAX_PARTS = 16;
 
 /**
  * The longest k that every kernel here sums. Each turn of a shader's loop takes four steps, and Mesa 22.3 silently ends the loops of
@@ -58,6 +78,11 @@ interface QuadView {
   readonly pitch: number;
 }
 
+/** Products of a call, by output. */
+function partsOf(call: MatmulCall): readonly MatmulPart[] {
+  return call.parts ?? [{ a: { buffer: 0, offset: call.a.offset }, b: { buffer: 0, offset: call.b.offset } }];
+}
+
 function batchCount(call: MatmulCall): number {
   return call.batch[0] * call.batch[1] * call.batch[2];
 }
@@ -71,28 +96,22 @@ function usedBatchStrides(operand: MatmulOperand, call: MatmulCall): number[] {
   return operand.batch.map((stride, axis) => usedStride(stride, call.batch[axis]));
 }
 
-function quadView(operand: MatmulOperand, call: MatmulCall, size: { rows: number; columns: number }): QuadView | undefined {
-  const starts = [operand.offset, ...usedBatchStrides(operand, call)];
+function quadView(call: MatmulCall, side: "a" | "b"): QuadView | undefined {
+  const operand = call[side];
+  const [rows, columns] = side === "a" ? [call.m, call.k] : [call.k, call.n];
+  const starts = [...partsOf(call).map((part) => part[side].offset), ...usedBatchStrides(operand, call)];
   if (starts.some((start) => start % QUAD !== 0)) return undefined;
-  const rowPitch = usedStride(operand.row, size.rows);
-  if (operand.col === 1 && size.columns % QUAD === 0 && rowPitch % QUAD === 0) return { alongColumns: true, pitch: rowPitch };
-  const columnPitch = usedStride(operand.col, size.columns);
-  if (operand.row === 1 && size.rows % QUAD === 0 && columnPitch % QUAD === 0) return { alongColumns: false, pitch: columnPitch };
+  const rowPitch = usedStride(operand.row, rows);
+  if (operand.col === 1 && columns % QUAD === 0 && rowPitch % QUAD === 0) return { alongColumns: true, pitch: rowPitch };
+  const columnPitch = usedStride(operand.col, columns);
+  if (operand.row === 1 && rows % QUAD === 0 && columnPitch % QUAD === 0) return { alongColumns: false, pitch: columnPitch };
   return undefined;
-}
-
-function quadViewOfA(call: MatmulCall): QuadView | undefined {
-  return quadView(call.a, call, { rows: call.m, columns: call.k });
-}
-
-function quadViewOfB(call: MatmulCall): QuadView | undefined {
-  return quadView(call.b, call, { rows: call.k, columns: call.n });
 }
 
 /** Both views of a call that was found to apply. */
 function quadViews(call: MatmulCall): { a: QuadView; b: QuadView } {
-  const a = quadViewOfA(call);
-  const b = quadViewOfB(call);
+  const a = quadView(call, "a");
+  const b = quadView(call, "b");
   if (!a || !b) throw new Error("Cannot specialise a matrix product of quads: both operands must be aligned, see Kernel.applies");
   return { a, b };
 }
@@ -101,25 +120,28 @@ function summable(call: MatmulCall): boolean {
   return call.k <= MATMUL_MAX_K;
 }
 
-/** The `Params` struct that the shaders share: two operands of eight words, then batch, m, n, k and two words of padding. */
-function packParams(call: MatmulCall, a: readonly number[], b: readonly number[]): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(24);
-  words.set(a, 0);
-  words.set(b, 8);
-  words.set([...call.batch, call.m, call.n, call.k], 16);
-  return words;
+const padded = (words: readonly number[]): number[] => [...words, ...new Array(-words.length & 3).fill(0)];
+
+/** The `Params` struct that the shaders share: the operands, then sizes, then the places of all products in units of `unit` elements. */
+function packParams(call: MatmulCall, operands: readonly (readonly number[])[], unit: number): Uint32Array<ArrayBuffer> {
+  const parts = partsOf(call);
+  const outputs = call.outputs ?? 1;
+  const sizes = [...call.batch, call.m, call.n, call.k, parts.length / outputs, outputs];
+  const places = parts.flatMap(({ a, b }) => [a.buffer, a.offset / unit, b.buffer, b.offset / unit]);
+  const unused = new Array<number>(4 * (MATMUL_MAX_PARTS - parts.length)).fill(0);
+  return new Uint32Array([...operands.flatMap(padded), ...sizes, ...places, ...unused]);
 }
 
 function quadParams(call: MatmulCall): Uint32Array<ArrayBuffer> {
   const views = quadViews(call);
   const words = (operand: MatmulOperand, view: QuadView): number[] =>
-    [...usedBatchStrides(operand, call), operand.offset, view.pitch].map((elements) => elements / QUAD);
-  return packParams(call, words(call.a, views.a), words(call.b, views.b));
+    [...usedBatchStrides(operand, call), view.pitch].map((elements) => elements / QUAD);
+  return packParams(call, [words(call.a, views.a), words(call.b, views.b)], QUAD);
 }
 
 function elementParams(call: MatmulCall): Uint32Array<ArrayBuffer> {
-  const words = ({ batch, offset, row, col }: MatmulOperand): number[] => [...batch, offset, row, col];
-  return packParams(call, words(call.a), words(call.b));
+  const words = ({ batch, row, col }: MatmulOperand): number[] => [...batch, row, col];
+  return packParams(call, [words(call.a), words(call.b)], 1);
 }
 
 /** Workgroups for so many invocations, folded onto a second axis where one is too short. */
@@ -130,11 +152,11 @@ function gridOf(invocations: number, limits: DeviceLimits): Grid {
 }
 
 function tileCount(call: MatmulCall, rows: number, columns: number): number {
-  return batchCount(call) * Math.ceil(call.m / rows) * Math.ceil(call.n / columns);
+  return (call.outputs ?? 1) * batchCount(call) * Math.ceil(call.m / rows) * Math.ceil(call.n / columns);
 }
 
 function multiplications(call: MatmulCall): number {
-  return batchCount(call) * call.m * call.n * call.k;
+  return partsOf(call).length * batchCount(call) * call.m * call.n * call.k;
 }
 
 /** The smallest power of two that holds `size` rows, at most 8. */
@@ -142,29 +164,69 @@ function rowBlock(size: number): number {
   return size > 4 ? 8 : size > 2 ? 4 : size;
 }
 
+/** A kernel for matrix products. */
+export interface MatmulKernel extends Kernel<MatmulCall> {
+  /** Whether it stores four neighbouring elements at once, so that what is computed with them is computed so. */
+  readonly storesQuads: boolean;
+  /** The shader for a call; the stored one takes calls of one product. */
+  text(call: MatmulCall): string;
+}
+
+/** A stored shader for the operands of a call. */
+function textFor(source: string, call: MatmulCall): string {
+  const side = (name: "a" | "b") => ({
+    buffers: 1 + Math.max(...partsOf(call).map((part) => part[name].buffer)),
+    half: call.half?.[name] ?? false,
+  });
+  return matmulText(source, { a: side("a"), b: side("b") });
+}
+
+/** Invocations of a workgroup whose neighbours share what they load. */
+const SHARING_LANES = 64;
+/** Fewest invocations that keep a graphics processor busy. */
+const BUSY_INVOCATIONS = 2 ** 14;
+
 /** At most eight rows, quads along k in A: decoding, where each weight is loaded once. */
-const rowsKernel: Kernel<MatmulCall> = {
-  name: "matmul_rows",
-  source: shaders.matmul_rows,
-  applies: (call) =>
-    call.m <= FEW_ROWS && call.k > 0 && summable(call) && quadViewOfA(call)?.alongColumns === true &&
-    quadViewOfB(call) !== undefined,
-  overrides: (call) => ({ B_ALONG_N: quadViews(call).b.alongColumns ? 1 : 0, ROWS: rowBlock(call.m), LANES }),
-  params: quadParams,
-  grid: (call, limits) => gridOf(tileCount(call, FEW_ROWS, QUAD), limits),
-};
+function rowsKernel({ shared }: { shared: boolean }): MatmulKernel {
+  const items = (call: MatmulCall) => tileCount(call, FEW_ROWS, QUAD);
+  const members = (call: MatmulCall): number => {
+    const useful = Math.min(BUSY_INVOCATIONS / items(call), call.k / (4 * QUAD), SHARING_LANES / 2);
+    return shared ? 2 ** Math.floor(Math.log2(Math.max(1, useful))) : 1;
+  };
+  const lanes = shared ? SHARING_LANES : LANES;
+  return {
+    name: shared ? "matmul_rows_shared" : "matmul_rows",
+    source: shaders.matmul_rows,
+    storesQuads: false,
+    ...(shared && { tiled: true as const }),
+    text: (call) => textFor(shaders.matmul_rows, call),
+    applies: (call) =>
+      call.m <= FEW_ROWS && call.k > 0 && summable(call) && quadView(call, "a")?.alongColumns === true &&
+      quadView(call, "b") !== undefined,
+    overrides: (call) => ({
+      B_ALONG_N: quadViews(call).b.alongColumns ? 1 : 0,
+      ROWS: rowBlock(call.m),
+      LANES: lanes,
+      MEMBERS: members(call),
+    }),
+    params: quadParams,
+    grid: (call, limits) => lineGrid(items(call) * members(call), limits, { workgroup: lanes }),
+  };
+}
 
 /** Tiles of quads. Larger tiles load less for each multiplication, smaller ones leave no core idle and compile sooner. */
-function tileKernel(rows: 16 | 32, columns: 16 | 32): Kernel<MatmulCall> {
+function tileKernel(rows: 16 | 32, columns: 16 | 32): MatmulKernel {
   const fills = (call: MatmulCall): boolean =>
     (rows === 16 || call.m > 16) && (columns === 16 || call.n > 16) && tileCount(call, rows, columns) >= FEW_TILES;
   const repays = (call: MatmulCall): boolean => rows * columns < 1024 || multiplications(call) >= LARGE_WORK;
   return {
     name: `matmul_tile_${rows}x${columns}`,
     source: shaders.matmul_tile,
+    storesQuads: true,
+    text: (call) => textFor(shaders.matmul_tile, call),
     applies: (call) =>
       call.n % QUAD === 0 && call.k > 0 && summable(call) && (rows * columns === 256 || (fills(call) && repays(call))) &&
-      quadViewOfA(call) !== undefined && quadViewOfB(call) !== undefined,
+      quadView(call, "a") !== undefined && quadView(call, "b") !== undefined,
     overrides: (call) => {
       const { a, b } = quadViews(call);
       return {
@@ -181,15 +243,16 @@ function tileKernel(rows: 16 | 32, columns: 16 | 32): Kernel<MatmulCall> {
   };
 }
 
-/** Quads from the start of an operand's buffer to the last one read. */
-function quadsRead(operand: MatmulOperand, call: MatmulCall, rows: number, columns: number): number {
+/** Quads from the start of an operand's buffer to the last one read, of all products. */
+function quadsRead(call: MatmulCall, side: "a" | "b"): number {
+  const operand = call[side];
+  const [rows, columns] = side === "a" ? [call.m, call.k] : [call.k, call.n];
+  const start = Math.max(...partsOf(call).map((part) => part[side].offset));
   const batch = usedBatchStrides(operand, call).reduce((sum, stride, axis) => sum + stride * (call.batch[axis] - 1), 0);
-  return Math.ceil((operand.offset + batch + operand.row * (rows - 1) + operand.col * (columns - 1) + 1) / QUAD);
+  return Math.ceil((start + batch + operand.row * (rows - 1) + operand.col * (columns - 1) + 1) / QUAD);
 }
 
-function texelsRead(call: MatmulCall): [a: number, b: number] {
-  return [quadsRead(call.a, call, call.m, call.k), quadsRead(call.b, call, call.k, call.n)];
-}
+const texelsRead = (call: MatmulCall): [a: number, b: number] => [quadsRead(call, "a"), quadsRead(call, "b")];
 
 /**
  * Tiles of quads that are read from textures. Measured on a core with Mesa 22.3's software driver, which loads from storage buffers
@@ -197,15 +260,45 @@ function texelsRead(call: MatmulCall): [a: number, b: number] {
  * 0.45 s (16 × 16), 1.2 s (16 × 32) or 2.1 s (32 × 32 from buffers) to compile. Copying both operands is 1 % of a product of
  * 512 × 384 × 128. Uniform buffers are as fast as textures, but hold 64 KiB.
  */
-function textureKernel(columns: 16 | 32): Kernel<MatmulCall> {
+function textureKernel(columns: 16 | 32): MatmulKernel {
   const tile = tileKernel(16, columns);
+  const source = matmulText(tile.source, "textures");
   const leastWork = columns === 16 ? COPY_WORK : LARGE_WORK;
   return {
     ...tile,
     name: `matmul_texture_16x${columns}`,
-    source: readingTextures(tile.source),
-    applies: (call) => tile.applies(call) && multiplications(call) >= leastWork && Math.max(...texelsRead(call)) <= MAX_TEXELS,
+    source,
+    text: () => source,
+    applies: (call) =>
+      !call.half?.a && !call.half?.b && tile.applies(call) && multiplications(call) >= leastWork &&
+      Math.max(...texelsRead(call)) <= MAX_TEXELS,
     texels: texelsRead,
+  };
+}
+
+/** The longest k of tiles in workgroup memory: their loops turn about four times for each step of k on some sides. */
+const SHARED_MAX_K = 2 ** 14;
+/** Fewest rows and columns worth tiles in workgroup memory. */
+const SHARED_SIDE = 8;
+/** Fewest large tiles that keep a graphics processor busy. */
+const BUSY_TILES = 64;
+
+/** Tiles in workgroup memory, of 32 or 64 rows and columns and any strides: for graphics processors, where neighbours share loads. */
+function sharedKernel(quads: 1 | 2): MatmulKernel {
+  const side = 32 * quads;
+  const along = (stride: number, other: number) => stride <= other ? 1 : 0;
+  return {
+    name: `matmul_shared_${side}x${side}`,
+    source: shaders.matmul_shared,
+    storesQuads: false,
+    tiled: true,
+    text: (call) => textFor(shaders.matmul_shared, call),
+    applies: (call) =>
+      call.k > 0 && call.k <= SHARED_MAX_K && Math.min(call.m, call.n) > SHARED_SIDE &&
+      (quads === 1 || tileCount(call, side, side) >= BUSY_TILES),
+    overrides: ({ a, b }) => ({ QUADS: quads, A_ALONG_K: along(a.col, a.row), B_ALONG_N: along(b.col, b.row) }),
+    params: elementParams,
+    grid: (call, limits) => lineGrid(tileCount(call, side, side), limits, { workgroup: 1 }),
   };
 }
 
@@ -215,9 +308,11 @@ function generalTile(call: MatmulCall): { rows: number; columns: number } {
 }
 
 /** Any strides, element by element. */
-const generalKernel: Kernel<MatmulCall> = {
+const generalKernel: MatmulKernel = {
   name: "matmul_general",
   source: shaders.matmul_general,
+  storesQuads: false,
+  text: (call) => textFor(shaders.matmul_general, call),
   applies: summable,
   overrides(call) {
     const { rows, columns } = generalTile(call);
@@ -234,10 +329,13 @@ const generalKernel: Kernel<MatmulCall> = {
  * Every kernel for matrix products, in order of preference: the first that applies is the default, all that apply are right. None
  * applies beyond {@linkcode MATMUL_MAX_K}. Bindings: a, b, out, params.
  */
-export const matmulKernels: readonly Kernel<MatmulCall>[] = [
-  rowsKernel,
+export const matmulKernels: readonly MatmulKernel[] = [
+  rowsKernel({ shared: true }),
+  rowsKernel({ shared: false }),
   textureKernel(32),
   textureKernel(16),
+  sharedKernel(2),
+  sharedKernel(1),
   tileKernel(32, 32),
   tileKernel(16, 32),
   tileKernel(16, 16),

@@ -1132,10 +1132,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 }
 `,
   matmul_general: `// Matrix product of any strided views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. No k gives zeros.
+// Several products of one layout may be added up (terms), and several such sums computed at once (outputs).
 //
 // One invocation computes a tile of C of ROWS rows by 4 or 8 columns, kept in registers, loading element by element, four steps
-// of k a turn. C is contiguous. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them. Rows,
-// columns and steps past the edge repeat the last one and are not counted.
+// of k a turn. C is contiguous. Tiles are numbered along n, then m, then the batch, then the output; a
+// workgroup takes LANES of them. Rows, columns and steps past the edge repeat the last one and are not counted.
 
 // Rows of the tile, 1 to 4.
 override ROWS: u32 = 4;
@@ -1150,8 +1151,6 @@ alias Quad = vec4<Element>;
 struct Operand {
   // Elements from one batch index to the next, for each batch axis; 0 repeats.
   batch: vec3<u32>,
-  // Elements before the first one.
-  offset: u32,
   // Elements from one row to the next.
   row: u32,
   // Elements from one column to the next.
@@ -1169,20 +1168,40 @@ struct Params {
   n: u32,
   // Columns of A, rows of B.
   k: u32,
+  // Products added up in each output.
+  terms: u32,
+  // Outputs.
+  outputs: u32,
+  // For each product, those of one output side by side: the buffer of A and the elements before its first one, the same of B.
+  parts: array<vec4<u32>, 16>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<Element>;
-@group(0) @binding(1) var<storage, read> b: array<Element>;
-@group(0) @binding(2) var<storage, read_write> out: array<Element>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> a: array<Element>; //: a
+@group(0) @binding(1) var<storage, read> b: array<Element>; //: b
+@group(0) @binding(2) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(3) var<uniform> params: Params; //: params
 
-fn first_element(operand: Operand, place: vec3<u32>) -> u32 {
+fn first_element(operand: Operand, start: u32, place: vec3<u32>) -> u32 {
   let steps = operand.batch * place;
-  return operand.offset + steps.x + steps.y + steps.z;
+  return start + steps.x + steps.y + steps.z;
 }
 
-// Where the tile lies in an operand: the first element of the matrix, and the row of A or the column of B.
+fn element_of_a(buffer: u32, element: u32) -> Element {
+  return a[element]; //: load_a
+}
+
+fn element_of_b(buffer: u32, element: u32) -> Element {
+  return b[element]; //: load_b
+}
+
+// Stores an element of an output.
+fn store(output: u32, at: u32, value: Element) {
+  out[at] = value; //: store
+}
+
+// Where the tile lies in an operand: its buffer, the first element of the matrix, and the row of A or the column of B.
 struct Place {
+  buffer: u32,
   first: u32,
   line: u32,
 }
@@ -1196,7 +1215,7 @@ struct Tile {
 fn quad_of_b(at: Place, k: u32) -> Quad {
   let columns = min(vec4(at.line) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u));
   let from_b = vec4(at.first + k * params.b.row) + columns * params.b.column;
-  return Quad(b[from_b.x], b[from_b.y], b[from_b.z], b[from_b.w]);
+  return Quad(element_of_b(at.buffer, from_b.x), element_of_b(at.buffer, from_b.y), element_of_b(at.buffer, from_b.z), element_of_b(at.buffer, from_b.w));
 }
 
 // Adds the products of one k; nothing beyond the last.
@@ -1206,10 +1225,10 @@ fn add_step(sum: ptr<function, Tile>, at_a: Place, at_b: Place, step: u32) {
   let left = select(Quad(), quad_of_b(at_b, k), inside);
   var right: Quad;
   if (WIDE) {
-    right = select(Quad(), quad_of_b(Place(at_b.first, at_b.line + 4u), k), inside);
+    right = select(Quad(), quad_of_b(Place(at_b.buffer, at_b.first, at_b.line + 4u), k), inside);
   }
   for (var r = 0u; r < ROWS; r++) {
-    let x = select(0, a[at_a.first + min(at_a.line + r, params.m - 1u) * params.a.row + k * params.a.column], inside);
+    let x = select(0, element_of_a(at_a.buffer, at_a.first + min(at_a.line + r, params.m - 1u) * params.a.row + k * params.a.column), inside);
     (*sum).left[r] += x * left;
     if (WIDE) {
       (*sum).right[r] += x * right;
@@ -1217,10 +1236,10 @@ fn add_step(sum: ptr<function, Tile>, at_a: Place, at_b: Place, step: u32) {
   }
 }
 
-fn store(quad: Quad, batch: u32, row: u32, column: u32) {
+fn store_quad(quad: Quad, output: u32, batch: u32, row: u32, column: u32) {
   for (var i = 0u; i < 4u; i++) {
     if (row < params.m && column + i < params.n) {
-      out[(batch * params.m + row) * params.n + column + i] = quad[i];
+      store(output, (batch * params.m + row) * params.n + column + i, quad[i]);
     }
   }
 }
@@ -1235,44 +1254,52 @@ fn main(
   let tiles_along_n = (params.n + columns - 1u) / columns;
   let tiles = (params.m + ROWS - 1u) / ROWS * tiles_along_n;
   let tile = (group.y * groups.x + group.x) * LANES + lane;
-  let batch = tile / tiles;
-  if (batch >= params.batch.x * params.batch.y * params.batch.z) {
+  let batches = params.batch.x * params.batch.y * params.batch.z;
+  let output = tile / tiles / batches;
+  if (output >= params.outputs) {
     return;
   }
+  let batch = tile / tiles % batches;
   let row = tile % tiles / tiles_along_n * ROWS;
   let column = tile % tiles_along_n * columns;
   let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
-  let at_a = Place(first_element(params.a, place), row);
-  let at_b = Place(first_element(params.b, place), column);
 
   var sum: Tile;
-  // Four turns written out: some drivers bound the turns of loops.
-  for (var k = 0u; k < params.k; k += 4u) {
-    add_step(&sum, at_a, at_b, k);
-    add_step(&sum, at_a, at_b, k + 1u);
-    add_step(&sum, at_a, at_b, k + 2u);
-    add_step(&sum, at_a, at_b, k + 3u);
+  for (var term = 0u; term < params.terms; term++) {
+    let part = params.parts[output * params.terms + term];
+    let at_a = Place(part.x, first_element(params.a, part.y, place), row);
+    let at_b = Place(part.z, first_element(params.b, part.w, place), column);
+    // Four turns written out: some drivers bound the turns of loops.
+    for (var k = 0u; k < params.k; k += 4u) {
+      add_step(&sum, at_a, at_b, k);
+      add_step(&sum, at_a, at_b, k + 1u);
+      add_step(&sum, at_a, at_b, k + 2u);
+      add_step(&sum, at_a, at_b, k + 3u);
+    }
   }
   for (var r = 0u; r < ROWS; r++) {
-    store(sum.left[r], batch, row + r, column);
+    store_quad(sum.left[r], output, batch, row + r, column);
     if (WIDE) {
-      store(sum.right[r], batch, row + r, column + 4u);
+      store_quad(sum.right[r], output, batch, row + r, column + 4u);
     }
   }
 }
 `,
-  matmul_rows: `// Matrix product with few rows: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n] for m < ROWS, as in decoding token by token.
+  matmul_rows: `// Matrix product with few rows: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n] for m <= ROWS, as in decoding token by token. Several
+// products of one layout may be added up (terms), and several such sums computed at once (outputs).
 //
-// One invocation computes ROWS rows by 4 columns of C and walks along k four steps at a time. Loads are quads (four elements side
-// by side): A along k, B along k or along n. C is contiguous. Groups of 4 columns are numbered along n, then the batch; a
-// workgroup takes LANES of them. Rows and columns past the edge repeat the last one and are not written.
+// MEMBERS invocations of a workgroup compute ROWS rows by 4 columns of C together, each walking along its share of k four steps at a time. Loads are quads (four elements side
+// by side): A along k, B along k or along n. C is contiguous. Groups of 4 columns are numbered along n, then the batch, then
+// the output. Neighbours load what lies side by side. Rows and columns past the edge repeat the last one and are not written.
 
 // Whether quads of B run along n (else along k).
 override B_ALONG_N: bool = false;
 // Rows of C that one invocation computes, 1 to 8; all of them.
 override ROWS: u32 = 1;
-// Invocations of a workgroup.
+// Invocations of a workgroup, at most 64.
 override LANES: u32 = 8;
+// Invocations that share k, a divisor of LANES.
+override MEMBERS: u32 = 1;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -1280,8 +1307,6 @@ alias Quad = vec4<Element>;
 struct Operand {
   // Quads from one batch index to the next, for each batch axis; 0 repeats.
   batch: vec3<u32>,
-  // Quads before the first element.
-  offset: u32,
   // Quads from one line to the next, across the axis that quads run along.
   pitch: u32,
 }
@@ -1297,27 +1322,49 @@ struct Params {
   n: u32,
   // Columns of A, rows of B: a multiple of 4.
   k: u32,
+  // Products added up in each output.
+  terms: u32,
+  // Outputs.
+  outputs: u32,
+  // For each product, those of one output side by side: the buffer of A and the quads before its first element, the same of B.
+  parts: array<vec4<u32>, 16>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<Quad>;
-@group(0) @binding(1) var<storage, read> b: array<Quad>;
-@group(0) @binding(2) var<storage, read_write> out: array<Element>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> a: array<Quad>; //: a
+@group(0) @binding(1) var<storage, read> b: array<Quad>; //: b
+@group(0) @binding(2) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(3) var<uniform> params: Params; //: params
 
-fn first_quad(operand: Operand, place: vec3<u32>) -> u32 {
+// Sums of each invocation, by rows.
+var<workgroup> partials: array<Quad, 512>;
+
+fn first_quad(operand: Operand, start: u32, place: vec3<u32>) -> u32 {
   let steps = operand.batch * place;
-  return operand.offset + steps.x + steps.y + steps.z;
+  return start + steps.x + steps.y + steps.z;
+}
+
+fn quad_of_a(buffer: u32, quad: u32) -> Quad {
+  return a[quad]; //: load_a
+}
+
+fn quad_of_b(buffer: u32, quad: u32) -> Quad {
+  return b[quad]; //: load_b
+}
+
+// Stores an element of an output.
+fn store(output: u32, at: u32, value: Element) {
+  out[at] = value; //: store
 }
 
 // Rows k .. k + 3 and columns column .. column + 3 of B; column i of the block is row k + i.
-fn block_of_b(first: u32, k: u32, column: u32) -> mat4x4<Element> {
+fn block_of_b(buffer: u32, first: u32, k: u32, column: u32) -> mat4x4<Element> {
   let pitch = params.b.pitch;
   if (B_ALONG_N) {
     let at = first + min(column, params.n - 1u) / 4u + k * pitch;
-    return mat4x4(b[at], b[at + pitch], b[at + 2u * pitch], b[at + 3u * pitch]);
+    return mat4x4(quad_of_b(buffer, at), quad_of_b(buffer, at + pitch), quad_of_b(buffer, at + 2u * pitch), quad_of_b(buffer, at + 3u * pitch));
   }
   let at = vec4(first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * pitch;
-  return transpose(mat4x4(b[at.x], b[at.y], b[at.z], b[at.w]));
+  return transpose(mat4x4(quad_of_b(buffer, at.x), quad_of_b(buffer, at.y), quad_of_b(buffer, at.z), quad_of_b(buffer, at.w)));
 }
 
 @compute @workgroup_size(LANES)
@@ -1327,38 +1374,221 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let width = (params.n + 3u) / 4u;
-  let item = (group.y * groups.x + group.x) * LANES + lane;
-  let batch = item / width;
-  if (batch >= params.batch.x * params.batch.y * params.batch.z) {
-    return;
-  }
+  let batches = params.batch.x * params.batch.y * params.batch.z;
+  let items = width * batches * params.outputs;
+  let shares = LANES / MEMBERS;
+  let own = select(lane / MEMBERS, lane % shares, B_ALONG_N);
+  let member = select(lane % MEMBERS, lane / shares, B_ALONG_N);
+  let index = (group.y * groups.x + group.x) * shares + own;
+  let item = min(index, items - 1u);
+  let output = item / width / batches;
+  let batch = item / width % batches;
   let column = item % width * 4u;
   let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
-  let first_a = first_quad(params.a, place);
-  let first_b = first_quad(params.b, place);
 
   var sum: array<Quad, 8>;
-  for (var k = 0u; k < params.k; k += 4u) {
-    let y = block_of_b(first_b, k, column);
-    for (var r = 0u; r < ROWS; r++) {
-      sum[r] += y * a[first_a + min(r, params.m - 1u) * params.a.pitch + k / 4u];
+  for (var term = 0u; term < params.terms; term++) {
+    let part = params.parts[output * params.terms + term];
+    let first_a = first_quad(params.a, part.y, place);
+    let first_b = first_quad(params.b, part.w, place);
+    for (var k = 4u * member; k < params.k; k += 4u * MEMBERS) {
+      let y = block_of_b(part.z, first_b, k, column);
+      for (var r = 0u; r < ROWS; r++) {
+        sum[r] += y * quad_of_a(part.x, first_a + min(r, params.m - 1u) * params.a.pitch + k / 4u);
+      }
     }
+  }
+  if (MEMBERS > 1u) {
+    for (var r = 0u; r < ROWS; r++) {
+      partials[r * LANES + lane] = sum[r];
+    }
+    workgroupBarrier();
+    for (var other = 1u; other < MEMBERS; other++) {
+      let from_lane = select(own * MEMBERS + other, other * shares + own, B_ALONG_N);
+      for (var r = 0u; r < ROWS; r++) {
+        sum[r] += partials[r * LANES + from_lane];
+      }
+    }
+  }
+  if (member > 0u || index >= items) {
+    return;
   }
   for (var r = 0u; r < ROWS; r++) {
     for (var i = 0u; i < 4u; i++) {
       if (r < params.m && column + i < params.n) {
-        out[(batch * params.m + r) * params.n + column + i] = sum[r][i];
+        store(output, (batch * params.m + r) * params.n + column + i, sum[r][i]);
       }
     }
   }
 }
 `,
-  matmul_tile: `// Matrix product of aligned views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n].
+  matmul_shared: `// Matrix product of any strided views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. Several products of one layout may be added up
+// (terms), and several such sums computed at once (outputs).
+//
+// A workgroup computes a tile of C of 32 QUADS rows by as many columns. It copies 16 steps of k of both operands to workgroup memory at a
+// time, neighbours loading what lies side by side; each invocation then adds up blocks of 4 QUADS by 4 QUADS. C is contiguous. Tiles are
+// numbered along n, then m, then the batch, then the output. Rows, columns and steps past the edge repeat the last one and are not counted.
+
+// Quads of rows, and of columns, that an invocation computes: 1 or 2.
+override QUADS: u32 = 2;
+// Whether neighbours along k lie side by side in A (else along m).
+override A_ALONG_K: bool = true;
+// Whether neighbours along n lie side by side in B (else along k).
+override B_ALONG_N: bool = true;
+
+const STEPS: u32 = 16;
+const LANES: u32 = 64;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+struct Operand {
+  // Elements from one batch index to the next, for each batch axis; 0 repeats.
+  batch: vec3<u32>,
+  // Elements from one row to the next.
+  row: u32,
+  // Elements from one column to the next.
+  column: u32,
+}
+
+struct Params {
+  a: Operand,
+  b: Operand,
+  // Lengths of the batch axes.
+  batch: vec3<u32>,
+  // Rows of A and C.
+  m: u32,
+  // Columns of B and C.
+  n: u32,
+  // Columns of A, rows of B.
+  k: u32,
+  // Products added up in each output.
+  terms: u32,
+  // Outputs.
+  outputs: u32,
+  // For each product, those of one output side by side: the buffer of A and the elements before its first one, the same of B.
+  parts: array<vec4<u32>, 16>,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<Element>; //: a
+@group(0) @binding(1) var<storage, read> b: array<Element>; //: b
+@group(0) @binding(2) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(3) var<uniform> params: Params; //: params
+
+// By step, then quads of rows, or of columns.
+var<workgroup> tile_a: array<Quad, 256>;
+var<workgroup> tile_b: array<Quad, 256>;
+
+fn first_element(operand: Operand, start: u32, place: vec3<u32>) -> u32 {
+  let steps = operand.batch * place;
+  return start + steps.x + steps.y + steps.z;
+}
+
+fn element_of_a(buffer: u32, element: u32) -> Element {
+  return a[element]; //: load_a
+}
+
+fn element_of_b(buffer: u32, element: u32) -> Element {
+  return b[element]; //: load_b
+}
+
+// Stores an element of an output.
+fn store(output: u32, at: u32, value: Element) {
+  out[at] = value; //: store
+}
+
+// Place \`index\` of a tile: its line, that is row or column, and its step; neighbours follow the step, or the line.
+fn place_in_tile(index: u32, along_k: bool) -> vec2<u32> {
+  let lines = 32u * QUADS;
+  return select(vec2(index % lines, index / lines), vec2(index / STEPS, index % STEPS), along_k);
+}
+
+fn load_a(buffer: u32, first: u32, row: u32, k: u32, lane: u32) {
+  for (var i = lane; i < 32u * QUADS * STEPS; i += LANES) {
+    let at = place_in_tile(i, A_ALONG_K);
+    let step = min(k + at.y, params.k - 1u);
+    let value = element_of_a(buffer, first + min(row + at.x, params.m - 1u) * params.a.row + step * params.a.column);
+    tile_a[at.y * 8u * QUADS + at.x / 4u][at.x % 4u] = select(0, value, k + at.y < params.k);
+  }
+}
+
+fn load_b(buffer: u32, first: u32, column: u32, k: u32, lane: u32) {
+  for (var i = lane; i < 32u * QUADS * STEPS; i += LANES) {
+    let at = place_in_tile(i, !B_ALONG_N);
+    let step = min(k + at.y, params.k - 1u);
+    let value = element_of_b(buffer, first + step * params.b.row + min(column + at.x, params.n - 1u) * params.b.column);
+    tile_b[at.y * 8u * QUADS + at.x / 4u][at.x % 4u] = select(0, value, k + at.y < params.k);
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let side = 32u * QUADS;
+  let tiles_along_n = (params.n + side - 1u) / side;
+  let tiles = (params.m + side - 1u) / side * tiles_along_n;
+  let tile = group.y * groups.x + group.x;
+  let batches = params.batch.x * params.batch.y * params.batch.z;
+  let output = tile / tiles / batches;
+  if (output >= params.outputs) {
+    return;
+  }
+  let batch = tile / tiles % batches;
+  let row = tile % tiles / tiles_along_n * side;
+  let column = tile % tiles_along_n * side;
+  let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
+  // Quads of this invocation: 8 apart, so that neighbours read neighbouring quads.
+  let across = lane % 8u;
+  let down = lane / 8u;
+
+  // By quads of columns, then rows.
+  var sum: array<Quad, 16>;
+  for (var term = 0u; term < params.terms; term++) {
+    let part = params.parts[output * params.terms + term];
+    let first_a = first_element(params.a, part.y, place);
+    let first_b = first_element(params.b, part.w, place);
+    for (var k = 0u; k < params.k; k += STEPS) {
+      load_a(part.x, first_a, row, k, lane);
+      load_b(part.z, first_b, column, k, lane);
+      workgroupBarrier();
+      for (var step = 0u; step < STEPS; step++) {
+        for (var j = 0u; j < QUADS; j++) {
+          let y = tile_b[step * 8u * QUADS + 8u * j + across];
+          for (var i = 0u; i < QUADS; i++) {
+            let x = tile_a[step * 8u * QUADS + 8u * i + down];
+            let first = 8u * j + 4u * i;
+            sum[first] += x.x * y;
+            sum[first + 1u] += x.y * y;
+            sum[first + 2u] += x.z * y;
+            sum[first + 3u] += x.w * y;
+          }
+        }
+      }
+      workgroupBarrier();
+    }
+  }
+  for (var i = 0u; i < 4u * QUADS; i++) {
+    let at_row = row + 4u * (8u * (i / 4u) + down) + i % 4u;
+    for (var j = 0u; j < 4u * QUADS; j++) {
+      let at_column = column + 4u * (8u * (j / 4u) + across) + j % 4u;
+      if (at_row < params.m && at_column < params.n) {
+        store(output, (batch * params.m + at_row) * params.n + at_column, sum[8u * (j / 4u) + i][j % 4u]);
+      }
+    }
+  }
+}
+`,
+  matmul_tile: `// Matrix product of aligned views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. Several products of one layout may be added up
+// (terms), and several such sums computed at once (outputs).
 //
 // One invocation computes a tile of C of 16 or 32 rows by 16 or 32 columns, kept in registers as 4 x 4 blocks, and walks along k
 // four steps at a time. Every load and store is a quad (four elements side by side): A along k or along m, B along n or along k.
-// C is contiguous, N is a multiple of 4. Tiles are numbered along n, then m, then the batch; a workgroup takes LANES of them.
-// Rows and columns past the edge repeat the last one and are not written. The marked lines are replaced to read textures.
+// C is contiguous, N is a multiple of 4. Tiles are numbered along n, then m, then the batch, then the
+// output; a workgroup takes LANES of them. Rows and columns past the edge repeat the last one and are not written. The marked lines are
+// replaced to read textures or several buffers, and to compute with what is stored.
 
 // Whether quads of A run along k (else along m).
 override A_ALONG_K: bool = true;
@@ -1393,8 +1623,6 @@ struct Strip {
 struct Operand {
   // Quads from one batch index to the next, for each batch axis; 0 repeats.
   batch: vec3<u32>,
-  // Quads before the first element.
-  offset: u32,
   // Quads from one line to the next, across the axis that quads run along.
   pitch: u32,
 }
@@ -1410,71 +1638,89 @@ struct Params {
   n: u32,
   // Columns of A, rows of B.
   k: u32,
+  // Products added up in each output.
+  terms: u32,
+  // Outputs.
+  outputs: u32,
+  // For each product, those of one output side by side: the buffer of A and the quads before its first element, the same of B.
+  parts: array<vec4<u32>, 16>,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<Quad>; //: input
-@group(0) @binding(1) var<storage, read> b: array<Quad>; //: input
-@group(0) @binding(2) var<storage, read_write> out: array<Quad>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> a: array<Quad>; //: a
+@group(0) @binding(1) var<storage, read> b: array<Quad>; //: b
+@group(0) @binding(2) var<storage, read_write> out: array<Quad>; //: out
+@group(0) @binding(3) var<uniform> params: Params; //: params
 
-fn first_quad(operand: Operand, place: vec3<u32>) -> u32 {
+// An operand of one product.
+struct Source {
+  buffer: u32,
+  // Quads before the first element.
+  first: u32,
+}
+
+fn source(operand: Operand, buffer: u32, start: u32, place: vec3<u32>) -> Source {
   let steps = operand.batch * place;
-  return operand.offset + steps.x + steps.y + steps.z;
+  return Source(buffer, start + steps.x + steps.y + steps.z);
 }
 
-fn quad_of_a(quad: u32) -> Quad {
-  return a[quad]; //: load
+fn quad_of_a(buffer: u32, quad: u32) -> Quad {
+  return a[quad]; //: load_a
 }
 
-fn quad_of_b(quad: u32) -> Quad {
-  return b[quad]; //: load
+fn quad_of_b(buffer: u32, quad: u32) -> Quad {
+  return b[quad]; //: load_b
 }
 
-fn line_of_a(quad: u32, k: u32) -> Quad {
+// Stores four elements of an output; \`at\` counts in fours.
+fn store(output: u32, at: u32, value: Quad) {
+  out[at] = value; //: store
+}
+
+fn line_of_a(buffer: u32, quad: u32, k: u32) -> Quad {
   if (RAGGED_K && k >= params.k) {
     return Quad();
   }
-  return quad_of_a(quad + k * params.a.pitch);
+  return quad_of_a(buffer, quad + k * params.a.pitch);
 }
 
-fn line_of_b(quad: u32, k: u32) -> Quad {
+fn line_of_b(buffer: u32, quad: u32, k: u32) -> Quad {
   if (RAGGED_K && k >= params.k) {
     return Quad();
   }
-  return quad_of_b(quad + k * params.b.pitch);
+  return quad_of_b(buffer, quad + k * params.b.pitch);
 }
 
 // Rows row .. row + 3 and columns k .. k + 3 of A.
-fn block_of_a(first: u32, row: u32, k: u32) -> Block {
+fn block_of_a(origin: Source, row: u32, k: u32) -> Block {
   if (A_ALONG_K) {
-    let at = vec4(first + k / 4u) + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(params.m - 1u)) * params.a.pitch;
-    return Block(quad_of_a(at.x), quad_of_a(at.y), quad_of_a(at.z), quad_of_a(at.w));
+    let at = vec4(origin.first + k / 4u) + min(vec4(row) + vec4(0u, 1u, 2u, 3u), vec4(params.m - 1u)) * params.a.pitch;
+    return Block(quad_of_a(origin.buffer, at.x), quad_of_a(origin.buffer, at.y), quad_of_a(origin.buffer, at.z), quad_of_a(origin.buffer, at.w));
   }
-  let at = first + min(row, params.m - 1u) / 4u;
-  return transpose(Block(line_of_a(at, k), line_of_a(at, k + 1u), line_of_a(at, k + 2u), line_of_a(at, k + 3u)));
+  let at = origin.first + min(row, params.m - 1u) / 4u;
+  return transpose(Block(line_of_a(origin.buffer, at, k), line_of_a(origin.buffer, at, k + 1u), line_of_a(origin.buffer, at, k + 2u), line_of_a(origin.buffer, at, k + 3u)));
 }
 
 // Rows k .. k + 3 and columns column .. column + 3 of B.
-fn block_of_b(first: u32, k: u32, column: u32) -> Block {
+fn block_of_b(origin: Source, k: u32, column: u32) -> Block {
   if (B_ALONG_N) {
-    let at = first + min(column, params.n - 1u) / 4u;
-    return Block(line_of_b(at, k), line_of_b(at, k + 1u), line_of_b(at, k + 2u), line_of_b(at, k + 3u));
+    let at = origin.first + min(column, params.n - 1u) / 4u;
+    return Block(line_of_b(origin.buffer, at, k), line_of_b(origin.buffer, at, k + 1u), line_of_b(origin.buffer, at, k + 2u), line_of_b(origin.buffer, at, k + 3u));
   }
-  let at = vec4(first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.b.pitch;
-  return transpose(Block(quad_of_b(at.x), quad_of_b(at.y), quad_of_b(at.z), quad_of_b(at.w)));
+  let at = vec4(origin.first + k / 4u) + min(vec4(column) + vec4(0u, 1u, 2u, 3u), vec4(params.n - 1u)) * params.b.pitch;
+  return transpose(Block(quad_of_b(origin.buffer, at.x), quad_of_b(origin.buffer, at.y), quad_of_b(origin.buffer, at.z), quad_of_b(origin.buffer, at.w)));
 }
 
-fn strip_of_a(first: u32, row: u32, k: u32) -> Strip {
+fn strip_of_a(origin: Source, row: u32, k: u32) -> Strip {
   var x: Strip;
-  x.r0 = block_of_a(first, row, k);
-  x.r1 = block_of_a(first, row + 4u, k);
-  x.r2 = block_of_a(first, row + 8u, k);
-  x.r3 = block_of_a(first, row + 12u, k);
+  x.r0 = block_of_a(origin, row, k);
+  x.r1 = block_of_a(origin, row + 4u, k);
+  x.r2 = block_of_a(origin, row + 8u, k);
+  x.r3 = block_of_a(origin, row + 12u, k);
   if (TALL) {
-    x.r4 = block_of_a(first, row + 16u, k);
-    x.r5 = block_of_a(first, row + 20u, k);
-    x.r6 = block_of_a(first, row + 24u, k);
-    x.r7 = block_of_a(first, row + 28u, k);
+    x.r4 = block_of_a(origin, row + 16u, k);
+    x.r5 = block_of_a(origin, row + 20u, k);
+    x.r6 = block_of_a(origin, row + 24u, k);
+    x.r7 = block_of_a(origin, row + 28u, k);
   }
   return x;
 }
@@ -1492,27 +1738,29 @@ fn accumulate(sum: ptr<function, Strip>, x: Strip, y: Block) {
   }
 }
 
-fn store_block(block: Block, batch: u32, row: u32, column: u32) {
-  if (column >= params.n) {
-    return;
-  }
-  for (var i = 0u; i < 4u; i++) {
-    if (row + i < params.m) {
-      out[((batch * params.m + row + i) * params.n + column) / 4u] = block[i];
-    }
+// Where a strip lies in an output.
+struct Place {
+  output: u32,
+  batch: u32,
+  row: u32,
+  column: u32,
+}
+
+// Blocks and rows move up in loops whose ends a compiler cannot know: what is stored, and computed with it, is compiled once.
+fn store_block(block: Block, at: Place) {
+  var moving = block;
+  for (var row = at.row; row < min(at.row + 4u, params.m); row++) {
+    store(at.output, ((at.batch * params.m + row) * params.n + at.column) / 4u, moving[0]);
+    moving = Block(moving[1], moving[2], moving[3], moving[3]);
   }
 }
 
-fn store_strip(sum: Strip, batch: u32, row: u32, column: u32) {
-  store_block(sum.r0, batch, row, column);
-  store_block(sum.r1, batch, row + 4u, column);
-  store_block(sum.r2, batch, row + 8u, column);
-  store_block(sum.r3, batch, row + 12u, column);
-  if (TALL) {
-    store_block(sum.r4, batch, row + 16u, column);
-    store_block(sum.r5, batch, row + 20u, column);
-    store_block(sum.r6, batch, row + 24u, column);
-    store_block(sum.r7, batch, row + 28u, column);
+fn store_strip(strip: Strip, at: Place) {
+  var moving = strip;
+  let end = min(at.row + select(16u, 32u, TALL), params.m);
+  for (var row = at.row; row < end; row += 4u) {
+    store_block(moving.r0, Place(at.output, at.batch, row, at.column));
+    moving = Strip(moving.r1, moving.r2, moving.r3, moving.r4, moving.r5, moving.r6, moving.r7, moving.r7);
   }
 }
 
@@ -1527,15 +1775,15 @@ fn main(
   let tiles_along_n = (params.n + columns - 1u) / columns;
   let tiles = (params.m + rows - 1u) / rows * tiles_along_n;
   let tile = (group.y * groups.x + group.x) * LANES + lane;
-  let batch = tile / tiles;
-  if (batch >= params.batch.x * params.batch.y * params.batch.z) {
+  let batches = params.batch.x * params.batch.y * params.batch.z;
+  let output = tile / tiles / batches;
+  if (output >= params.outputs) {
     return;
   }
+  let batch = tile / tiles % batches;
   let row = tile % tiles / tiles_along_n * rows;
   let column = tile % tiles_along_n * columns;
   let place = vec3(batch / params.batch.z / params.batch.y, batch / params.batch.z % params.batch.y, batch % params.batch.z);
-  let first_a = first_quad(params.a, place);
-  let first_b = first_quad(params.b, place);
 
   var c0: Strip;
   var c1: Strip;
@@ -1545,22 +1793,26 @@ fn main(
   var c5: Strip;
   var c6: Strip;
   var c7: Strip;
-  for (var k = 0u; k < params.k; k += 4u) {
-    let x = strip_of_a(first_a, row, k);
-    accumulate(&c0, x, block_of_b(first_b, k, column));
-    accumulate(&c1, x, block_of_b(first_b, k, column + 4u));
-    accumulate(&c2, x, block_of_b(first_b, k, column + 8u));
-    accumulate(&c3, x, block_of_b(first_b, k, column + 12u));
-    if (WIDE) {
-      accumulate(&c4, x, block_of_b(first_b, k, column + 16u));
-      accumulate(&c5, x, block_of_b(first_b, k, column + 20u));
-      accumulate(&c6, x, block_of_b(first_b, k, column + 24u));
-      accumulate(&c7, x, block_of_b(first_b, k, column + 28u));
+  for (var term = 0u; term < params.terms; term++) {
+    let part = params.parts[output * params.terms + term];
+    let origin_a = source(params.a, part.x, part.y, place);
+    let origin_b = source(params.b, part.z, part.w, place);
+    for (var k = 0u; k < params.k; k += 4u) {
+      let x = strip_of_a(origin_a, row, k);
+      accumulate(&c0, x, block_of_b(origin_b, k, column));
+      accumulate(&c1, x, block_of_b(origin_b, k, column + 4u));
+      accumulate(&c2, x, block_of_b(origin_b, k, column + 8u));
+      accumulate(&c3, x, block_of_b(origin_b, k, column + 12u));
+      if (WIDE) {
+        accumulate(&c4, x, block_of_b(origin_b, k, column + 16u));
+        accumulate(&c5, x, block_of_b(origin_b, k, column + 20u));
+        accumulate(&c6, x, block_of_b(origin_b, k, column + 24u));
+        accumulate(&c7, x, block_of_b(origin_b, k, column + 28u));
+      }
     }
   }
-  // A loop, with the strips moving up: stores written out for every strip double the time that a driver takes to compile.
-  for (var i = 0u; i < columns / 4u; i++) {
-    store_strip(c0, batch, row, column + 4u * i);
+  for (var at = column; at < min(column + columns, params.n); at += 4u) {
+    store_strip(c0, Place(output, batch, row, at));
     c0 = c1;
     c1 = c2;
     c2 = c3;
@@ -1592,6 +1844,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     accumulated = accumulated + f32(r); //: combine
   }
   out0[i] = accumulated; //: store
+}
+`,
+  reduce_shared: `// Each output combines LENGTH elements, which MEMBERS invocations of a workgroup share: each combines its own, in steps of MEMBERS, then
+// one of them what the others have. The compiler replaces the marked lines: bindings, the element at position r of output o, the ways to
+// combine, and what follows. As stored, the shader sums positions.
+
+const COUNT: u32 = 1u; const LENGTH: u32 = 1u; const LANES: u32 = 64u; const MEMBERS: u32 = 64u; const MEMBER_STEP: u32 = 1u; const OUTPUT_STEP: u32 = 64u; //: constants
+@group(0) @binding(0) var<storage, read_write> out0: array<f32>; //: bindings
+var<workgroup> partials: array<f32, LANES>; //: partials
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let outputs = LANES / MEMBERS;
+  let place = (group.y * groups.x + group.x) * outputs + lane / OUTPUT_STEP % outputs;
+  let member = lane / MEMBER_STEP % MEMBERS;
+  let o = min(place, COUNT - 1u);
+  var accumulated = 0.0f; //: identity
+  for (var r = member; r < LENGTH; r += MEMBERS) {
+    accumulated = accumulated + f32(r); //: combine
+  }
+  partials[lane] = accumulated;
+  workgroupBarrier();
+  if (member > 0u || place >= COUNT) {
+    return;
+  }
+  for (var other = lane + MEMBER_STEP; other < lane + MEMBERS * MEMBER_STEP; other += MEMBER_STEP) {
+    accumulated = accumulated + partials[other]; //: join
+  }
+  out0[o] = accumulated; //: store
 }
 `,
   rms_norm_backward: `// Gradient of x in x / r * weight with r = sqrt(mean(x^2) + EPSILON): g weight / r - x mean(g weight x) / r^3 in each row.

@@ -20,6 +20,7 @@ const counts: Record<string, [kernels: number, outputs: () => Tensor[]]> = {
   "an output that is an input": [1, () => [filled(5)]],
   "one output asked for twice": [2, () => ((y) => [y, y])(filled(5).exp())],
   "a reduction with what comes before and after it": [1, () => [filled(5000, 8).exp().mul(3).sum({ axes: 1 }).log().mul(2)]],
+  "a reduction of few results": [1, () => [filled(3, 5001).exp().sum({ axes: 1 }).sqrt()]],
   "a long reduction, in two stages": [2, () => [filled(100_000).square().sum().sqrt()]],
   "two reductions": [2, () => [filled(5000, 8).sum({ axes: 1 }), filled(5000, 8).max({ axes: 1 })]],
   "softmax along the last axis": [1, () => [filled(5000, 8).softmax()]],
@@ -32,7 +33,34 @@ const counts: Record<string, [kernels: number, outputs: () => Tensor[]]> = {
     1,
     () => [filled(7, 5).transpose().matmul(filled(3, 9).slice([0, 1], [3, 8]).transpose().slice([0], [7]).reshape([7, 3]))],
   ],
-  "a product with arithmetic before and after": [3, () => [filled(7, 5).exp().matmul(filled(5, 3)).add(1)]],
+  "a product with arithmetic before and after": [2, () => [filled(7, 5).exp().matmul(filled(5, 3)).add(1)]],
+  "a product, scaled, with a bias and a residual": [
+    1,
+    () => [filled(7, 5).matmul(filled(5, 4)).mul(0.5).add(filled(4)).add(filled(7, 4)).tanh()],
+  ],
+  "a product that two results are made from": [
+    1,
+    () => ((y) => [y.exp(), y.mul(filled(7, 4))])(filled(7, 5).matmul(filled(5, 4))),
+  ],
+  "a product that is wanted too": [2, () => ((y) => [y, y.exp()])(filled(7, 5).matmul(filled(5, 4)))],
+  "a sum of products": [
+    1,
+    () => [[1, 2, 3].map(() => filled(7, 5).matmul(filled(5, 4))).reduce((a, b) => a.add(b)).add(filled(7, 4))],
+  ],
+  "a sum of products of different layouts": [
+    2,
+    () => [filled(7, 5).matmul(filled(5, 4)).add(filled(7, 5).matmul(filled(4, 5).transpose()))],
+  ],
+  "products that share an operand": [1, () => ((x) => [1, 2, 3].map(() => x.matmul(filled(5, 4)).exp()))(filled(7, 5))],
+  "products of different sizes": [2, () => ((x) => [x.matmul(filled(5, 4)), x.matmul(filled(5, 3))])(filled(7, 5))],
+  "a product of a product": [2, () => [filled(5, 5).matmul(filled(5, 5)).matmul(filled(5, 5))]],
+  "transposes of what a reshape has stored": [
+    2,
+    () => {
+      const y = filled(3, 4, 5).transpose([1, 0, 2]).reshape([4, 15]);
+      return [y.transpose().matmul(filled(4, 15))];
+    },
+  ],
   "rows of a table": [1, () => [filled(9, 4).gather(tensor(new Uint32Array([1, 2]))).mul(2)]],
   "nothing at all": [0, () => [filled(0, 3).exp()]],
 };

@@ -8,8 +8,10 @@ import { MAX_TEXELS } from "../../src/kernels/textures.ts";
 const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4, maxWorkgroups: 65_535 };
 const byName = new Map(matmulKernels.map((kernel) => [kernel.name, kernel]));
 
-function applicable(call: MatmulCall): string[] {
-  return matmulKernels.filter((kernel) => kernel.applies(call)).map((kernel) => kernel.name);
+/** Kernels that take a call, in order of preference where textures are read, or not. */
+function applicable(call: MatmulCall, texelReads = true): string[] {
+  const kernels = matmulKernels.filter((kernel) => texelReads ? !kernel.tiled : !kernel.texels);
+  return kernels.filter((kernel) => kernel.applies(call)).map((kernel) => kernel.name);
 }
 
 // --- calls: layouts are two letters, one for each operand: N is stored as read, T is stored transposed
@@ -132,7 +134,7 @@ class Harness {
   #fill(encoder: GPUCommandEncoder, buffers: GPUBuffer[], texels: readonly number[]): GPUTextureView[] {
     return texels.map((count, binding) => {
       const { texture, view } = this.#textures.make(Math.ceil(count / TEXTURE_WIDTH));
-      copyToTexture(encoder, buffers[binding], texture, count);
+      copyToTexture(encoder, buffers[binding], { texture, texels: count });
       return view;
     });
   }
@@ -262,6 +264,41 @@ for (const { says, uses, calls } of cases) {
     }
   });
 }
+
+Deno.test(
+  "matmul: kernels that use workgroup memory are right, and preferred where neighbours share loads",
+  { ignore: !harness },
+  async () => {
+    const calls = {
+      matmul_shared_32x32: [
+        ...inLayouts(33, 31, 17),
+        product(9, 70, 40, { layout: "NT", batch: [2, 1, 3], sharedB: true, offset: 1, gap: 3 }),
+        product(20, 20, 5, { spread: 3 }),
+      ],
+      matmul_rows_shared: [
+        ...[1, 2, 5].flatMap((m) => [product(m, 41, 132, { layout: "NT" }), product(m, 44, 36)]),
+        product(3, 7, 64, { layout: "NT", batch: [3, 2, 2], sharedB: true, offset: 8, gap: 4 }),
+        product(1, 4, 2000, { layout: "NT" }),
+        product(8, 4 * 2 ** 14, 16),
+      ],
+      matmul_shared_64x64: [
+        product(65, 63, 15, { batch: [1, 40, 1], sharedB: true }),
+        product(64, 64, 32, { layout: "TT", batch: [1, 64, 1] }),
+      ],
+    };
+    for (const [name, each] of Object.entries(calls)) {
+      for (const call of each) {
+        equal(applicable(call, false)[0], name);
+        const [a, b] = [elementsRead(call.a, call, call.m, call.k), elementsRead(call.b, call, call.k, call.n)].map((
+          length,
+          index,
+        ) => noise(length, index + 1));
+        const error = worstError(call, await harness!.run(byName.get(name)!, call, [a, b]), expectedProduct(call, a, b));
+        ok(error < 1, `${name} of ${JSON.stringify(call)} is ${error} times further off than rounding explains`);
+      }
+    }
+  },
+);
 
 Deno.test("matmul: every kernel sums the longest k that it takes", { ignore: !harness }, async () => {
   for (const layout of ["NT", "TN"] as const) await check(product(4, 4, MATMUL_MAX_K, { layout }));

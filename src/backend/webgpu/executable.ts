@@ -31,6 +31,7 @@ interface Copy {
   readonly buffer: number;
   readonly texture: GPUTexture;
   readonly texels: number;
+  readonly line: number;
 }
 
 /** Where a tensor lives. */
@@ -117,7 +118,8 @@ export class WebGpuExecutable implements Executable {
     let launches = this.#launches.get(key);
     if (launches) return launches;
     const { dispatches } = this.program;
-    const inTextures = (binding: Binding) => binding.slot.kind === "input" && inputs[binding.slot.index] instanceof TextureHome;
+    const inTextures = (binding: Binding) =>
+      !binding.parts && binding.slot.kind === "input" && inputs[binding.slot.index] instanceof TextureHome;
     const copying = dispatches.map(({ bindings }) => ({ bindings: bindings.filter((binding) => !inTextures(binding)) }));
     const textures = this.services.textures.assign(textureLines(copying));
     launches = dispatches.map((dispatch, index) =>
@@ -139,11 +141,10 @@ export class WebGpuExecutable implements Executable {
       return texels === undefined || inTextures(binding) ? [] : [{ position, texels }];
     });
     const largestFirst = read.toSorted((a, b) => b.texels - a.texels);
-    const copies = largestFirst.map(({ position, texels }, index) => ({
-      buffer: homes[position],
-      texture: textures[index].texture,
-      texels,
-    }));
+    const copies = largestFirst.flatMap(({ position, texels }, index) => {
+      const { slot, parts = [{ slot, texels, line: 0 }] } = bindings[position];
+      return parts.map((part) => ({ ...part, buffer: this.#position(part), texture: textures[index].texture }));
+    });
     const textureOf = new Map(largestFirst.map(({ position }, index) => [position, textures[index]]));
     const varying = bindings.flatMap(({ slot }, position) =>
       slot.kind === "scratch" || textureOf.has(position) ? [] : [homes[position]]
@@ -152,7 +153,7 @@ export class WebGpuExecutable implements Executable {
     return { dispatch, pipeline, homes, textures: textureOf, copies, uniform, varying, groups: [] };
   }
 
-  #position({ slot: { kind, index } }: Binding): number {
+  #position({ slot: { kind, index } }: Pick<Binding, "slot">): number {
     const { scratchBytes, inputBytes } = this.program;
     return kind === "scratch" ? index : scratchBytes.length + (kind === "input" ? index : inputBytes.length + index);
   }
@@ -228,9 +229,7 @@ function encode(
     if (launch.copies.length > 0) {
       pass?.end();
       pass = current = undefined;
-      for (const { buffer, texture, texels } of launch.copies) {
-        copyToTexture(encoder, homes[buffer] as GPUBuffer, texture, texels);
-      }
+      for (const copy of launch.copies) copyToTexture(encoder, homes[copy.buffer] as GPUBuffer, copy);
     }
     pass ??= encoder.beginComputePass();
     if (launch.pipeline !== current) pass.setPipeline(current = launch.pipeline);
@@ -245,7 +244,8 @@ function encode(
 function textureInputs({ dispatches, inputBytes }: Program, donated: ReadonlySet<number>): Set<number> {
   const found = new Set<number>();
   const others = new Set(donated);
-  for (const { slot, texels } of dispatches.flatMap(({ bindings }) => bindings)) {
+  for (const { slot, texels, parts = [] } of dispatches.flatMap(({ bindings }) => bindings)) {
+    for (const part of parts) if (part.slot.kind === "input") others.add(part.slot.index);
     if (slot.kind !== "input") continue;
     const bytes = inputBytes[slot.index];
     const fits = texels !== undefined && texels * TEXEL_BYTES <= bytes && bytes % TEXEL_BYTES === 0;

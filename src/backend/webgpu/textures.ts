@@ -81,10 +81,14 @@ function windows(
   ];
 }
 
-/** Copies the first texels of a buffer. */
-export function copyToTexture(encoder: GPUCommandEncoder, buffer: GPUBuffer, texture: GPUTexture, texels: number): void {
-  for (const { origin, size, offset } of windows(texels)) {
-    encoder.copyBufferToTexture({ buffer, offset, bytesPerRow }, { texture, origin }, size);
+/** Copies the first texels of a buffer to a line of a texture and those below. */
+export function copyToTexture(
+  encoder: GPUCommandEncoder,
+  buffer: GPUBuffer,
+  { texture, texels, line = 0 }: { readonly texture: GPUTexture; readonly texels: number; readonly line?: number },
+): void {
+  for (const { origin: [x, y], size, offset } of windows(texels)) {
+    encoder.copyBufferToTexture({ buffer, offset, bytesPerRow }, { texture, origin: [x, line + y] }, size);
   }
 }
 

@@ -1,0 +1,246 @@
+/**
+ * Matrix products share kernels: sums of products are one, what follows a product is computed where it is stored, and independent
+ * products of one layout run side by side.
+ *
+ * @module
+ */
+
+import type { FlatNode, Graph } from "../core/program.ts";
+import { sizeOf } from "../core/shape.ts";
+import { MATMUL_MAX_PARTS, type MatmulCall } from "../kernels/matmul.ts";
+import { matmulBinding } from "../kernels/matmul_binding.ts";
+import { prune } from "./choose.ts";
+import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
+
+/** A product, or a sum of products: the call of the first, and where the operands of each lie. */
+export interface ProductTerms {
+  readonly call: MatmulCall;
+  readonly terms: readonly Record<"a" | "b", { readonly base: number; readonly offset: number }>[];
+}
+
+const isProduct = ({ op }: FlatNode): boolean => op.name === "matmul";
+
+/** What a `matmul` node multiplies; its inputs are pairs of operands, all of one layout, whose products are added up. */
+export function productTerms(nodes: readonly FlatNode[], node: FlatNode): ProductTerms {
+  const inputs = node.inputs.map((_, position) => kernelInput(nodes, node, position));
+  const views = inputs.map(({ view }) => view);
+  const terms = Array.from({ length: inputs.length / 2 }, (_, pair) => {
+    const [a, b] = inputs.slice(2 * pair);
+    return { a: { base: a.base, offset: a.view.offset }, b: { base: b.base, offset: b.view.offset } };
+  });
+  const half = { a: nodes[inputs[0].base].dtype === "float16", b: nodes[inputs[1].base].dtype === "float16" };
+  return { call: { ...matmulBinding.call(views, node, node.attributes), half }, terms };
+}
+
+/** Text that is equal for products that one kernel can compute together. */
+function layoutText({ call: { m, n, k, batch, a, b, half } }: ProductTerms): string {
+  return JSON.stringify([m, n, k, batch, half, a.batch, a.row, a.col, a.offset % 4, b.batch, b.row, b.col, b.offset % 4]);
+}
+
+function buffersOf(products: readonly ProductTerms[]): Set<number> {
+  return new Set(products.flatMap(({ terms }) => terms.flatMap(({ a, b }) => [a.base, b.base])));
+}
+
+/** Rewrites trees of additions. */
+class SumRewriter {
+  readonly #nodes: FlatNode[] = [];
+  readonly #positions: number[] = [];
+  readonly #users: number[];
+
+  constructor(private readonly graph: Graph, private readonly maxBuffers: number) {
+    this.#users = graph.nodes.map(() => 0);
+    for (const { inputs } of graph.nodes) inputs.forEach((input) => this.#users[input]++);
+    graph.outputs.forEach((output) => this.#users[output] += 2);
+  }
+
+  run(): Graph {
+    const { nodes, leaves, outputs, donated } = this.graph;
+    nodes.forEach((node, position) => this.#positions.push(this.#sum(position) ?? this.#push(this.#moved(node))));
+    const moved = (list: readonly number[]) => list.map((position) => this.#positions[position]);
+    return prune({ nodes: this.#nodes, leaves: moved(leaves), outputs: moved(outputs), donated });
+  }
+
+  #moved(node: FlatNode): FlatNode {
+    return { ...node, inputs: node.inputs.map((input) => this.#positions[input]) };
+  }
+
+  #push(node: FlatNode): number {
+    return this.#nodes.push(node) - 1;
+  }
+
+  /** What an addition adds up, through additions that nobody else needs. */
+  #summands(position: number): number[] {
+    return this.graph.nodes[position].inputs.flatMap((input) =>
+      this.graph.nodes[input].op.name === "add" && this.#users[input] === 1 ? this.#summands(input) : [input]
+    );
+  }
+
+  /** The product behind reshapes, where nobody else needs it. */
+  #product(position: number): number | undefined {
+    const { nodes } = this.graph;
+    while (this.#users[position] === 1 && nodes[position].op.name === "reshape") [position] = nodes[position].inputs;
+    return this.#users[position] === 1 && isProduct(nodes[position]) ? position : undefined;
+  }
+
+  /** The position of a sum with its products joined, or `undefined` where there are not two of one layout. */
+  #sum(position: number): number | undefined {
+    const { nodes } = this.graph;
+    const root = nodes[position];
+    if (root.op.name !== "add" || root.dtype !== "float32") return undefined;
+    const byLayout = new Map<string, number[]>();
+    const summands = this.#summands(position);
+    for (const summand of summands) {
+      const product = this.#product(summand);
+      const key = product === undefined ? `${summand}` : layoutText(productTerms(nodes, nodes[product]));
+      byLayout.set(key, [...byLayout.get(key) ?? [], product ?? summand]);
+    }
+    if (byLayout.size === summands.length) return undefined;
+    const joined = [...byLayout.values()].flatMap((list) => this.#chunks(list)).map((list) => this.#joined(list, root));
+    return joined.reduce((sum, term) => this.#push({ ...root, inputs: [sum, term] }));
+  }
+
+  /** Lists of products that one kernel may add up. */
+  #chunks(products: readonly number[]): number[][] {
+    const { nodes } = this.graph;
+    const chunks: number[][] = [];
+    const fits = (list: readonly number[]) => {
+      const buffers = buffersOf(list.map((product) => productTerms(nodes, nodes[product])));
+      return list.length <= MATMUL_MAX_PARTS && buffers.size + 1 <= this.maxBuffers;
+    };
+    for (const product of products) {
+      const last = chunks.at(-1);
+      if (last && isProduct(nodes[product]) && fits([...last, product])) last.push(product);
+      else chunks.push([product]);
+    }
+    return chunks;
+  }
+
+  #joined(products: readonly number[], root: FlatNode): number {
+    const { nodes } = this.graph;
+    const first = nodes[products[0]];
+    if (!isProduct(first)) return this.#positions[products[0]];
+    const inputs = products.flatMap((product) => this.#moved(nodes[product]).inputs);
+    const sum = this.#push({ ...first, inputs });
+    if (`${first.shape}` === `${root.shape}`) return sum;
+    const reshape = nodes.find(({ op }) => op.name === "reshape")!.op;
+    return this.#push({ ...root, op: reshape, attributes: { shape: root.shape }, inputs: [sum] });
+  }
+}
+
+/** Joins the products that a sum adds up, so that the parts of a gradient need no memory. `maxBuffers` bounds what a kernel binds. */
+export function sumProducts(graph: Graph, { maxBuffers }: { maxBuffers: number }): Graph {
+  return new SumRewriter(graph, maxBuffers).run();
+}
+
+/** The product that a kernel of elementwise results can begin with: nobody else needs it, and each element only where it is stored. */
+function absorbedProduct({ graph, stored }: Fusion, group: Group, { readers, maxBuffers }: {
+  readers: ReadonlyMap<number, number>;
+  maxBuffers: number;
+}): number | undefined {
+  const { nodes, outputs } = graph;
+  const [root] = group.roots;
+  if (group.reduction !== undefined || nodes[root].op.kind === "kernel" || nodes[root].op.kind === "fused") return undefined;
+  const reads = new Map<number, boolean>();
+  for (const each of group.roots) {
+    for (const [node, aligned] of readsOf(graph, stored, each)) reads.set(node, (reads.get(node) ?? true) && aligned);
+  }
+  const fits = (product: number) => {
+    const sources = buffersOf([productTerms(nodes, nodes[product])]);
+    const others = [...reads.keys(), ...group.roots].filter((node) => node !== product && !sources.has(node));
+    return sources.size + new Set(others).size <= maxBuffers;
+  };
+  return [...reads.keys()].sort((a, b) => b - a).find((node) =>
+    isProduct(nodes[node]) && reads.get(node) && readers.get(node) === 1 && !outputs.includes(node) &&
+    sizeOf(nodes[node].shape) === sizeOf(nodes[root].shape) && fits(node)
+  );
+}
+
+/** Kernels of elementwise results begin with the product that only they need. */
+function absorbProducts(fusion: Fusion, maxBuffers: number): Fusion {
+  const { graph, stored } = fusion;
+  const readers = new Map<number, number>();
+  for (const { roots } of fusion.groups) {
+    const read = new Set(roots.flatMap((root) => [...readsOf(graph, stored, root).keys()]));
+    for (const node of read) readers.set(node, (readers.get(node) ?? 0) + 1);
+  }
+  const kept = [...stored];
+  const groups = fusion.groups.map((group): Group => {
+    const [root] = group.roots;
+    if (isProduct(graph.nodes[root])) return { ...group, products: [{ node: root, roots: [root] }] };
+    const node = absorbedProduct(fusion, group, { readers, maxBuffers });
+    if (node === undefined) return group;
+    kept[node] = false;
+    return { ...group, products: [{ node, roots: group.roots }] };
+  });
+  return { graph, stored: kept, groups: groups.filter(({ roots }) => roots.some((root) => kept[root])) };
+}
+
+/** Largest operands, in elements, of products that run side by side: those of larger ones keep a device busy alone. */
+const maxShared = 2 ** 24;
+
+/** Runs independent products of one layout side by side. */
+class Joiner {
+  readonly #groups: Group[];
+
+  constructor(private readonly fusion: Fusion, private readonly maxBuffers: number) {
+    this.#groups = [...fusion.groups];
+  }
+
+  run(): Fusion {
+    for (let first = 0; first < this.#groups.length; first++) {
+      for (let second = first + 1; this.#groups[first].products && second < this.#groups.length; second++) {
+        const joined = this.#joined(this.#groups[first], this.#groups[second]);
+        if (!joined) continue;
+        if (this.#movesUp(first, second)) {
+          this.#groups[first] = joined;
+          this.#groups.splice(second--, 1);
+        } else if (this.#movesDown(first, second)) {
+          this.#groups[second] = joined;
+          this.#groups.splice(first, 1);
+          second = first;
+        }
+      }
+    }
+    return { ...this.fusion, groups: this.#groups };
+  }
+
+  #reads({ roots }: Group): Set<number> {
+    const { graph, stored } = this.fusion;
+    return new Set(roots.flatMap((root) => [...readsOf(graph, stored, root).keys()]));
+  }
+
+  #movesUp(first: number, second: number): boolean {
+    const reads = this.#reads(this.#groups[second]);
+    return this.#groups.slice(first, second).every(({ roots }) => !roots.some((root) => reads.has(root)));
+  }
+
+  #movesDown(first: number, second: number): boolean {
+    const made = this.#groups[first].roots;
+    return this.#groups.slice(first + 1, second + 1).every((group) => {
+      const reads = this.#reads(group);
+      return !made.some((root) => reads.has(root));
+    });
+  }
+
+  #joined(a: Group, b: Group): Group | undefined {
+    if (!a.products || !b.products) return undefined;
+    const { nodes } = this.fusion.graph;
+    const products = [...a.products, ...b.products];
+    const terms = products.map(({ node }) => productTerms(nodes, nodes[node]));
+    const text = (each: ProductTerms) => `${each.terms.length}${layoutText(each)}`;
+    if (terms.some((each) => text(each) !== text(terms[0])) || products.length * terms[0].terms.length > MATMUL_MAX_PARTS) {
+      return undefined;
+    }
+    const sources = buffersOf(terms);
+    const elements = [...sources].reduce((sum, source) => sum + sizeOf(nodes[source].shape), 0);
+    const roots = [...a.roots, ...b.roots];
+    const buffers = new Set([...this.#reads(a), ...this.#reads(b), ...roots]);
+    return elements <= maxShared && buffers.size <= this.maxBuffers ? { roots, products } : undefined;
+  }
+}
+
+/** Matrix products with what follows them, and side by side where that is wanted. */
+export function shareProducts(fusion: Fusion, { maxBuffers, sideBySide }: { maxBuffers: number; sideBySide: boolean }): Fusion {
+  const absorbed = absorbProducts(fusion, maxBuffers);
+  return sideBySide ? new Joiner(absorbed, maxBuffers).run() : absorbed;
+}
