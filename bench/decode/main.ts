@@ -93,13 +93,55 @@ async function gigabytesPerSecond(): Promise<number> {
   return repetitions * amount.bytes / wall / 1e9;
 }
 
-await main(command, async ({ layers, vocabulary, prompt: promptLength, tokens, rounds, file, int8, alone }, { print }) => {
-  const config = { ...oneBillion, layers, vocabularySize: vocabulary };
-  const path = file ?? await Deno.makeTempFile({ suffix: ".gguf" });
-  if (!file || !await Deno.stat(file).then(({ isFile }) => isFile, () => false)) {
-    print(`writing ${path}`);
-    await writeRandomModel(path, config);
+/** Seconds of prompts and of generations. */
+type Times = [prompts: Seconds[], generations: Seconds[]];
+
+/** Rounds of both, in turns. */
+async function race(
+  engine: ReturnType<typeof ours>,
+  peer: ReturnType<LlamaCpp["session"]> | undefined,
+  { ids, tokens, rounds }: { readonly ids: readonly number[]; readonly tokens: number; readonly rounds: number },
+): Promise<{ readonly hestia: Times; readonly llamaCpp: Times }> {
+  const times: { hestia: Times; llamaCpp: Times } = { hestia: [[], []], llamaCpp: [[], []] };
+  for (let round = 0; round < rounds; round++) {
+    let first: Tensor | undefined;
+    times.hestia[0].push(await timed(async () => void (first = await engine.prompt())));
+    times.hestia[1].push(await timed(() => engine.generate(first!)));
+    if (!peer) continue;
+    times.llamaCpp[0].push(await timed(() => peer.prompt(Int32Array.from(ids))));
+    times.llamaCpp[1].push(
+      await timed(() => {
+        for (let i = 0; i < tokens; i++) peer.next(i % 256);
+      }),
+    );
   }
+  return times;
+}
+
+/** A line of the table. */
+function row(
+  name: string,
+  [prompts, generations]: Times,
+  { bytes, prompt, tokens }: Record<"bytes" | "prompt" | "tokens", number>,
+) {
+  const [first, rest] = [best(prompts), best(generations)];
+  const perToken = rest.wall / tokens;
+  return [name, prompt / first.wall, 1 / perToken, 1000 * rest.cpu / tokens, bytes / perToken / 1e9].map((cell) =>
+    typeof cell === "number" ? digits(cell) : cell
+  );
+}
+
+/** The file at `path`, or a temporary one, made where it is missing. */
+async function modelFile(path: string | undefined, config: typeof oneBillion, print: (text: string) => void): Promise<string> {
+  const file = path ?? await Deno.makeTempFile({ suffix: ".gguf" });
+  if (path && await Deno.stat(path).then(({ isFile }) => isFile, () => false)) return file;
+  print(`writing ${file}`);
+  await writeRandomModel(file, config);
+  return file;
+}
+
+await main(command, async ({ layers, vocabulary, prompt, tokens, rounds, file, int8, alone }, { print }) => {
+  const path = await modelFile(file, { ...oneBillion, layers, vocabularySize: vocabulary }, print);
   try {
     let model: PackedModel | undefined;
     const opening = await timed(async () => {
@@ -108,43 +150,21 @@ await main(command, async ({ layers, vocabulary, prompt: promptLength, tokens, r
     });
     const { bytes, bitsPerWeight } = model!.sizes;
     print(`opened ${formatBytes(bytes)}, ${bitsPerWeight} bits a weight, in ${formatSeconds(opening.wall)}`);
-    const ids = Array.from({ length: promptLength }, (_, index) => index % 256);
+    const ids = Array.from({ length: prompt }, (_, index) => index % 256);
     const engine = ours(model!, { prompt: ids, tokens });
     const warm = await timed(async () => await engine.generate(await engine.prompt()));
     print(`first prompt and ${tokens} tokens, shaders compiled: ${formatSeconds(warm.wall)}`);
     const peer = alone || noLlamaCpp ? undefined : (await LlamaCpp.open()).session(path);
-    const times = { ours: [[], []] as [Seconds[], Seconds[]], peer: [[], []] as [Seconds[], Seconds[]] };
-    for (let round = 0; round < rounds; round++) {
-      let first: Tensor | undefined;
-      times.ours[0].push(await timed(async () => void (first = await engine.prompt())));
-      times.ours[1].push(await timed(() => engine.generate(first!)));
-      if (!peer) continue;
-      times.peer[0].push(await timed(() => peer.prompt(Int32Array.from(ids))));
-      times.peer[1].push(
-        await timed(() => {
-          for (let i = 0; i < tokens; i++) peer.next(i % 256);
-        }),
-      );
-    }
+    const times = await race(engine, peer, { ids, tokens, rounds });
     engine.dispose();
     peer?.close();
-    const copy = await gigabytesPerSecond();
-    const rowOf = (name: string, [prompts, generations]: [Seconds[], Seconds[]]) => {
-      const [first, rest] = [best(prompts), best(generations)];
-      const perToken = rest.wall / tokens;
-      return [
-        name,
-        digits(promptLength / first.wall),
-        digits(1 / perToken),
-        digits(1000 * rest.cpu / tokens),
-        digits(bytes / perToken / 1e9),
-      ];
-    };
-    const rows = [rowOf("hestia", times.ours), ...peer ? [rowOf("llama.cpp", times.peer)] : []];
-    const { description, statistics: { bytesHeld } } = await backendInfo();
+    const sizes = { bytes, prompt, tokens };
+    const rows = [row("hestia", times.hestia, sizes), ...peer ? [row("llama.cpp", times.llamaCpp, sizes)] : []];
     print(table(["", "prompt tokens/s", "tokens/s", "CPU ms a token", "GB/s of weights"], rows));
-    print(`${description}: ${formatBytes(bytesHeld)} of device memory held, a copy moves ${digits(copy)} GB/s`);
-    return { summary: { bytes, bytesHeld, copyGigabytesPerSecond: copy, hestia: times.ours, llamaCpp: times.peer } };
+    const copyGigabytesPerSecond = await gigabytesPerSecond();
+    const { description, statistics: { bytesHeld } } = await backendInfo();
+    print(`${description}: ${formatBytes(bytesHeld)} of device memory held, a copy moves ${digits(copyGigabytesPerSecond)} GB/s`);
+    return { summary: { bytes, bytesHeld, copyGigabytesPerSecond, ...times } };
   } finally {
     if (!file) await Deno.remove(path);
   }

@@ -114,7 +114,7 @@ export async function finiteValues(names: readonly string[], scalars: readonly T
  * Probe p uses batch p modulo the number of batches, with signs of its own. The standard errors are those of the mean over batches of
  * this kind: how the Hessian differs from batch to batch is part of them.
  *
- * A probe holds the directions and the products of the named tensors, 8 bytes for each of their elements, and about five times the
+ * A probe holds the directions and the products of the named tensors, at most 8 bytes for each of their elements, and about five times the
  * activations that gradients hold.
  *
  * Where traces are small against what they are made of, positive and negative parts that cancel, no affordable number of probes tells them
