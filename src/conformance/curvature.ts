@@ -6,7 +6,7 @@
 
 import { hessianVectorProduct } from "../autodiff/hessian.ts";
 import { sizeOf } from "../core/shape.ts";
-import { tensor } from "../create.ts";
+import { arange, tensor } from "../create.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { llama } from "../llama/model.ts";
 import { crossEntropy } from "../nn/loss.ts";
@@ -27,15 +27,19 @@ import { exactTracesOf } from "./traces.ts";
  */
 export function hutchCase(recorded: Case): Computed[] {
   const [sketch, queries] = [recorded.input("S"), recorded.input("Omega")];
-  const { lowRank, residual, trace } = hutchPlusPlus((x) => recorded.input("H").matmul(x), { sketch, queries });
+  const matrix = recorded.input("H");
+  const { lowRank, residual, trace } = hutchPlusPlus((x) => matrix.matmul(x), { sketch, queries });
   const kind = recorded.parameter("kind");
-  const exact: Computed[] = kind === "lowrank" || kind === "full" ? [{ role: "exact_trace", value: trace }] : [];
-  if (kind === "lowrank") return exact;
+  const [rows] = matrix.shape;
+  const onDiagonal = arange([rows, 1], { axis: 0 }).equal(arange([1, rows]));
+  const isExact = kind === "lowrank" || kind === "full";
+  const exact: Computed = { role: "exact_trace", value: isExact ? trace : onDiagonal.where(matrix, 0).sum() };
+  if (kind === "lowrank") return [exact];
   return [
     { role: "trace_low", value: lowRank },
     { role: "trace_res", value: residual },
     { role: "final_trace", value: trace },
-    ...exact,
+    exact,
   ];
 }
 
