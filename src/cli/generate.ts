@@ -30,7 +30,7 @@ const command = {
       type: "string",
       choices: ["float32", "int8"],
       default: "float32",
-      description: "Of packed models: int8 rounds them to bytes, which some processors compute faster",
+      description: "Of packed models: int8 rounds them to bytes, as llama.cpp does",
     },
     seed: { type: "integer", minimum: 0, maximum: 0xffffffff, default: 0, description: "The same seed gives the same text" },
   },

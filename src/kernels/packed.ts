@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
+import type { KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
 import { lineGrid } from "./grid.ts";
 import type { Kernel } from "./kernel.ts";
@@ -131,6 +131,5 @@ const halfGather: Kernel<PackedCall> = {
 /** How rows of a half-precision table are fetched. Inputs: words `[rows, columns / 2]`, uint32 indices. */
 export const halfGatherBinding: KernelBinding<PackedCall> = {
   kernels: [fromTextures(halfGather, ({ rows, eights }) => [rows * eights, undefined]), halfGather],
-  call: ([table, indices]: readonly Strided[], _output, _attributes: Attributes) =>
-    halfCall({ ...indices, shape: [...indices.shape, 1] }, table),
+  call: ([table, indices]) => halfCall({ ...indices, shape: [...indices.shape, 1] }, table),
 };

@@ -166,7 +166,8 @@ const ternaryMatmulInt8: Fused = {
 export interface PackedMatmulOptions {
   /**
    * `float32`, the default, takes `x` as it is. `int8` rounds each row of it to 255 steps of its largest magnitude, as llama.cpp does in
-   * blocks, and computes in whole numbers: no derivative, and about half the time on processors without much memory to wait for.
+   * blocks, and computes in whole numbers, without a derivative: a fifth fewer instructions on a software driver, which the rounding eats
+   * up again where products are small (`bench/LOG.md`).
    */
   readonly activations?: "float32" | "int8";
 }
