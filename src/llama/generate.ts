@@ -52,7 +52,12 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void> {
   const decoder = model.tokenizer.stream();
-  for await (const id of generateTokens(model, promptTokens(model, prompt), { stopTokens: model.endTokens, ...options })) {
+  for await (
+    const id of generateTokens(model, promptTokens(model, prompt), {
+      ...options,
+      stopTokens: options.stopTokens ?? model.endTokens,
+    })
+  ) {
     const piece = decoder.push(id);
     if (piece !== "") yield piece;
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { arange, randomUniform } from "../create.ts";
+import { arange, randomBits } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** How the next token is drawn. Each combination of settings present and absent is a program of its own. */
@@ -35,11 +35,18 @@ export function argmax(x: Tensor): Tensor {
  */
 export function sample(logits: Tensor, { temperature, seed, topK, topP }: SampleOptions): Tensor {
   const scaled = logits.div(temperature);
-  const noise = randomUniform(logits.shape, { seed }).add(2 ** -25).log().neg().log().neg();
-  let keys = scaled.add(noise);
+  let keys = scaled.add(gumbelNoise(randomBits(logits.shape, { seed })));
   if (topK !== undefined) keys = keepAbove(keys, scaled, threshold(scaled, { mass: scaled.mul(0).add(1), wanted: topK }));
   if (topP !== undefined) keys = keepAbove(keys, scaled, threshold(scaled, { mass: scaled.softmax(), wanted: topP }));
   return argmax(keys);
+}
+
+/**
+ * Gumbel noise of random words: -log(-log u) with u in the middle of one of 2^23 parts of (0, 1). Always finite, also where a device's
+ * logarithm of nearly one is zero: an infinite noise would draw a token however unlikely.
+ */
+export function gumbelNoise(words: Tensor): Tensor {
+  return words.shiftRight(9).cast("float32").add(0.5).mul(2 ** -23).log().neg().maximum(2 ** -24).log().neg();
 }
 
 function keepAbove(keys: Tensor, values: Tensor, lowest: Tensor): Tensor {

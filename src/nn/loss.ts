@@ -14,7 +14,7 @@ import { headLogSums } from "./head.ts";
  * nor in the mean. Labels are not shifted here. NaN when every label is ignored.
  *
  * @param logits float32 `[…, classes]`
- * @param labels int32 or uint32 `[…]`
+ * @param labels int32 or uint32 `[…]`; a label that is no class and not `ignoreIndex` counts as a logit of zero
  * @returns a scalar
  * @throws TypeError where the shapes do not fit
  *
@@ -32,9 +32,9 @@ export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -10
 }
 
 function meanCounted(losses: Tensor, labels: Tensor, ignoreIndex: number): Tensor {
-  if (labels.dtype === "uint32") return losses.mean();
-  const counted = labels.equal(ignoreIndex).equal(0).cast("float32");
-  return losses.mul(counted).sum().div(counted.sum());
+  if (labels.dtype === "uint32" && ignoreIndex < 0) return losses.mean(); // no label is negative
+  const ignored = labels.equal(ignoreIndex);
+  return ignored.where(0, losses).sum().div(ignored.equal(0).cast("float32").sum());
 }
 
 /** Settings of {@linkcode headLoss}. */

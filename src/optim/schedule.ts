@@ -86,22 +86,21 @@ const shapes: Readonly<Record<ScheduleStyle, Shape>> = {
  * ```
  */
 export function learningRateMultiplier(step: number, options: ScheduleOptions): number {
-  const settings: Settings = {
-    style: "wsd",
-    warmupSteps: 0,
-    decayRatio: 0.1,
-    minRatio: 0.1,
-    stageBoundary: 0.5,
-    firstScale: 1,
-    secondScale: 2 / 3,
-    ...options,
-  };
-  if (!Object.hasOwn(shapes, settings.style)) {
+  const {
+    style = "wsd",
+    totalSteps,
+    warmupSteps = 0,
+    decayRatio = 0.1,
+    minRatio = 0.1,
+    stageBoundary = 0.5,
+    firstScale = 1,
+    secondScale = 2 / 3,
+  } = options;
+  if (!Object.hasOwn(shapes, style)) {
     throw atCaller(
-      new RangeError(
-        `Cannot schedule the learning rate in the style "${settings.style}": wanted one of ${scheduleStyles.join(", ")}`,
-      ),
+      new RangeError(`Cannot schedule the learning rate in the style "${style}": wanted one of ${scheduleStyles.join(", ")}`),
     );
   }
-  return step < settings.warmupSteps ? step / settings.warmupSteps : shapes[settings.style](step, settings);
+  const settings = { style, totalSteps, warmupSteps, decayRatio, minRatio, stageBoundary, firstScale, secondScale };
+  return step < warmupSteps ? step / warmupSteps : shapes[style](step, settings);
 }

@@ -101,11 +101,12 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  *
  * With a quantizer, the linear maps of the layers are quantized in every forward pass, and the latent weights are trained. A quantizer
  * that anneals runs a soft phase, with pressure and temperature from the schedule, and a hard phase at temperature zero. What a quantizer
- * learns besides the weights is trained with them, and given back in `quantization`.
+ * learns besides the weights is trained with them, and given back in `quantization`. Whoever leaves the loop before the end frees what
+ * was trained.
  *
  * @param model where to start
  * @param data batches, one for each step; it may be endless
- * @throws Error where the loss is not finite, RangeError where the data end early or a temperature scale is missing
+ * @throws Error where the loss is not finite, RangeError where a temperature scale is missing or, after the end, where the data ended early
  *
  * @example
  * ```ts
@@ -131,23 +132,34 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
   const learned = learnedParameters(weights, quantizer, { names: quantizedNames(model.config), groupSize });
   const trainedModel = ({ parameters }: TrainingState) => latentModel(model, parameters, options);
   let state: TrainingState = initialState({ ...weights, ...realized(learned) });
-  for (const { hard, count } of [{ hard: false, count: steps - hardSteps }, { hard: true, count: hardSteps }]) {
-    if (count === 0 || options.signal?.aborted) continue;
-    const { signal, onMemory } = options;
-    const run = trainSteps(state, {
-      ...plan(hard, iterator),
-      steps: count,
-      signal,
-      onMemory,
-      ...(observe ? { observe: (now) => observe({ step: now.step, model: trainedModel(now) }) } : {}),
-    });
-    let next = await run.next();
-    for (; !next.done; next = await run.next()) yield stepEvent(next.value, quantizer);
-    state = next.value;
+  try {
+    for (const { hard, count } of [{ hard: false, count: steps - hardSteps }, { hard: true, count: hardSteps }]) {
+      if (count === 0 || options.signal?.aborted) continue;
+      const { signal, onMemory } = options;
+      const run = trainSteps(state, {
+        ...plan(hard, iterator),
+        steps: count,
+        signal,
+        onMemory,
+        ...(observe ? { observe: (now) => observe({ step: now.step, model: trainedModel(now) }) } : {}),
+      });
+      try {
+        let next = await run.next();
+        for (; !next.done; next = await run.next()) yield stepEvent(next.value, quantizer);
+        state = next.value;
+      } finally {
+        await run.return(state);
+      }
+    }
+    disposeAll(state.moments);
+    const { quantization, ...trained } = trainedModel(state);
+    yield { type: "end", model: trained, ...(quantization ? { quantization } : {}) };
+    if (state.step < steps && !options.signal?.aborted) {
+      throw new RangeError(`Cannot train for ${steps} steps: the data ended after ${state.step}`);
+    }
+  } finally {
+    iterator.return?.();
   }
-  disposeAll(state.moments);
-  const { quantization, ...trained } = trainedModel(state);
-  yield { type: "end", model: trained, ...(quantization ? { quantization } : {}) };
 }
 
 /** The model of latent parameters, and what the quantizer learned set apart. */
@@ -195,7 +207,7 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
       ...(quantizer.name === "none" ? {} : { prepare: preparation(names, quantizer, { ...options, hard }) }),
       inputs() {
         const next = data.next();
-        if (next.done) throw new RangeError(`Cannot train for ${steps} steps: the data ended after ${done}`);
+        if (next.done) return undefined;
         const { temperature, pressure } = anneal.at(done);
         const step = done++;
         const controls = quantizer.anneals ? { pressure, temperature, meanTemperature: temperature * meanScale } : undefined;

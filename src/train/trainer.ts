@@ -68,8 +68,8 @@ export interface TrainerOptions {
   readonly prepare?: Prepare;
   /** Steps to run. */
   readonly steps: number;
-  /** Inputs of each step, counted from 0. Its tensors are used up. */
-  readonly inputs: (step: number) => StepInputs;
+  /** Inputs of each step, counted from 0, whose tensors are used up; undefined ends the run before that step. */
+  readonly inputs: (step: number) => StepInputs | undefined;
   readonly constants?: Tensors;
   readonly optimizer?: Omit<AdamWOptions, "learningRate">;
   /** Is told what the step needs of the device's memory, once, after the first step; not where its batch comes in several pieces. */
@@ -89,7 +89,7 @@ export function initialState(parameters: Tensors): TrainingState {
 
 /**
  * Runs steps and yields the result of each, in bundles as they are read back. A bundle is read while the device works on the next one,
- * so its results come when that one is queued. Returns the state after the last step.
+ * so its results come when that one is queued. Returns the state after the last step; whoever leaves earlier, or an error, frees it.
  *
  * @throws Error where the loss or the gradient is not finite: what to do is in the message, and files already written stay as they are
  */
@@ -100,30 +100,37 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
   let state = initial;
   let pending: PendingStep[] = [];
   let reading: Promise<StepResult[]> | undefined;
-  for (let index = 0; index < steps && !signal?.aborted; index++) {
-    const input = inputs(index);
-    const { batch, learningRate, controls = {} } = input;
-    const step = state.step + 1;
-    const given = { ...state, batch, controls, constants, step, learningRate };
-    const { lossNats, gradientNorm, ...next } = run(given);
-    state = { ...next, step };
-    pending.push({ step, lossNats, gradientNorm, inputs: input });
-    if (observe) await read.aside(async () => await observe(state));
-    if (index === 0) {
-      const bytes = await run.bytes(given);
-      if (bytes) options.onMemory?.(bytes);
-      yield* await read.bundle(pending.splice(0)); // soon, for those who wait
-    } else if (pending.length === readEvery) {
-      const earlier = reading;
-      reading = read.bundle(pending);
-      pending = [];
-      await undefined; // the read is queued here, before the next steps
-      if (earlier) yield* await earlier;
+  let finished = false;
+  try {
+    for (let index = 0; index < steps && !signal?.aborted; index++) {
+      const input = inputs(index);
+      if (input === undefined) break;
+      const { batch, learningRate, controls = {} } = input;
+      const step = state.step + 1;
+      const given = { ...state, batch, controls, constants, step, learningRate };
+      const { lossNats, gradientNorm, ...next } = run(given);
+      state = { ...next, step };
+      pending.push({ step, lossNats, gradientNorm, inputs: input });
+      if (observe) await read.aside(async () => await observe(state));
+      if (index === 0) {
+        const bytes = await run.bytes(given);
+        if (bytes) options.onMemory?.(bytes);
+        yield* await read.bundle(pending.splice(0)); // soon, for those who wait
+      } else if (pending.length === readEvery) {
+        const earlier = reading;
+        reading = read.bundle(pending);
+        pending = [];
+        await undefined; // the read is queued here, before the next steps
+        if (earlier) yield* await earlier;
+      }
     }
+    if (reading) yield* await reading;
+    if (pending.length > 0) yield* await read.bundle(pending.splice(0));
+    finished = true;
+    return state;
+  } finally {
+    if (!finished) disposeAll([state.parameters, state.moments, pending.map((step) => [step.lossNats, step.gradientNorm])]);
   }
-  if (reading) yield* await reading;
-  if (pending.length > 0) yield* await read.bundle(pending);
-  return state;
 }
 
 /** A step that runs and was not read yet. */

@@ -1,7 +1,7 @@
 import { tensor } from "../../mod.ts";
 import { generate, type GenerateOptions, generateTokens } from "../../src/llama/generate.ts";
 import { llama } from "../../src/llama/model.ts";
-import { argmax, sample } from "../../src/llama/sample.ts";
+import { argmax, gumbelNoise, sample } from "../../src/llama/sample.ts";
 import { deepEqual, equal, match, notDeepEqual, ok, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";
 
@@ -62,6 +62,12 @@ Deno.test("text comes in whole characters, and ends at a stop token", async () =
 
 Deno.test("argmax takes the first of the largest", async () => {
   deepEqual([...await argmax(tensor([[1, 3, 3], [2, -1, 0], [-5, -4, -3]])).data()], [1, 0, 2]);
+});
+
+Deno.test("no random word makes the noise of a draw infinite", async () => {
+  const [smallest, largest] = await gumbelNoise(tensor(Uint32Array.of(0, 2 ** 32 - 1))).data();
+  ok(smallest > -2.9 && smallest < -2.8, `${smallest}`); // -log(24 log 2)
+  ok(largest > 16 && largest < 17, `${largest}`); // about 24 log 2
 });
 
 Deno.test("samples follow the distribution, and leave out what topK and topP leave out", async () => {

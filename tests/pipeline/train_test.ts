@@ -83,6 +83,18 @@ Deno.test("train() holds memory steady, and from the second step on compiles and
   }
 });
 
+Deno.test("a loop that is left early frees what was trained", async () => {
+  await useBackend("webgpu");
+  const from = model();
+  const held: number[] = [];
+  for (let time = 0; time < 5; time++) {
+    for await (const event of train(from, data(), { steps: 30 })) if (event.type === "step" && event.step === 3) break;
+    held.push((await backendInfo()).statistics.bytesHeld);
+  }
+  const parameterBytes = 4 * Object.values(from.parameters).reduce((sum, { size }) => sum + size, 0);
+  ok(held[4] - held[2] < parameterBytes / 10, `${held} bytes`); // parameters and two moments would be 6 times the parameters
+});
+
 Deno.test("layers that are computed again take less memory, and train the same", async () => {
   await useBackend("webgpu");
   const from = initialModel({ ...sizes, layers: 4 }, { seed: 3, deviation: 0.1 });
@@ -104,10 +116,12 @@ Deno.test("layers that are computed again take less memory, and train the same",
 Deno.test("train() says what is wrong", async () => {
   await useBackend("webgpu");
   const short = Array.from({ length: 3 }, () => data().next().value);
+  const told: (number | "end")[] = [];
   const few = async () => {
-    for await (const _ of train(model(), short, { steps: 5 })); // too few batches
+    for await (const event of train(model(), short, { steps: 5 })) told.push(event.type === "end" ? "end" : event.step);
   };
   await rejects(few, /Cannot train for 5 steps: the data ended after 3/);
+  deepEqual(told, [1, 2, 3, "end"]); // what was done is not lost
   await rejects(
     () => run({ steps: 2, quantizer: "hestia", groupSize: 32, temperatureScales: { other: 1 } }),
     /Cannot scale the temperature of/,
