@@ -49,7 +49,7 @@ function dtypeOf(data: unknown): DType {
  * A tensor that holds numbers. The data are copied.
  *
  * @param data a number, nested arrays, or a flat typed array
- * @throws TypeError where rows differ in length, or flat data do not fill the shape
+ * @throws TypeError where rows differ in length, flat data do not fill the shape, or an integer dtype does not hold a number
  *
  * @example
  * ```ts
@@ -85,9 +85,16 @@ export function tensor(data: NestedNumbers | ArrayLike<number>, options: TensorO
   }
 }
 
+/** A copy in the type that holds a dtype's numbers on the host. */
 function hostCopy(flat: ArrayLike<number>, dtype: DType): TensorData {
-  if (dtype === "int32") return Int32Array.from(flat);
-  if (dtype === "uint32") return Uint32Array.from(flat);
+  if (dtype === "int32" || dtype === "uint32") {
+    const copy = dtype === "int32" ? new Int32Array(flat) : new Uint32Array(flat);
+    const lost = dtypeOf(flat) === dtype ? -1 : copy.findIndex((value, index) => value !== flat[index]);
+    if (lost < 0) return copy;
+    const range = dtype === "int32" ? "-2147483648 to 2147483647" : "0 to 4294967295";
+    const name = dtype === "int32" ? "an int32" : "a uint32";
+    throw new TypeError(`Cannot make ${name} tensor of ${flat[lost]} at ${lost}: wanted integers from ${range}`);
+  }
   return flat instanceof Float32Array ? flat.slice() as Float32Array<ArrayBuffer> : Float64Array.from(flat);
 }
 

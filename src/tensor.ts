@@ -137,7 +137,10 @@ export class Tensor {
     if (this.size !== 1) throw atCaller(new RangeError(`Cannot take the item of ${this}: wanted exactly one element`));
     return (await this.data())[0];
   }
-  /** Frees the memory of a computed tensor now rather than when it is collected; reading it afterwards is an error. */
+  /**
+   * Frees the memory of a computed tensor now rather than when it is collected; reading it afterwards is an error. Does nothing to a tensor
+   * that was not computed. Operations that change nothing, such as a cast to the dtype that a tensor has, give the tensor itself.
+   */
   dispose(): void {
     disposeValue(this.node);
   }
@@ -327,8 +330,9 @@ export class Tensor {
   max(options: ReduceOptions = {}): Tensor {
     return this.#reduce("max", options);
   }
-  /** Arithmetic mean over some axes. */
+  /** Arithmetic mean over some axes, of floating-point numbers. */
   mean(options: ReduceOptions = {}): Tensor {
+    requireFloat(this, "average");
     const count = normalizeAxes(options.axes, this.shape, `average ${this}`).reduce(
       (product, axis) => product * this.shape[axis],
       1,

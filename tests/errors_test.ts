@@ -52,6 +52,15 @@ const mistakes: readonly (readonly [() => unknown, RegExp])[] = [
   [() => u(2).add(0.5), /^Cannot combine uint32\[2\] with 0\.5: wanted an integer from 0 to 4294967295, or cast the tensor$/],
   [() => u(2).equal(-1), /^Cannot combine uint32\[2\] with -1: wanted an integer from 0 to 4294967295/],
   [() => f(2).cast("int8" as "int32"), /^Cannot cast float32\[2\] to int8: wanted one of float32,float16,int32,uint32$/],
+  [() => u(2).mean(), /^Cannot average uint32\[2\]: wanted a floating-point tensor$/],
+  [
+    () => tensor([1, 2.5], { dtype: "int32" }),
+    /^Cannot make an int32 tensor of 2\.5 at 1: wanted integers from -2147483648 to 2147483647$/,
+  ],
+  [
+    () => tensor(new Float32Array([-1]), { dtype: "uint32" }),
+    /^Cannot make a uint32 tensor of -1 at 0: wanted integers from 0 to 4294967295$/,
+  ],
   [() => u(2, 2).matmul(u(2, 2)), /^Cannot multiply uint32\[2,2\] by uint32\[2,2\]: wanted float32, cast them$/],
   // indices
   [() => f(2).gather(f(2)), /^Cannot gather by float32\[2\]: wanted int32 or uint32 indices$/],

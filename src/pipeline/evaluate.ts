@@ -36,6 +36,9 @@ export interface Evaluation {
 /** Target that does not count. */
 const ignored = -100;
 
+/** Bytes that the logits of one program may take, where more than one window is at hand. */
+const logitBytes = 2 ** 26;
+
 /** Batches on their way before their losses are read. */
 const batchesPerRead = 32;
 
@@ -71,17 +74,18 @@ export async function heldOutLoss(
     );
   }
   const batchLoss = compileLoss(model, options.project);
-  const perBatch = batchSize * sequenceLength;
-  const total = Math.min(tokens.length - 1, maxBatches * perBatch);
+  const total = Math.min(tokens.length - 1, maxBatches * batchSize * sequenceLength);
+  const rows = rowsAtOnce(batchSize, 4 * sequenceLength * model.config.vocabularySize);
+  const perRun = rows * sequenceLength;
   let sum = 0;
   for (let start = 0; start < total;) {
     signal?.throwIfAborted();
     const counts: number[] = [];
     const losses = [];
-    for (; start < total && losses.length < batchesPerRead; start += perBatch) {
-      const { inputs, targets } = windowsAt(tokens, { start, shape: [batchSize, sequenceLength] });
+    for (; start < total && losses.length < batchesPerRead; start += perRun) {
+      const { inputs, targets } = windowsAt(tokens, { start, shape: [rows, sequenceLength] });
       losses.push(batchLoss({ inputs, targets }));
-      counts.push(Math.min(perBatch, total - start));
+      counts.push(Math.min(perRun, total - start));
     }
     const means = await Promise.all(losses.map((loss) => loss.item()));
     means.forEach((mean, index) => sum += mean * counts[index]);
@@ -90,6 +94,13 @@ export async function heldOutLoss(
   }
   const lossNats = sum / total;
   return { lossNats, perplexity: Math.exp(lossNats), tokens: total };
+}
+
+/** The largest part of a batch whose logits fit, at least one window. */
+export function rowsAtOnce(batchSize: number, bytesPerWindow: number): number {
+  let rows = batchSize;
+  while (rows > 1 && (batchSize % rows !== 0 || rows * bytesPerWindow > logitBytes)) rows--;
+  return rows;
 }
 
 function compileLoss(model: LlamaModel, project?: Project) {

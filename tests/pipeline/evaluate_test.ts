@@ -1,6 +1,6 @@
 import { tensor } from "../../mod.ts";
 import { llama } from "../../src/llama/model.ts";
-import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
+import { heldOutLoss, rowsAtOnce } from "../../src/pipeline/evaluate.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { sampleText, tinyModel } from "../support/models.ts";
 
@@ -31,6 +31,13 @@ Deno.test("every token but the first is predicted once, also where the text fill
 Deno.test("the batch size changes nothing", async () => {
   const [a, b] = await Promise.all([1, 5].map((batchSize) => heldOutLoss(model, text, { batchSize, sequenceLength: 32 })));
   ok(Math.abs(a.lossNats - b.lossNats) < 1e-5);
+});
+
+Deno.test("large logits are computed for a part of a batch at a time", () => {
+  const cases = [[8, 2 ** 20, 8], [8, 2 ** 24, 4], [6, 2 ** 24, 3], [7, 2 ** 24, 1], [8, 2 ** 30, 1], [1, 2 ** 30, 1]];
+  for (const [batchSize, bytes, rows] of cases) {
+    equal(rowsAtOnce(batchSize, bytes), rows, `${batchSize} windows of ${bytes} bytes`);
+  }
 });
 
 Deno.test("an evaluation may end early, and tells how far it is", async () => {
