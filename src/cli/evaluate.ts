@@ -27,19 +27,26 @@ const command = {
       description: "Share of the text, its end, to evaluate on",
     },
     batchSize: { type: "integer", minimum: 1, default: 8, description: "Windows at a time" },
-    sequenceLength: { type: "integer", minimum: 1, default: 128, description: "Tokens of a window, the longest context" },
+    sequenceLength: {
+      type: "integer",
+      minimum: 1,
+      description: "Tokens of a window, the longest context (default: 128, or all that the model takes)",
+    },
     maxBatches: { type: "integer", minimum: 1, description: "Evaluate this many batches only" },
   },
 } as const satisfies Command;
 
 if (import.meta.main) {
-  await main(command, async ({ model: path, data, heldOut: share, ...options }, { signal, print }) => {
+  await main(command, async ({ model: path, data, heldOut: share, sequenceLength, ...options }, { signal, print }) => {
     const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name));
     const { heldOut } = splitTokens(model.tokenizer.encode(await loadCorpus(data)), share);
     if (heldOut.length < 2) {
       throw new UsageError(`the text ${data} is too short: ${heldOut.length} tokens are held out, wanted 2 or more`);
     }
-    const { lossNats, perplexity, tokens } = await refusing(() => heldOutLoss(model, heldOut, { ...options, signal }));
+    const window = sequenceLength ?? Math.min(128, model.config.maxPositions);
+    const { lossNats, perplexity, tokens } = await refusing(() =>
+      heldOutLoss(model, heldOut, { ...options, sequenceLength: window, signal })
+    );
     print(table(["model", "loss (nats)", "perplexity", "tokens", "bytes", "bits per weight"], [
       [description, lossNats.toFixed(4), perplexity.toFixed(3), tokens, formatBytes(bytes), bitsPerWeight.toFixed(2)],
     ]));

@@ -10,7 +10,7 @@ import { UsageError } from "./errors.ts";
 import { makeWritableFolder } from "./files.ts";
 
 /** What a run writes; an earlier run's files of these names are removed, so that none is taken for the new one's. */
-const files = ["metrics.jsonl", "calibration.json", "model", "packed", "summary.json"];
+const files = ["metrics.jsonl", "base", "calibration.json", "model", "packed", "summary.json"];
 
 /**
  * Makes the folder of a run and writes the resolved configuration into it. What an earlier run left there is removed.

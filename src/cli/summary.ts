@@ -65,11 +65,23 @@ export function summaryTable({ heldOut, quantizer, parameters, packed, seconds, 
     "",
     losses,
     "",
-    `${(100 * gapClosed).toFixed(1)} % of the gap between rounding and full precision closed`,
+    gapText(heldOut, gapClosed),
     times,
-    `calibration took ${(100 * calibrationShare).toFixed(1)} % of the time of training`,
+    ...(seconds.calibrate === undefined
+      ? []
+      : [`calibration took ${(100 * calibrationShare).toFixed(1)} % of the time of training`]),
     `written to ${output}`,
     "",
     sample,
   ].join("\n");
+}
+
+/** Less of a gap than this, in nats, is no gap to measure training by. */
+const leastGap = 0.01;
+
+function gapText({ rounded, fullPrecision }: RunSummary["heldOut"], gapClosed: number): string {
+  const gap = rounded.lossNats - fullPrecision.lossNats;
+  return gap < leastGap
+    ? `rounding alone costs ${gap.toFixed(4)} nats: too little to tell what training closes of it`
+    : `${(100 * gapClosed).toFixed(1)} % of the gap between rounding and full precision closed`;
 }

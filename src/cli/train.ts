@@ -6,7 +6,7 @@
 
 import type { ProgramBytes } from "../core/program.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
-import { type Quantization, saveCheckpoint } from "../llama/checkpoint.ts";
+import { saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { initialModel } from "../llama/parameters.ts";
@@ -16,9 +16,10 @@ import { heldOutLoss } from "../pipeline/evaluate.ts";
 import { openPacked } from "../pipeline/open_packed.ts";
 import { pack } from "../pipeline/pack.ts";
 import { roundedModel } from "../pipeline/rounded.ts";
-import { train, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
+import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
+import { quantizerNamed } from "../quant/registry.ts";
 import { backendInfo } from "../runtime.ts";
-import { batchAt, batches, splitTokens } from "../train/data.ts";
+import { batchAt, batches, seedFor, splitTokens } from "../train/data.ts";
 import { openLog, type TrainingLog } from "../train/log.ts";
 import type { Command } from "./args.ts";
 import { loadConfig, overrideConfig, type RunConfig } from "./config.ts";
@@ -51,9 +52,6 @@ const command = {
   },
 } as const satisfies Command;
 
-/** A model, and how its weights were trained to be quantized. */
-type TrainedModel = LlamaModel & { readonly quantization?: Quantization };
-
 /** One run: its settings and what its phases share. */
 class Run {
   readonly #seconds: Record<string, number> = {};
@@ -81,10 +79,12 @@ class Run {
     const backend = await backendInfo();
     const { initializerRange: deviation, ...sizes } = config.model;
     const initial = initialModel({ ...sizes, maxPositions: contextLength(config) }, { seed: config.seed, deviation });
-    const base = await this.#timed("pretrain", () => this.#pretrain(initial));
-    const calibration = await this.#timed("calibrate", () => this.#calibrate(base));
-    const latent = await this.#timed("quantize", () => this.#quantize(base, calibration));
     const { quantizer, groupSize, scaleDtype } = config.quantize;
+    const base = await this.#timed("pretrain", () => this.#pretrain(initial));
+    await saveCheckpoint(`${folder}/base`, base, { tokenizer: byteTokenizer });
+    const guided = quantizerNamed(quantizer).anneals; // others have no temperature to scale
+    const calibration = guided ? await this.#timed("calibrate", () => this.#calibrate(base)) : undefined;
+    const latent = await this.#timed("quantize", () => this.#quantize(base, calibration?.temperatureScales));
     const trained = { ...latent, tokenizer: byteTokenizer };
     const path = `${folder}/packed/model.gguf`;
     const bytes = await this.#timed("pack", async () => {
@@ -95,10 +95,10 @@ class Run {
     });
     const { sizes: packedSizes, ...packed } = await openPacked(bytes, { source: path });
     const heldOut = await this.#timed("evaluate", async () => ({
-      fullPrecision: await this.#heldOut(base),
-      rounded: await this.#heldOut(roundedModel({ ...base, quantization: { quantizer, groupSize, scaleDtype } })),
-      quantized: await this.#heldOut(roundedModel(trained)),
-      packed: await this.#heldOut(packed),
+      fullPrecision: await this.#heldOut("full precision", base),
+      rounded: await this.#heldOut("rounded", roundedModel({ ...base, quantization: { quantizer, groupSize, scaleDtype } })),
+      quantized: await this.#heldOut("quantized", roundedModel(trained)),
+      packed: await this.#heldOut("packed", packed),
     }));
     const sample = await this.#timed("sample", () => this.#sample(packed));
     return {
@@ -120,7 +120,7 @@ class Run {
     const { pretrain } = this.config;
     return await this.#train("full precision", "pretrain", model, {
       ...phaseOptions(this.config, pretrain),
-      seed: this.config.seed,
+      seed: seedFor(this.config.seed, "pretrain"),
     });
   }
 
@@ -129,7 +129,7 @@ class Run {
     const size = this.#batchSize();
     const data = Array.from(
       { length: calibration.batches },
-      (_, step) => batchAt(this.tokens.training, { ...size, seed: seed + 2, step }),
+      (_, step) => batchAt(this.tokens.training, { ...size, seed: seedFor(seed, "calibration"), step }),
     );
     const { signal } = this.context;
     let shown = performance.now();
@@ -148,7 +148,7 @@ class Run {
     return result;
   }
 
-  async #quantize(model: LlamaModel, { temperatureScales }: Calibration): Promise<TrainedModel> {
+  async #quantize(model: LlamaModel, temperatureScales: Calibration["temperatureScales"] | undefined): Promise<TrainedModel> {
     const { quantize, seed } = this.config;
     const { quantizer, groupSize, scaleDtype, compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps } =
       quantize;
@@ -157,9 +157,9 @@ class Run {
       quantizer,
       groupSize,
       scaleDtype,
-      temperatureScales,
+      ...(temperatureScales ? { temperatureScales } : {}),
       annealing: { compressRatio, annealRatio, style, endTemperature, hardSteps },
-      seed: seed + 1,
+      seed: seedFor(seed, "quantize"),
     });
   }
 
@@ -178,7 +178,8 @@ class Run {
     return trained!;
   }
 
-  async #heldOut(model: LlamaModel): Promise<HeldOut> {
+  async #heldOut(title: string, model: LlamaModel): Promise<HeldOut> {
+    console.error(`evaluation: ${title}`);
     const { lossNats, perplexity } = await heldOutLoss(model, this.tokens.heldOut, {
       ...this.#batchSize(),
       maxBatches: this.config.evaluation.batches,
@@ -189,6 +190,7 @@ class Run {
 
   async #sample(model: Parameters<typeof generate>[0]): Promise<string> {
     const { prompt, tokens: maxTokens, temperature } = this.config.sample;
+    console.error(`sample: ${maxTokens} tokens`);
     let text = prompt;
     for await (const piece of generate(model, prompt, { maxTokens, temperature, seed: this.config.seed })) text += piece;
     return text;

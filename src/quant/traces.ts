@@ -142,6 +142,9 @@ export async function* measuredTraces(
   { names, probes, groups = {}, resume, enough = () => false, signal }: TraceOptions,
 ): AsyncGenerator<TraceProgress> {
   if (count === 0) throw new RangeError("Cannot measure Hessian traces: wanted at least one batch");
+  if (!(Number.isInteger(probes) && probes >= 1)) {
+    throw atCaller(new RangeError(`Cannot measure Hessian traces by ${probes} probes: wanted a whole number of at least 1`));
+  }
   const limit = probes < count ? probes : probes - probes % count;
   let state = resume ?? emptyState(names, { groups, batches: count });
   if (resume) await checkResumed(resume, probe, { names, groups, batches: count });

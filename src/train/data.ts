@@ -45,6 +45,14 @@ export function splitTokens<T extends Uint8Array | Uint32Array>(tokens: T, heldO
   return { training: tokens.subarray(0, cut) as T, heldOut: tokens.subarray(cut) as T };
 }
 
+/** What batches are drawn for. */
+const purposes = ["pretrain", "quantize", "calibration"] as const;
+
+/** Seed of the batches of one purpose in the run of a seed: far from those of other purposes, and of other runs. */
+export function seedFor(seed: number, purpose: typeof purposes[number]): number {
+  return (seed + 1_000_000 * purposes.indexOf(purpose)) >>> 0;
+}
+
 /**
  * The batch of one step: windows of the text at places drawn uniformly, with replacement, by a counter-based generator.
  *

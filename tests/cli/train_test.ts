@@ -65,7 +65,7 @@ Deno.test("deno task train runs every phase and leaves a complete folder, the sa
     }
     deepEqual((await readJson(`${folder}/a/model/config.json`)).hestia, { quantizer: "hestia", groupSize: 64 });
     equal((await readJson(`${folder}/a/config.json`)).optimizer.beta2, 0.95);
-    for (const file of ["model/model.safetensors", "model/tokenizer.json", "packed/model.gguf"]) {
+    for (const file of ["base/model.safetensors", "model/model.safetensors", "model/tokenizer.json", "packed/model.gguf"]) {
       ok((await Deno.stat(`${folder}/a/${file}`)).isFile);
     }
 
@@ -76,13 +76,14 @@ Deno.test("deno task train runs every phase and leaves a complete folder, the sa
     deepEqual((await readJson(`${folder}/b/summary.json`)).sample, summary.sample);
   }));
 
-Deno.test("deno task train cuts phases and takes another seed", () =>
-  withConfigs({ tiny }, async (folder) => {
+Deno.test("deno task train cuts phases, takes another seed, and calibrates only where temperatures are to be scaled", () =>
+  withConfigs({ tiny: { ...tiny, quantize: { ...tiny.quantize, quantizer: "ternary" } } }, async (folder) => {
     const args = ["--config", `${folder}/tiny.json`, "--output", `${folder}/run`, "--max-steps", "3", "--seed", "11", "--json"];
     const { code, stderr } = await runCommand("train", args);
     equal(code, 0, stderr);
     equal((await readLines(`${folder}/run/metrics.jsonl`)).length, 6);
     equal((await readJson(`${folder}/run/config.json`)).seed, 11);
+    ok(![...Deno.readDirSync(`${folder}/run`)].some(({ name }) => name === "calibration.json"));
   }));
 
 Deno.test("deno task train refuses bad input in one line, and leaves nothing behind", () => {
