@@ -79,7 +79,7 @@ export { learningRateMultiplier, type ScheduleOptions, type ScheduleStyle } from
 export { hestia, type HestiaOptions } from "./src/quant/hestia.ts";
 export { ternary, type TernaryOptions } from "./src/quant/ternary.ts";
 export type { Quantizer, QuantizerState } from "./src/quant/quantizer.ts";
-export { type QuantizerName, quantizers } from "./src/quant/registry.ts";
+export { type QuantizerName, quantizers, registerQuantizer } from "./src/quant/registry.ts";
 export type { Codes, ScaleDType } from "./src/quant/groups.ts";
 export {
   type Annealing,

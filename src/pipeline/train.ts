@@ -37,8 +37,8 @@ import { quantizedParameters } from "./rounded.ts";
 export interface TrainOptions {
   /** Optimizer steps. */
   readonly steps: number;
-  /** "none" (the default) trains in full precision. */
-  readonly quantizer?: QuantizerName;
+  /** "none" (the default) trains in full precision; or one of your own, by the name it was registered under. */
+  readonly quantizer?: QuantizerName | string & Record<never, never>;
   /** Weights that share a scale: 0 the whole tensor, -1 an output channel, n blocks of n inputs; 128 by default. */
   readonly groupSize?: number;
   /** "float16" rounds scales in the forward pass as packed formats store them, so that packing loses nothing; "float32" by default. */

@@ -41,11 +41,39 @@ export const quantizers = {
   ...phaseQuantizers,
 } as const satisfies Record<string, Quantizer>;
 
-/** Name of a quantizer. */
+/** Name of a quantizer that comes with the library. */
 export type QuantizerName = keyof typeof quantizers;
+
+const registered = new Map<string, Quantizer>(Object.entries(quantizers));
+
+/**
+ * Makes a quantizer known by its name to everything that takes one: training, rounding, packing, checkpoints.
+ *
+ * @throws RangeError where another one has the name
+ *
+ * @example
+ * ```ts
+ * import { registerQuantizer, ternary } from "@hestia/hestia";
+ * registerQuantizer({
+ *   name: "half_ternary",
+ *   summary: "The mean of a weight and its ternary one",
+ *   anneals: false,
+ *   ternary: false,
+ *   quantize: (weight, { groupSize }) => weight.add(ternary(weight, { groupSize })).mul(0.5),
+ * }); // now train(model, data, { quantizer: "half_ternary", … })
+ * ```
+ */
+export function registerQuantizer(quantizer: Quantizer): void {
+  const { name } = quantizer;
+  if (registered.has(name) && registered.get(name) !== quantizer) {
+    throw atCaller(new RangeError(`Cannot register the quantizer "${name}": there is another one of that name`));
+  }
+  registered.set(name, quantizer);
+}
 
 /** The quantizer of a name. Throws a RangeError that lists the names there are. */
 export function quantizerNamed(name: string): Quantizer {
-  if (Object.hasOwn(quantizers, name)) return quantizers[name as QuantizerName];
-  throw atCaller(new RangeError(`Cannot quantize by "${name}": wanted one of ${Object.keys(quantizers).join(", ")}`));
+  const quantizer = registered.get(name);
+  if (quantizer) return quantizer;
+  throw atCaller(new RangeError(`Cannot quantize by "${name}": wanted one of ${[...registered.keys()].join(", ")}`));
 }

@@ -7,7 +7,7 @@ import {
   loadCheckpoint,
   openPacked,
   pack,
-  type QuantizerName,
+  registerQuantizer,
   roundedModel,
   saveCheckpoint,
   type Tensor,
@@ -20,7 +20,7 @@ import { quantizedNames } from "../../src/llama/parameters.ts";
 import { languageModelLoss } from "../../src/pipeline/data.ts";
 import { quantizedProject } from "../../src/quant/project.ts";
 import { quantizers } from "../../src/quant/registry.ts";
-import { deepEqual, equal, notDeepEqual, ok, rejects } from "../assert.ts";
+import { deepEqual, equal, notDeepEqual, ok, rejects, throws } from "../assert.ts";
 import { sampleText, tinyModel } from "../support/models.ts";
 import { close } from "../support/numbers.ts";
 
@@ -28,7 +28,7 @@ const name = "model.layers.0.mlp.up_proj.weight";
 const size = { batchSize: 2, sequenceLength: 8, seed: 1 };
 const read = async (x: Tensor) => Array.from(await x.data());
 
-async function trained(model: LlamaModel, quantizer: QuantizerName, steps = 3) {
+async function trained(model: LlamaModel, quantizer: string, steps = 3) {
   const options = { quantizer, groupSize: 64, steps, learningRate: 1e-3, schedule: { warmupSteps: 0 } } as const;
   let last: Extract<TrainEvent, { type: "end" }> | undefined;
   for await (const event of train(model, batches(sampleText(200), size), options)) if (event.type === "end") last = event;
@@ -114,4 +114,17 @@ Deno.test("the biases of tequila are in training and in the rounded model alike,
   ok(Math.abs(training - await languageModelLoss(model.config, without.parameters, batch).item()) > 1e-9);
   ok(Number.isFinite((await heldOutLoss(rounded, sampleText(40), { batchSize: 1, sequenceLength: 8 })).lossNats));
   await rejects(pack(model), /quantized by "tequila": the file has no place for its biases/);
+});
+
+Deno.test("a quantizer of one's own is trained with, rounded and packed by its name", async () => {
+  await useBackend("reference");
+  const model = tinyModel({ layers: 1 });
+  registerQuantizer({ ...quantizers.ternary, name: "mine", summary: "Ternary under another name" });
+  const [mine, theirs] = [await trained(model, "mine"), await trained(model, "ternary")];
+  deepEqual(await read(mine.model.parameters[name]), await read(theirs.model.parameters[name]));
+  equal(mine.quantization!.quantizer, "mine");
+  const rounded = roundedModel({ ...mine.model, quantization: mine.quantization });
+  deepEqual(new Set((await read(rounded.parameters[name])).map(Math.sign)), new Set([-1, 0, 1]));
+  throws(() => registerQuantizer({ ...quantizers.lsq, name: "mine" }), /Cannot register the quantizer "mine": there is another/);
+  await rejects(trained(model, "yours"), /Cannot quantize by "yours": wanted one of none, ternary, .*mine/);
 });
