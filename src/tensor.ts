@@ -278,6 +278,9 @@ export class Tensor {
   /** Same elements in row-major order under another shape; one length may be -1. */
   reshape(shape: Shape): Tensor {
     const known = shape.reduce((product, length) => length === -1 ? product : product * length, 1);
+    if (shape.includes(-1) && (known === 0 || shape.indexOf(-1) !== shape.lastIndexOf(-1))) {
+      throw atCaller(new RangeError(`Cannot reshape ${this} to [${shape}]: one length may be -1, beside others that are not 0`));
+    }
     const full = shape.includes(-1) ? shape.map((length) => length === -1 ? this.size / known : length) : shape;
     return sameShape(full, this.shape) ? this : apply(primitives.reshape, [this], { shape: full });
   }

@@ -8,6 +8,7 @@ import {
   crossEntropy,
   gradients,
   hessianVectorProduct,
+  initialModel,
   jacobianVectorProduct,
   randomBits,
   randomNormal,
@@ -25,6 +26,8 @@ import { deepEqual, match, rejects, throws } from "./assert.ts";
 const f = (...shape: number[]) => zeros(shape);
 const u = (...shape: number[]) => zeros(shape, "uint32");
 const table = (length: number) => rotaryTable({ headDim: 8, theta: 1e4, length });
+const sizes = { vocabularySize: 8, hiddenSize: 16, layers: 1, heads: 4, keyValueHeads: 2, intermediateSize: 8 };
+const model = (change: Partial<typeof sizes>) => initialModel({ ...sizes, ...change }, { seed: 1 });
 const head = (heads: number, positions = 2, dim = 4) => f(1, heads, positions, dim);
 
 const mistakes: readonly (readonly [() => unknown, RegExp])[] = [
@@ -33,6 +36,17 @@ const mistakes: readonly (readonly [() => unknown, RegExp])[] = [
   [() => u(2).where(f(3), f(3)), /^Cannot choose between float32\[3\] and float32\[3\] by uint32\[2\]: shapes do not broadcast$/],
   [() => f(2, 3).reshape([5]), /^Cannot reshape float32\[2,3\]: \[5\] has 5 elements, wanted 6$/],
   [() => f(2, 3).reshape([4, -1]), /^Cannot reshape float32\[2,3\]: wanted lengths that are integers, got \[4,1\.5\]$/],
+  [
+    () => f(2, 3).reshape([-1, -1]),
+    /^Cannot reshape float32\[2,3\] to \[-1,-1\]: one length may be -1, beside others that are not 0$/,
+  ],
+  [() => f(0).reshape([0, -1]), /^Cannot reshape float32\[0\] to \[0,-1\]: one length may be -1/],
+  [
+    () => model({ hiddenSize: 10, heads: 3 }),
+    /^Cannot make a model: headDim \(hiddenSize \/ heads by default\) must be even, got 3\.3/,
+  ],
+  [() => model({ keyValueHeads: 3 }), /^Cannot make a model: heads \(4\) must be a multiple of keyValueHeads \(3\)$/],
+  [() => model({ layers: 0.5 }), /^Cannot make a model: layers must be a positive integer, got 0\.5$/],
   [() => f(2, 3).transpose([0]), /^Cannot transpose float32\[2,3\]: wanted each of its 2 axes once, got \[0\]$/],
   [() => f(3).transpose(), /^Cannot transpose float32\[3\]: wanted at least two axes, or an order$/],
   [() => f(2, 3).expand([3]), /^Cannot expand float32\[2,3\]: only axes of length 1 stretch, wanted \[3\]$/],

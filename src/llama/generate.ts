@@ -26,6 +26,8 @@ export interface GenerateOptions {
   readonly stopTokens?: readonly number[];
   /** Longest context, in tokens; the model's by default. When it is full, writing goes on from its second half. */
   readonly contextLength?: number;
+  /** Tokens of the prompt that stay in front of that half; by default the one that begins every text, where the model has one. */
+  readonly keepTokens?: number;
   /** Linear maps other than by the weights of the model. */
   readonly project?: Project;
 }
@@ -51,6 +53,8 @@ export async function* generate(
   prompt: string,
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void> {
+  const { stopTokens = model.endTokens, keepTokens = model.beginToken === undefined ? 0 : 1 } = options;
+  const settings = { ...options, stopTokens, keepTokens };
   const decoder = model.tokenizer.stream();
   for await (
     const id of generateTokens(model, promptTokens(model, prompt), {
@@ -80,7 +84,7 @@ export async function* generateTokens(
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): AsyncGenerator<number, void> {
-  const { maxTokens = 256, temperature = 1, topK, topP, seed = 0, stopTokens = [], project } = options;
+  const { maxTokens = 256, temperature = 1, topK, topP, seed = 0, stopTokens = [], keepTokens = 0, project } = options;
   const context = Math.min(options.contextLength ?? Infinity, model.config.maxPositions);
   checkOptions(options, context);
   checkPrompt(model, prompt, context);
@@ -98,7 +102,7 @@ export async function* generateTokens(
         tokens.push(id);
       }
       written += count;
-      tokens = tokens.slice(-Math.ceil(context / 2));
+      tokens = [...tokens.slice(0, keepTokens), ...tokens.slice(keepTokens - Math.ceil(context / 2))];
     }
   } finally {
     decoder.dispose();
@@ -133,13 +137,22 @@ function check(holds: boolean, wanted: string, got: unknown): void {
   if (!holds) throw atCaller(new RangeError(`Cannot generate: wanted ${wanted}, got ${got}`));
 }
 
-function checkOptions({ maxTokens = 0, temperature = 1, topK = 1, topP = 1, seed = 0 }: GenerateOptions, context: number): void {
+function checkOptions(
+  { maxTokens = 0, temperature = 1, topK = 1, topP = 1, seed = 0, keepTokens = 0 }: GenerateOptions,
+  context: number,
+): void {
   check(Number.isInteger(maxTokens) && maxTokens >= 0, "maxTokens to be an integer of at least 0", maxTokens);
   check(temperature >= 0 && temperature < Infinity, "temperature to be a number of at least 0", temperature);
   check(Number.isInteger(topK) && topK >= 1, "topK to be an integer of at least 1", topK);
   check(topP > 0 && topP <= 1, "topP to be above 0 and at most 1", topP);
   check(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, "seed to be an integer from 0 to 4294967295", seed);
   check(Number.isInteger(context) && context >= 2, "contextLength to be an integer of at least 2", context);
+  const kept = Math.ceil(context / 2) - 1;
+  check(
+    Number.isInteger(keepTokens) && keepTokens >= 0 && keepTokens <= kept,
+    `keepTokens to be an integer from 0 to ${kept}`,
+    keepTokens,
+  );
 }
 
 function checkPrompt({ config }: LlamaModel, prompt: ArrayLike<number>, context: number): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { atCaller } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
 import { ones, randomNormal } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
@@ -95,6 +96,8 @@ export type NewLlamaConfig =
 /**
  * A model to train from scratch. Its heads have `hiddenSize / heads` dimensions and its head is tied to the embedding unless told otherwise.
  *
+ * @throws RangeError that names the size which does not fit the others
+ *
  * @example
  * ```ts
  * import { initialModel } from "@hestia/hestia";
@@ -111,5 +114,17 @@ export function initialModel(config: NewLlamaConfig, options: { seed: number; de
     maxPositions: 2048,
     ...config,
   };
+  checkSizes(full);
   return { config: full, parameters: initialParameters(full, options) };
+}
+
+function checkSizes(config: LlamaConfig): void {
+  const refuse = (why: string) => atCaller(new RangeError(`Cannot make a model: ${why}`));
+  for (const name of ["vocabularySize", "hiddenSize", "layers", "heads", "keyValueHeads", "intermediateSize"] as const) {
+    const size = config[name];
+    if (!(Number.isInteger(size) && size > 0)) throw refuse(`${name} must be a positive integer, got ${size}`);
+  }
+  const { heads, keyValueHeads, headDim } = config;
+  if (!(headDim > 0 && headDim % 2 === 0)) throw refuse(`headDim (hiddenSize / heads by default) must be even, got ${headDim}`);
+  if (heads % keyValueHeads !== 0) throw refuse(`heads (${heads}) must be a multiple of keyValueHeads (${keyValueHeads})`);
 }

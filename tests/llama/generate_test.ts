@@ -50,6 +50,12 @@ Deno.test("a text goes on when the context is full, from the second half of it",
   deepEqual(ids.slice(5), await likeliest([...prompt, ...first].slice(-10), 10));
 });
 
+Deno.test("tokens that are kept stay in front when the context is full", async () => {
+  const ids = await written(prompt, { temperature: 0, contextLength: 20, keepTokens: 1, maxTokens: 8 });
+  deepEqual(ids.slice(5), await likeliest([prompt[0], ...[...prompt, ...ids.slice(0, 5)].slice(-9)], 3));
+  await rejects(written(prompt, { contextLength: 20, keepTokens: 10 }), /wanted keepTokens to be an integer from 0 to 9, got 10/);
+});
+
 Deno.test("text comes in whole characters, and ends at a stop token", async () => {
   const pieces: string[] = [];
   for await (const piece of generate(model, "né", { maxTokens: 50, seed: 3 })) pieces.push(piece);
