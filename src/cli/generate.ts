@@ -4,8 +4,9 @@
  * @module
  */
 
-import { type GenerateOptions, generateTokens, promptTokens } from "../llama/generate.ts";
+import { generateTokens, promptTokens, textOptions } from "../llama/generate.ts";
 import type { Command } from "./args.ts";
+import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { modelOption, openModel, refusing, required } from "./models.ts";
@@ -38,13 +39,16 @@ const command = {
 
 if (import.meta.main) {
   await main(command, async ({ model: path, prompt, json, activations, ...options }, { signal, print }) => {
-    const { model } = await openModel(required(path, "--model", command.name), {
+    const { model, description } = await openModel(required(path, "--model", command.name), {
       activations: activations as PackedMatmulOptions["activations"],
     });
+    if (activations === "int8" && description !== "packed") {
+      throw new UsageError(`--activations int8 is for packed models, and ${path} is not packed: ${description}`);
+    }
     const promptIds = promptTokens(model, prompt);
     const write = (text: string) => (json ? Deno.stderr : Deno.stdout).writeSync(new TextEncoder().encode(text));
     const decoder = model.tokenizer.stream();
-    const settings: GenerateOptions = { ...options, stopTokens: model.endTokens };
+    const settings = textOptions(model, options);
     const start = performance.now();
     let [text, tokens, firstAt] = ["", 0, start];
     await refusing(async () => {

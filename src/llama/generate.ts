@@ -53,9 +53,8 @@ export async function* generate(
   prompt: string,
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void> {
-  const { stopTokens = model.endTokens, keepTokens = model.beginToken === undefined ? 0 : 1 } = options;
-  const settings = { ...options, stopTokens, keepTokens };
   const decoder = model.tokenizer.stream();
+  const settings = textOptions(model, options);
   for await (
     const id of generateTokens(model, promptTokens(model, prompt), {
       ...options,
@@ -67,6 +66,15 @@ export async function* generate(
   }
   const rest = decoder.end();
   if (rest !== "") yield rest;
+}
+
+/** Options with what a model's text settings say where they say nothing. */
+export function textOptions(
+  { beginToken, endTokens }: Omit<TextSettings, "quantization">,
+  options: GenerateOptions,
+): GenerateOptions {
+  const { stopTokens = endTokens, keepTokens = beginToken === undefined ? 0 : 1 } = options;
+  return { ...options, ...(stopTokens ? { stopTokens } : {}), keepTokens };
 }
 
 /** Ids of a prompt, after the token that begins every text where the model has one. */

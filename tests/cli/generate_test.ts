@@ -37,6 +37,10 @@ Deno.test("deno task generate refuses bad input in one line", () =>
         ["--model", folder, "--prompt", "x".repeat(300)],
         /^error: cannot generate: wanted a prompt of at most 256 tokens.* got 300\n$/,
       ],
+      [
+        ["--model", folder, "--activations", "int8"],
+        /^error: --activations int8 is for packed models, and .* is not packed: hestia, group size 64\n$/,
+      ],
       [["--model", folder, "--temperatur", "1"], /^error: unknown option --temperatur \(did you mean "--temperature"\?\)/],
     ];
     for (const [args, message] of cases) {
