@@ -7,7 +7,7 @@
 import { type DType, isFloat, type TensorData } from "./core/dtype.ts";
 import { atCaller } from "./core/errors.ts";
 import { type Attributes, describe, type Fused, noAttributes, Node, type Primitive } from "./core/graph.ts";
-import { broadcastShapes, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./core/shape.ts";
+import { broadcastShapes, completeShape, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
 import { node } from "./ops/simplify.ts";
 import { softmax } from "./ops/softmax.ts";
@@ -138,8 +138,8 @@ export class Tensor {
     return (await this.data())[0];
   }
   /**
-   * Frees the memory of a computed tensor now rather than when it is collected; reading it afterwards is an error. Does nothing to a tensor
-   * that was not computed. Operations that change nothing, such as a cast to the dtype that a tensor has, give the tensor itself.
+   * Frees the memory of a computed tensor now rather than when it is collected; reading it afterwards is an error. Operations that change
+   * nothing, such as a cast to the dtype that a tensor has, give the tensor itself.
    */
   dispose(): void {
     disposeValue(this.node);
@@ -277,11 +277,10 @@ export class Tensor {
 
   /** Same elements in row-major order under another shape; one length may be -1. */
   reshape(shape: Shape): Tensor {
-    const known = shape.reduce((product, length) => length === -1 ? product : product * length, 1);
-    if (shape.includes(-1) && (known === 0 || shape.indexOf(-1) !== shape.lastIndexOf(-1))) {
+    const full = completeShape(shape, this.size);
+    if (!full) {
       throw atCaller(new RangeError(`Cannot reshape ${this} to [${shape}]: one length may be -1, beside others that are not 0`));
     }
-    const full = shape.includes(-1) ? shape.map((length) => length === -1 ? this.size / known : length) : shape;
     return sameShape(full, this.shape) ? this : apply(primitives.reshape, [this], { shape: full });
   }
   /** Axes in another order; by default the last two exchanged. */

@@ -33,6 +33,14 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
+/** A shape of so many elements, its one length of -1 filled in; `undefined` where that cannot be known. */
+export function completeShape(shape: Shape, size: number): Shape | undefined {
+  const unknown = shape.indexOf(-1);
+  if (unknown < 0) return shape;
+  const known = sizeOf(shape.toSpliced(unknown, 1));
+  return known > 0 ? shape.with(unknown, size / known) : undefined;
+}
+
 /** Whether two shapes are the same list of lengths. */
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((length, axis) => length === b[axis]);

@@ -54,13 +54,7 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void> {
   const decoder = model.tokenizer.stream();
-  const settings = textOptions(model, options);
-  for await (
-    const id of generateTokens(model, promptTokens(model, prompt), {
-      ...options,
-      stopTokens: options.stopTokens ?? model.endTokens,
-    })
-  ) {
+  for await (const id of generateTokens(model, promptTokens(model, prompt), textOptions(model, options))) {
     const piece = decoder.push(id);
     if (piece !== "") yield piece;
   }
