@@ -277,10 +277,7 @@ export class Tensor {
 
   /** Same elements in row-major order under another shape; one length may be -1. */
   reshape(shape: Shape): Tensor {
-    const full = completeShape(shape, this.size);
-    if (!full) {
-      throw atCaller(new RangeError(`Cannot reshape ${this} to [${shape}]: one length may be -1, beside others that are not 0`));
-    }
+    const full = completeShape(shape, this);
     return sameShape(full, this.shape) ? this : apply(primitives.reshape, [this], { shape: full });
   }
   /** Axes in another order; by default the last two exchanged. */
@@ -335,11 +332,8 @@ export class Tensor {
   /** Arithmetic mean over some axes, of floating-point numbers. */
   mean(options: ReduceOptions = {}): Tensor {
     requireFloat(this, "average");
-    const count = normalizeAxes(options.axes, this.shape, `average ${this}`).reduce(
-      (product, axis) => product * this.shape[axis],
-      1,
-    );
-    return this.sum(options).div(count);
+    const axes = normalizeAxes(options.axes, this.shape, `average ${this}`);
+    return this.sum(options).div(axes.reduce((count, axis) => count * this.shape[axis], 1));
   }
   #reduce(name: "sum" | "max", { axes, keepDims = false }: ReduceOptions): Tensor {
     const list = normalizeAxes(axes, this.shape, `reduce ${this}`);

@@ -33,12 +33,13 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
-/** A shape of so many elements, its one length of -1 filled in; `undefined` where that cannot be known. */
-export function completeShape(shape: Shape, size: number): Shape | undefined {
+/** The shape that a tensor is given, its one length of -1 filled in. Throws a `RangeError` where that cannot be known. */
+export function completeShape(shape: Shape, of: { readonly size: number }): Shape {
   const unknown = shape.indexOf(-1);
   if (unknown < 0) return shape;
   const known = sizeOf(shape.toSpliced(unknown, 1));
-  return known > 0 ? shape.with(unknown, size / known) : undefined;
+  if (known > 0) return shape.with(unknown, of.size / known);
+  throw atCaller(new RangeError(`Cannot reshape ${of} to [${shape}]: one length may be -1, beside others that are not 0`));
 }
 
 /** Whether two shapes are the same list of lengths. */
