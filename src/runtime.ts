@@ -10,11 +10,14 @@ import { openWebGpu } from "./backend/webgpu/backend.ts";
 import { flattenGraph } from "./compile/flatten.ts";
 import { lower } from "./compile/lower.ts";
 import { programBytes } from "./compile/memory.ts";
+import { variantNames } from "./compile/variants.ts";
 import type { TensorData } from "./core/dtype.ts";
 import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
 import type { Graph, Program, ProgramBytes } from "./core/program.ts";
 import { Recent } from "./core/recent.ts";
 import { sizeOf } from "./core/shape.ts";
+import { type Work, WorkQueue } from "./core/work_queue.ts";
+import { Tuner, type Tuning } from "./tuning/tuner.ts";
 
 /** Which device computes: the first WebGPU adapter, or float64 on the host. */
 export type BackendName = "webgpu" | "reference";
@@ -29,16 +32,32 @@ export interface BackendInfo {
   readonly statistics: Readonly<BackendStatistics>;
 }
 
+/** How the device is used. */
+export interface BackendOptions {
+  /**
+   * Whether the first use of a shape times the kernels that compute it with equal results, bit for bit, and takes the fastest. What
+   * was found out is remembered in this process and, where files may be written, in the user's cache folder. By default kernels are
+   * timed on graphics processors, for a few seconds in each process; software adapters take longer to compile kernels than those
+   * would save. `true` times them in any case and without a limit, `false` never: then what is remembered is not used either. The
+   * variable `HESTIA_TUNE` of the environment (`on` or `off`) is the default where it may be read.
+   *
+   * The name of a kernel, here or there, takes that wherever it applies, which tests do.
+   */
+  readonly tune?: Tuning;
+}
+
 /** A graph ready to run again on other values of its leaves. */
 export interface Prepared {
   readonly graph: Graph;
   readonly types: readonly TensorType[];
+  /** The compiler's result until it is loaded. */
+  lowered?: { readonly by: Tuner; readonly program: Program };
   loaded?: Loaded;
 }
 
 /** A computation on its device. */
 interface Loaded {
-  readonly by: Backend;
+  readonly by: Tuner;
   readonly executable: Executable;
   /** Absent where the device plans no memory. */
   readonly bytes?: ProgramBytes;
@@ -51,35 +70,40 @@ interface Job {
   readonly inputTypes: readonly TensorType[];
 }
 
-/** What was asked for before a device was open. */
-interface Waiting {
-  readonly run: (device: Backend) => void;
-  readonly fail: (error: Error) => void;
-}
-
 let backend: Backend | undefined;
-let opening: Promise<Backend> | undefined;
-const waiting: Waiting[] = [];
+/** How kernels are picked on that device. */
+let tuner: Tuner;
+let opening: Promise<Opened> | undefined;
+const queue = new WorkQueue<Backend>();
 const programs = new Recent<Prepared>(256);
 const collected = new FinalizationRegistry<{ owner: Backend; buffer: object }>(({ owner, buffer }) => {
   if (owner === backend) owner.free(buffer);
 });
 
-async function open(name: BackendName | undefined): Promise<Backend> {
+interface Opened {
+  readonly device: Backend;
+  readonly tuner: Tuner;
+}
+
+const tunerOf = (device: Backend, asked: Tuning | undefined) => Tuner.open(device, { asked, variants: variantNames });
+
+async function open(name?: BackendName, asked?: Tuning): Promise<Opened> {
   const found = name === "reference" ? undefined : await openWebGpu();
   if (!found && name === "webgpu") {
     throw new Error(
       "Cannot use WebGPU: no adapter. Install a driver (on Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers)",
     );
   }
-  return found ?? new ReferenceBackend();
+  const device = found ?? new ReferenceBackend();
+  return { device, tuner: await tunerOf(device, asked) };
 }
 
 /**
  * Chooses the device. Without a call, the first computation opens the first WebGPU adapter, or the float64 reference backend where
- * there is none. Tensors computed before stay on their old device and cannot be used on the new one.
+ * there is none. Tensors computed before stay on their old device and cannot be used on the new one. Settings stay as they are until
+ * they are given again.
  *
- * @throws Error when WebGPU is asked for by name and there is no adapter
+ * @throws Error when WebGPU is asked for by name and there is no adapter, or there is no kernel of the name given as `tune`
  *
  * @example
  * ```ts
@@ -88,36 +112,60 @@ async function open(name: BackendName | undefined): Promise<Backend> {
  * console.log(name); // reference
  * ```
  */
-export async function useBackend(name?: BackendName): Promise<BackendInfo> {
+export async function useBackend(name?: BackendName, options: BackendOptions = {}): Promise<BackendInfo> {
   if (!backend && opening) await ready().catch(() => {}); // work that waits for a device gets the one it was promised
+  while (queue.held) await queue.held;
+  const { tune = tuner?.asked } = options;
   if (!backend || (name && backend.name !== name)) {
-    opening = replace(backend, name);
+    opening = replace(backend, name, tune);
     backend = undefined;
+    queue.close();
+    programs.clear();
+  } else if (tune !== tuner.asked) {
+    tuner = await tunerOf(backend, tune);
     programs.clear();
   }
   return await ready();
 }
 
-async function replace(old: Backend | undefined, name: BackendName | undefined): Promise<Backend> {
+async function replace(old: Backend | undefined, name: BackendName | undefined, tune: Tuning | undefined): Promise<Opened> {
   await old?.close();
-  return await open(name);
+  return await open(name, tune);
 }
 
 async function ready(): Promise<Backend> {
-  const promise = opening ??= open(undefined);
+  const promise = opening ??= open();
   try {
     const opened = await promise;
     if (promise !== opening) return await ready(); // somebody chose another device meanwhile
     if (!backend) {
-      backend = opened;
-      for (const { run } of waiting.splice(0)) run(opened);
+      ({ device: backend, tuner } = opened);
+      queue.open(backend);
     }
     return backend;
   } catch (error) {
     if (promise === opening) opening = undefined;
-    for (const { fail } of waiting.splice(0)) fail(error as Error);
+    queue.failAll(error as Error);
     throw error;
   }
+}
+
+/** Does some work in its turn: at once where nothing waits. */
+function enqueue(work: Work<Backend>): void {
+  queue.push(work);
+  if (!backend) ready().catch(() => {}); // whoever reads a value hears of it
+}
+
+/** Times kernels that a computation could use, where that is open. */
+function tune(prepared: Prepared, device: Backend): Promise<void> | undefined {
+  if (!device.time || prepared.loaded?.by === tuner) return undefined;
+  const { contests } = lowered(prepared, device);
+  return contests && tuner.decide(contests).then(() => prepared.lowered = undefined); // to be compiled again, as was decided
+}
+
+function lowered(prepared: Prepared, device: Backend): Program {
+  if (prepared.lowered?.by !== tuner) prepared.lowered = { by: tuner, program: lower(prepared.graph, device, tuner) };
+  return prepared.lowered.program;
 }
 
 /** Remembers a computation by its structure, so that equal graphs are compiled once. */
@@ -136,11 +184,11 @@ export function prepare(
 export function submit(prepared: Prepared, leaves: readonly TensorType[], inputs: readonly Value[]): Value[] {
   const outputs = prepared.types.map((): Value => ({ state: "pending" }));
   const job = { prepared, inputs, outputs, inputTypes: leaves };
-  if (backend) runJob(job, backend);
-  else {
-    waiting.push({ run: (device) => tryJob(job, device), fail: (error) => fail(job, error) });
-    ready().catch(() => {}); // whoever reads a value hears of it
-  }
+  enqueue({
+    before: (device) => tune(prepared, device),
+    run: (device) => runJob(job, device),
+    fail: (error) => fail(job, error),
+  });
   return outputs;
 }
 
@@ -157,23 +205,22 @@ function runJob({ prepared, inputs, outputs, inputTypes }: Job, device: Backend)
 }
 
 function load(prepared: Prepared, device: Backend): Loaded {
-  if (prepared.loaded?.by === device) return prepared.loaded;
+  if (prepared.loaded?.by === tuner) return prepared.loaded;
   let program: Program | undefined;
-  const executable = device.prepare(prepared.graph, () => program = lower(prepared.graph, device));
-  return prepared.loaded = { by: device, executable, bytes: program && programBytes(program) };
+  const executable = device.prepare(prepared.graph, () => program = lowered(prepared, device));
+  prepared.lowered = undefined;
+  return prepared.loaded = { by: tuner, executable, bytes: program && programBytes(program) };
 }
 
 /** Device memory of a prepared computation; undefined on a device that plans none. */
-export async function preparedBytes(prepared: Prepared): Promise<ProgramBytes | undefined> {
-  return load(prepared, await ready()).bytes;
-}
-
-function tryJob(job: Job, device: Backend): void {
-  try {
-    runJob(job, device);
-  } catch (error) {
-    fail(job, error as Error);
-  }
+export function preparedBytes(prepared: Prepared): Promise<ProgramBytes | undefined> {
+  return new Promise((resolve, fail) =>
+    enqueue({
+      before: (device) => tune(prepared, device),
+      run: (device) => resolve(load(prepared, device).bytes),
+      fail,
+    })
+  );
 }
 
 function fail(job: Job, error: Error): void {
@@ -218,11 +265,16 @@ export function leafNode(type: TensorType, value: Value | undefined): Node {
 
 /** Computes nodes together, in one submission, and remembers their values. */
 export function realizeNodes(nodes: readonly Node[]): void {
-  if (nodes.every((node) => node.value)) return;
-  const missing = [...new Set(nodes)].filter((node) => !node.value);
+  if (!nodes.some(isMissing)) return;
+  const missing = [...new Set(nodes)].filter(isMissing);
   const { prepared, leaves } = prepare(missing, [], new Set());
   const values = submit(prepared, leaves, leaves.map(valueOf));
   missing.forEach((node, index) => node.value = values[index]);
+}
+
+/** What failed may have done so for another that was computed with it. */
+function isMissing({ value, op }: Node): boolean {
+  return !value || (value.state === "failed" && op.kind !== "leaf");
 }
 
 /** Value of a leaf; an error for a placeholder of a traced function. */
@@ -257,10 +309,10 @@ async function flushReads(): Promise<void> {
 async function readBatch(batch: readonly Read[]): Promise<void> {
   try {
     const nodes = batch.map(({ node }) => node);
-    const device = backend ?? await ready(); // without a wait, so that what is queued afterwards comes after the read
     realizeNodes(nodes);
-    const buffers = nodes.map((node) => bufferOf(node.value!, node, { device }));
-    const data = await device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
+    const data = await new Promise<TensorData[]>((resolve, fail) =>
+      enqueue({ run: (device) => resolve(readValues(nodes, device)), fail }) // what is queued afterwards comes after the read
+    );
     batch.forEach(({ resolve }, index) => resolve(data[index]));
   } catch (error) {
     if (batch.length === 1) batch[0].reject(error);
@@ -268,12 +320,17 @@ async function readBatch(batch: readonly Read[]): Promise<void> {
   }
 }
 
+async function readValues(nodes: readonly Node[], device: Backend): Promise<TensorData[]> {
+  const buffers = nodes.map((node) => bufferOf(node.value!, node, { device }));
+  return await device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
+}
+
 /** Frees the memory of a computed node. */
 export function disposeValue(node: Node): void {
   const { value } = node;
   if (!value || value.state === "disposed") return;
-  if (waiting.length > 0) waiting.push({ run: () => discard(value), fail: () => discard(value) }); // after what uses it
-  else discard(value);
+  if (queue.isIdle) discard(value);
+  else queue.push({ run: () => discard(value), fail: () => discard(value) }); // after what uses it
 }
 
 function discard(value: Value): void {
@@ -294,4 +351,20 @@ function discard(value: Value): void {
  */
 export async function backendInfo(): Promise<BackendInfo> {
   return await ready();
+}
+
+/**
+ * Names of the kernels that were found to be fastest, by class of calls: what the timing of kernels has decided so far, here or in an
+ * earlier process (see {@linkcode BackendOptions.tune}).
+ *
+ * @example
+ * ```ts
+ * import { fastestKernels } from "@hestia/hestia";
+ * for (const [shapeClass, kernel] of await fastestKernels()) console.log(shapeClass, kernel);
+ * ```
+ */
+export async function fastestKernels(): Promise<ReadonlyMap<string, string>> {
+  await ready();
+  while (queue.held) await queue.held;
+  return tuner.choices;
 }

@@ -13,7 +13,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ops: ["core", "kernels"],
   compile: ["core", "kernels"],
   backend: ["core"],
-  runtime: ["core", "compile", "backend"],
+  tuning: ["core"],
+  runtime: ["core", "compile", "backend", "tuning"],
   tensor: ["core", "ops", "runtime"],
   trace: ["core", "ops", "runtime", "tensor"],
   create: ["core", "ops", "runtime", "tensor", "trace"],
@@ -43,7 +44,7 @@ const PLATFORM: readonly { readonly what: string; readonly name: RegExp; readonl
   {
     what: "the Deno namespace",
     name: /^Deno$/,
-    allowed: ["src/cli/", "src/io/", "src/train/log", "shaders/", "bench/", "tests/"],
+    allowed: ["src/cli/", "src/io/", "src/train/log", "src/tuning/file", "shaders/", "bench/", "tests/"],
   },
 ];
 

@@ -43,6 +43,8 @@ export interface Backend {
   readonly name: "webgpu" | "reference";
   /** For people: the adapter. */
   readonly description: string;
+  /** Tells the adapter from others, as far as it says what it is. */
+  readonly adapter: string;
   readonly limits: DeviceLimits;
   readonly statistics: BackendStatistics;
   /** Whether the device stores float16; otherwise such tensors are kept as rounded float32. */
@@ -57,6 +59,11 @@ export interface Backend {
   read(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]>;
   /** Gives a buffer back. */
   free(buffer: object): void;
+  /**
+   * The least seconds that each of several programs of one dispatch takes, run in turns on buffers of their own; `undefined` for one that
+   * the device refuses, or that does not give the bits that the first one gives. Absent where there is nothing to choose.
+   */
+  time?(programs: readonly Program[]): Promise<readonly (number | undefined)[]>;
   /** Frees everything; the backend is of no use afterwards. */
   close(): Promise<void>;
 }

@@ -8,7 +8,7 @@ import { bytesPerElement, type DType } from "../core/dtype.ts";
 import { describe, type KernelBinding, type TensorType } from "../core/graph.ts";
 import type { Binding, Dispatch, FlatNode, Graph, Program } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
-import { type DeviceLimits, kernelFor } from "../kernels/kernel.ts";
+import type { DeviceLimits, Kernel } from "../kernels/kernel.ts";
 import { chooseKernels } from "./choose.ts";
 import { composeLarge } from "./compose_large.ts";
 import type { CodeBinding } from "./code_buffers.ts";
@@ -17,12 +17,14 @@ import { type Fusion, type Group, kernelInput, type Product, readsOf } from "./g
 import { type GeneratedCode, mapCode } from "./map_code.ts";
 import { type Memory, planMemory } from "./memory.ts";
 import { readHalf } from "./half_operands.ts";
-import { planProducts, productCode } from "./product_code.ts";
+import { planProducts, productCode, type ProductPlan } from "./product_code.ts";
 import { sumProducts } from "./products.ts";
 import { layoutReduction, reductionCode } from "./reduction_code.ts";
 import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
 import { lineGrid } from "../kernels/grid.ts";
 import { readAsTexels } from "./texel_reads.ts";
+import { Picker, type PickOptions } from "./variants.ts";
+import { matmulClass } from "../kernels/matmul.ts";
 
 /** What of a device the compiler needs to know. */
 export interface Target {
@@ -33,8 +35,8 @@ export interface Target {
   readonly texelReads: boolean;
 }
 
-/** Settings that tests vary. */
-export interface LowerOptions {
+/** Settings that tests vary, and how kernels are picked. */
+export interface LowerOptions extends PickOptions {
   /** Whether independent matrix products of one layout share kernels; by default where textures are not read. */
   readonly sideBySide?: boolean;
   /** Use fused kernels (the default) or what they stand for. */
@@ -93,16 +95,18 @@ export function lower(graph: Graph, target: Target, options: LowerOptions = {}):
   const bytesOf = (node: number) => storedBytes(chosen.nodes[node], target);
   const fusion = fuse(chosen, bounds);
   const memory = planMemory(fusion, bytesOf);
+  const picker = new Picker(target, options);
   const dispatches = fusion.groups.flatMap((group, index) =>
-    new GroupLowering(fusion, memory, target, group, index).dispatches()
+    new GroupLowering(fusion, memory, target, picker, group, index).dispatches()
   );
   const filled = memory.copies.filter(({ node }) => bytesOf(node) > 0);
   const copies = filled.map(({ node, slot }) => copy(fusion, memory, target, node, slot));
+  const buffers = { inputBytes: chosen.leaves.map(bytesOf), outputs: memory.outputs, scratchBytes: memory.scratchBytes };
+  const contests = picker.contests(buffers);
   return {
     dispatches: [...dispatches, ...copies],
-    inputBytes: chosen.leaves.map(bytesOf),
-    outputs: memory.outputs,
-    scratchBytes: memory.scratchBytes,
+    ...buffers,
+    ...(contests.length > 0 && { contests }),
     released: [...graph.donated].filter((index) => !memory.outputs.some(({ donor }) => donor === index)),
   };
 }
@@ -138,6 +142,7 @@ class GroupLowering {
     private readonly fusion: Fusion,
     private readonly memory: Memory,
     private readonly target: Target,
+    private readonly picker: Picker,
     private readonly group: Group,
     private readonly index: number,
   ) {}
@@ -186,12 +191,16 @@ class GroupLowering {
 
   #multiply(products: readonly Product[]): Dispatch {
     const { nodes } = this.fusion.graph;
-    const { texelReads, limits } = this.target;
-    const plan = planProducts(nodes, products, { texelReads, slotOf: (node) => this.memory.slotOf.get(node)! });
-    if (!plan) {
-      const operands = products.flatMap(({ node }) => nodes[node].inputs.map((input) => `[${nodes[input].shape}]`));
-      throw new RangeError(`Cannot compute matmul of ${operands}: no kernel takes these sizes`);
-    }
+    const plans = planProducts(nodes, products, (node) => this.memory.slotOf.get(node)!);
+    const shapeClass = plans.length > 0 ? matmulClass(plans[plans.length - 1].call) : undefined;
+    const dispatch = this.picker.pick(plans, shapeClass, (plan) => this.#product(products, plan));
+    if (dispatch) return dispatch;
+    const operands = products.flatMap(({ node }) => nodes[node].inputs.map((input) => `[${nodes[input].shape}]`));
+    throw new RangeError(`Cannot compute matmul of ${operands}: no kernel takes these sizes`);
+  }
+
+  #product(products: readonly Product[], plan: ProductPlan): Dispatch {
+    const { nodes } = this.fusion.graph;
     const { kernel, call, operands } = plan;
     const after = this.#epilogueReads(products.map(({ node }) => node));
     const code = this.#codeBindings().filter(({ node, access }) => access === "write" || after.has(node));
@@ -202,7 +211,7 @@ class GroupLowering {
       overrides: kernel.overrides(call),
       params: kernel.params(call),
       bindings: [...operands, ...bindingsOf(code, ({ node }) => this.memory.slotOf.get(node)!, this.target)],
-      grid: kernel.grid(call, limits),
+      grid: kernel.grid(call, this.target.limits),
     });
   }
 
@@ -266,30 +275,38 @@ class GroupLowering {
     const node = nodes[root];
     const inputs = node.inputs.map((_, position) => kernelInput(nodes, node, position));
     const call = binding.call(inputs.map(({ view }) => view), node, node.attributes);
-    const kernel = kernelFor(binding.kernels, call, this.target);
-    if (!kernel) {
-      throw new RangeError(
-        `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,
-      );
-    }
+    const variants = binding.kernels.filter((kernel) => kernel.applies(call)).map((kernel) => ({
+      kernel,
+      suits: kernel.suits?.(call) ?? true,
+    }));
+    const bases = inputs.map(({ base }) => base);
+    const dispatch = this.picker.pick(variants, binding.shapeClass?.(call), ({ kernel }) => this.#stored(kernel, call, bases));
+    if (dispatch) return dispatch;
+    throw new RangeError(
+      `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,
+    );
+  }
+
+  /** A stored shader as it is. */
+  #stored(kernel: Kernel<unknown>, call: unknown, bases: readonly number[]): Dispatch {
+    const [root] = this.group.roots;
     const texels = kernel.texels?.(call);
-    this.#checkBindings([...texels ? [] : inputs.map(({ base }) => base), root]);
+    this.#checkBindings([...texels ? [] : bases, root]);
     const bindings = [
-      ...inputs.map(({ base }, position): Binding => ({
+      ...bases.map((base, position): Binding => ({
         slot: this.memory.slotOf.get(base)!,
         access: "read",
         ...(texels && { texels: texels[position] }),
       })),
       { slot: this.memory.slotOf.get(root)!, access: "write" } as const,
     ];
-    const grid = kernel.grid(call, this.target.limits);
     return this.#dispatch({
       label: kernel.name,
       shader: kernel.source,
       overrides: kernel.overrides(call),
       params: kernel.params(call),
       bindings,
-      grid,
+      grid: kernel.grid(call, this.target.limits),
     });
   }
 }

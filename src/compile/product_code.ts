@@ -28,6 +28,8 @@ interface Packed {
 export interface ProductPlan {
   readonly kernel: MatmulKernel;
   readonly call: MatmulCall;
+  /** Whether the kernel is expected to be fast for it. */
+  readonly suits: boolean;
   readonly operands: readonly Binding[];
 }
 
@@ -66,21 +68,18 @@ function inTexture(kernel: MatmulKernel, products: readonly ProductTerms[], side
   };
 }
 
-/** The first kernel that computes all products at once, or `undefined`. */
-export function planProducts(
-  nodes: readonly FlatNode[],
-  products: readonly Product[],
-  { texelReads, slotOf }: { texelReads: boolean; slotOf: SlotOf },
-): ProductPlan | undefined {
+/** The kernels that compute all products at once, in order of preference. */
+export function planProducts(nodes: readonly FlatNode[], products: readonly Product[], slotOf: SlotOf): ProductPlan[] {
   const terms = products.map(({ node }) => productTerms(nodes, nodes[node]));
   const buffers = (["a", "b"] as const).map((side) => inBuffers(terms, side, slotOf));
-  for (const kernel of matmulKernels) {
-    if (texelReads ? kernel.tiled : kernel.texels) continue;
+  return matmulKernels.flatMap((kernel) => {
     const [a, b] = kernel.texels ? (["a", "b"] as const).map((side) => inTexture(kernel, terms, side, slotOf)) : buffers;
     const parts = a.places.map((place, index): MatmulPart => ({ a: place, b: b.places[index] }));
     const call = { ...terms[0].call, parts, outputs: products.length };
-    if (kernel.applies(call)) return { kernel, call, operands: [...a.bindings, ...b.bindings] };
-  }
+    return kernel.applies(call)
+      ? [{ kernel, call, suits: kernel.suits?.(call) ?? true, operands: [...a.bindings, ...b.bindings] }]
+      : [];
+  });
 }
 
 /** What `productCode` needs. */

@@ -118,6 +118,8 @@ export interface KernelBinding<Call = unknown> {
   /** In order of preference; the first that applies is used. */
   readonly kernels: readonly Kernel<Call>[];
   readonly call: (inputs: readonly Strided[], output: TensorType, attributes: Attributes) => Call;
+  /** Names calls that the same kernel is expected to be fastest for; `undefined`, or absent, where timing would not repay. */
+  shapeClass?(call: Call): string | undefined;
   /** Whether input `position` may be read through this window; without it inputs are stored contiguously first. */
   readonly accepts?: (view: Strided, position: number) => boolean;
 }

@@ -79,6 +79,18 @@ export interface Program {
   readonly scratchBytes: readonly number[];
   /** Donated inputs that no output took over: their buffers are free after a run. */
   readonly released: readonly number[];
+  /** What the device may time before it is compiled again; none where that was not asked for. */
+  readonly contests?: readonly Contest[];
+}
+
+/** Kernels that compute the same, for a device to time. */
+export interface Contest {
+  /** Names the calls that the fastest of them is remembered for. */
+  readonly shapeClass: string;
+  /** Names of the kernels, the default first. */
+  readonly names: readonly string[];
+  /** One dispatch of each kernel, all of them on the same inputs, of which some are overwritten. */
+  readonly programs: readonly Program[];
 }
 
 /** Bytes of device memory that one run of a program needs at its peak: what is allocated, padding included. */

@@ -29,6 +29,10 @@ export interface Kernel<Call> {
   readonly source: string;
   /** Whether the kernel computes this call (alignment, layout, sizes). */
   applies(call: Call): boolean;
+  /** Whether it is expected to be fast for a call that it applies to, always if absent; where it is not, only devices that time it take it. */
+  suits?(call: Call): boolean;
+  /** Name of the order in which it adds up: kernels of one order give the same bits, so that devices may choose among them by time. */
+  readonly order?: string;
   /**
    * Where inputs are bound as textures instead of buffers (see `textures.ts`): how many texels of each input a call reads, counted
    * from its start; `undefined` for one that stays a buffer.
@@ -43,11 +47,19 @@ export interface Kernel<Call> {
   grid(call: Call, limits: DeviceLimits): Grid;
 }
 
-/** The kernel that computes a call on a device: the first one that applies. */
+/** Whether a device prefers the inputs of a kernel where the kernel wants them. */
+export function isFor(
+  kernel: Pick<Kernel<never>, "tiled" | "texels">,
+  { texelReads }: { readonly texelReads: boolean },
+): boolean {
+  return !(texelReads ? kernel.tiled : kernel.texels);
+}
+
+/** The kernel that computes a call on a device if nothing was timed: the first one that applies and suits. */
 export function kernelFor<Call>(
   kernels: readonly Kernel<Call>[],
   call: Call,
-  { texelReads }: { readonly texelReads: boolean },
+  target: { readonly texelReads: boolean },
 ): Kernel<Call> | undefined {
-  return kernels.find((kernel) => !(texelReads ? kernel.tiled : kernel.texels) && kernel.applies(call));
+  return kernels.find((kernel) => isFor(kernel, target) && kernel.applies(call) && (kernel.suits?.(call) ?? true));
 }

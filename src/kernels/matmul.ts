@@ -164,6 +164,11 @@ function rowBlock(size: number): number {
   return size > 4 ? 8 : size > 2 ? 4 : size;
 }
 
+/** Steps of k one after another. */
+const STEP_BY_STEP = "step by step";
+/** Four steps of k at a time, which are added up first. */
+const IN_FOURS = "in fours";
+
 /** A kernel for matrix products. */
 export interface MatmulKernel extends Kernel<MatmulCall> {
   /** Whether it stores four neighbouring elements at once, so that what is computed with them is computed so. */
@@ -198,7 +203,7 @@ function rowsKernel({ shared }: { shared: boolean }): MatmulKernel {
     name: shared ? "matmul_rows_shared" : "matmul_rows",
     source: shaders.matmul_rows,
     storesQuads: false,
-    ...(shared && { tiled: true as const }),
+    ...shared ? { tiled: true } : { order: IN_FOURS },
     text: (call) => textFor(shaders.matmul_rows, call),
     applies: (call) =>
       call.m <= FEW_ROWS && call.k > 0 && summable(call) && quadView(call, "a")?.alongColumns === true &&
@@ -216,17 +221,17 @@ function rowsKernel({ shared }: { shared: boolean }): MatmulKernel {
 
 /** Tiles of quads. Larger tiles load less for each multiplication, smaller ones leave no core idle and compile sooner. */
 function tileKernel(rows: 16 | 32, columns: 16 | 32): MatmulKernel {
-  const fills = (call: MatmulCall): boolean =>
-    (rows === 16 || call.m > 16) && (columns === 16 || call.n > 16) && tileCount(call, rows, columns) >= FEW_TILES;
   const repays = (call: MatmulCall): boolean => rows * columns < 1024 || multiplications(call) >= LARGE_WORK;
   return {
     name: `matmul_tile_${rows}x${columns}`,
     source: shaders.matmul_tile,
     storesQuads: true,
     text: (call) => textFor(shaders.matmul_tile, call),
+    order: IN_FOURS,
     applies: (call) =>
-      call.n % QUAD === 0 && call.k > 0 && summable(call) && (rows * columns === 256 || (fills(call) && repays(call))) &&
+      call.n % QUAD === 0 && call.k > 0 && summable(call) && (rows === 16 || call.m > 16) && (columns === 16 || call.n > 16) &&
       quadView(call, "a") !== undefined && quadView(call, "b") !== undefined,
+    suits: (call) => rows * columns === 256 || (tileCount(call, rows, columns) >= FEW_TILES && repays(call)),
     overrides: (call) => {
       const { a, b } = quadViews(call);
       return {
@@ -269,34 +274,39 @@ function textureKernel(columns: 16 | 32): MatmulKernel {
     name: `matmul_texture_16x${columns}`,
     source,
     text: () => source,
-    applies: (call) =>
-      !call.half?.a && !call.half?.b && tile.applies(call) && multiplications(call) >= leastWork &&
-      Math.max(...texelsRead(call)) <= MAX_TEXELS,
+    applies: (call) => !call.half?.a && !call.half?.b && tile.applies(call) && Math.max(...texelsRead(call)) <= MAX_TEXELS,
+    suits: (call) => tile.suits!(call) && multiplications(call) >= leastWork,
     texels: texelsRead,
   };
 }
 
 /** The longest k of tiles in workgroup memory: their loops turn about four times for each step of k on some sides. */
 const SHARED_MAX_K = 2 ** 14;
-/** Fewest rows and columns worth tiles in workgroup memory. */
-const SHARED_SIDE = 8;
 /** Fewest large tiles that keep a graphics processor busy. */
 const BUSY_TILES = 64;
 
-/** Tiles in workgroup memory, of 32 or 64 rows and columns and any strides: for graphics processors, where neighbours share loads. */
-function sharedKernel(quads: 1 | 2): MatmulKernel {
-  const side = 32 * quads;
+/**
+ * Tiles in workgroup memory, of any strides: for graphics processors, where neighbours share loads. `span` by `span` invocations compute
+ * blocks of `4 quads` rows and columns each. The more an invocation computes, the less it loads, and the fewer there are.
+ */
+function sharedKernel({ span, quads, suits }: {
+  span: 8 | 16;
+  quads: 1 | 2;
+  /** Where the kernel is the default, by the number of its tiles. */
+  suits: (tiles: number) => boolean;
+}): MatmulKernel {
+  const side = 4 * span * quads;
   const along = (stride: number, other: number) => stride <= other ? 1 : 0;
   return {
-    name: `matmul_shared_${side}x${side}`,
+    name: `matmul_shared_${side}x${side}${span === 16 ? "_of_256" : ""}`,
     source: shaders.matmul_shared,
     storesQuads: false,
     tiled: true,
+    order: STEP_BY_STEP,
     text: (call) => textFor(shaders.matmul_shared, call),
-    applies: (call) =>
-      call.k > 0 && call.k <= SHARED_MAX_K && Math.min(call.m, call.n) > SHARED_SIDE &&
-      (quads === 1 || tileCount(call, side, side) >= BUSY_TILES),
-    overrides: ({ a, b }) => ({ QUADS: quads, A_ALONG_K: along(a.col, a.row), B_ALONG_N: along(b.col, b.row) }),
+    applies: (call) => call.k > 0 && call.k <= SHARED_MAX_K && Math.min(call.m, call.n) > side / 4,
+    suits: (call) => suits(tileCount(call, side, side)),
+    overrides: ({ a, b }) => ({ QUADS: quads, SPAN: span, A_ALONG_K: along(a.col, a.row), B_ALONG_N: along(b.col, b.row) }),
     params: elementParams,
     grid: (call, limits) => lineGrid(tileCount(call, side, side), limits, { workgroup: 1 }),
   };
@@ -312,6 +322,7 @@ const generalKernel: MatmulKernel = {
   name: "matmul_general",
   source: shaders.matmul_general,
   storesQuads: false,
+  order: STEP_BY_STEP,
   text: (call) => textFor(shaders.matmul_general, call),
   applies: summable,
   overrides(call) {
@@ -325,17 +336,40 @@ const generalKernel: MatmulKernel = {
   },
 };
 
+/** Fewest multiplications worth timing: less is done within the time that a dispatch takes to start. */
+const TIMED_WORK = 2 ** 24;
+
 /**
- * Every kernel for matrix products, in order of preference: the first that applies is the default, all that apply are right. None
- * applies beyond {@linkcode MATMUL_MAX_K}. Bindings: a, b, out, params.
+ * Calls that the same kernel is expected to be fastest for: of sizes that round to the same powers of two, and equal layouts. Undefined
+ * where timing would not repay.
+ */
+export function matmulClass(call: MatmulCall): string | undefined {
+  if (multiplications(call) < TIMED_WORK) return undefined;
+  const rounded = (size: number) => 2 ** Math.round(Math.log2(size));
+  const layout = (side: "a" | "b") => {
+    const quads = quadView(call, side);
+    const isTransposed = !(quads?.alongColumns ?? call[side].col <= call[side].row);
+    return `${isTransposed ? "T" : "N"}${quads ? QUAD : 1}${call.half?.[side] ? "h" : ""}`;
+  };
+  const { outputs = 1 } = call;
+  const counts = { batch: batchCount(call), outputs, terms: partsOf(call).length / outputs };
+  const many = Object.entries(counts).filter(([, count]) => count > 1).map(([name, count]) => ` ${name} ${rounded(count)}`);
+  return `matmul ${[call.m, call.n, call.k].map(rounded).join("x")} ${layout("a")}${layout("b")}${many.join("")}`;
+}
+
+/**
+ * Every kernel for matrix products, in order of preference: the first that applies and suits is the default, all that apply are right.
+ * None applies beyond {@linkcode MATMUL_MAX_K}. Bindings: a, b, out, params.
  */
 export const matmulKernels: readonly MatmulKernel[] = [
   rowsKernel({ shared: true }),
   rowsKernel({ shared: false }),
   textureKernel(32),
   textureKernel(16),
-  sharedKernel(2),
-  sharedKernel(1),
+  sharedKernel({ span: 8, quads: 2, suits: (tiles) => tiles >= BUSY_TILES }),
+  sharedKernel({ span: 8, quads: 1, suits: () => true }),
+  sharedKernel({ span: 16, quads: 2, suits: () => false }),
+  sharedKernel({ span: 16, quads: 1, suits: () => false }),
   tileKernel(32, 32),
   tileKernel(16, 32),
   tileKernel(16, 16),

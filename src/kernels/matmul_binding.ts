@@ -5,7 +5,7 @@
  */
 
 import type { KernelBinding, Strided } from "../core/graph.ts";
-import { type MatmulCall, matmulKernels, type MatmulOperand } from "./matmul.ts";
+import { type MatmulCall, matmulClass, matmulKernels, type MatmulOperand } from "./matmul.ts";
 
 type Triple = readonly [number, number, number];
 
@@ -37,6 +37,7 @@ function operand(view: Strided, batch: Triple): MatmulOperand {
 /** How `matmul` runs: views are read in place where one of the last two axes is dense. */
 export const matmulBinding: KernelBinding<MatmulCall> = {
   kernels: matmulKernels,
+  shapeClass: matmulClass,
   accepts({ shape, strides }) {
     const batchAxes = shape.slice(0, -2).filter((length) => length !== 1).length;
     const dense = strides.slice(-2).includes(1) || shape.slice(-2).includes(1);

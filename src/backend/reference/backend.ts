@@ -20,6 +20,7 @@ interface HostBuffer {
 export class ReferenceBackend implements Backend {
   readonly name = "reference";
   readonly description = "float64 on the host, one thread";
+  readonly adapter = "reference";
   readonly limits = { maxBindingBytes: 2 ** 32, maxStorageBuffers: 1 << 20, maxTextures: 0, maxWorkgroups: 2 ** 31 };
   readonly float16 = true;
   readonly texelReads = false;

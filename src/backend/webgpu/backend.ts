@@ -12,10 +12,11 @@ import type { Graph, Program } from "../../core/program.ts";
 import type { DeviceLimits } from "../../kernels/kernel.ts";
 import { BufferPool } from "./buffers.ts";
 import { fromDevice, toDevice } from "./convert.ts";
-import { WebGpuExecutable } from "./executable.ts";
+import { type Services, WebGpuExecutable } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { Arena } from "./scratch.ts";
 import { copyFromHome, type TextureCopy, TextureHome, TextureMaker } from "./textures.ts";
+import { timePrograms } from "./trials.ts";
 
 /** Opens the first adapter with all of its limits, or `undefined` where there is none. */
 export async function openWebGpu(): Promise<Backend | undefined> {
@@ -33,7 +34,7 @@ export async function openWebGpu(): Promise<Backend | undefined> {
       "maxComputeWorkgroupStorageSize",
     ] as const
   ) requiredLimits[name] = adapter.limits[name];
-  const requiredFeatures: GPUFeatureName[] = adapter.features.has("shader-f16") ? ["shader-f16"] : [];
+  const requiredFeatures = (["shader-f16", "timestamp-query"] as const).filter((name) => adapter.features.has(name));
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   // software adapters read textures several times faster than buffers, GPUs gain nothing for the copies; timing would make results vary
   const texelReads = adapter.info.isFallbackAdapter;
@@ -43,6 +44,7 @@ export async function openWebGpu(): Promise<Backend | undefined> {
 class WebGpuBackend implements Backend {
   readonly name = "webgpu";
   readonly description: string;
+  readonly adapter: string;
   readonly limits: DeviceLimits;
   readonly float16: boolean;
   readonly statistics: BackendStatistics = {
@@ -66,6 +68,7 @@ class WebGpuBackend implements Backend {
     this.#device = device;
     this.description = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||
       "unnamed adapter";
+    this.adapter = [info.vendor, info.architecture, info.device, info.description].join(" ");
     this.float16 = device.features.has("shader-f16");
     this.limits = {
       maxBindingBytes: device.limits.maxStorageBufferBindingSize,
@@ -90,7 +93,16 @@ class WebGpuBackend implements Backend {
   }
 
   prepare(_graph: Graph, lower: () => Program): Executable {
-    return new WebGpuExecutable(this.#device, lower(), {
+    return new WebGpuExecutable(this.#device, lower(), this.#services);
+  }
+
+  time(programs: readonly Program[]): Promise<(number | undefined)[]> {
+    const read: WebGpuBackend["read"] = (buffers, types) => this.read(buffers, types);
+    return timePrograms({ device: this.#device, services: this.#services, read }, programs);
+  }
+
+  get #services(): Services {
+    return {
       limits: this.limits,
       pool: this.#pool,
       pipelines: this.#pipelines,
@@ -99,7 +111,7 @@ class WebGpuBackend implements Backend {
       textureMaker: this.#textureMaker,
       statistics: this.statistics,
       check: () => this.#check(),
-    });
+    };
   }
 
   upload(data: TensorData, type: TensorType, asTexture = false): object {

@@ -80,7 +80,8 @@ export class WebGpuExecutable implements Executable {
     this.textureInputs = textureInputs(program, this.#donated);
   }
 
-  run(given: readonly object[]): object[] {
+  /** @param timestamps where to note when the device begins and ends, which takes a program of one pass: without textures to fill */
+  run(given: readonly object[], timestamps?: GPUComputePassTimestampWrites): object[] {
     const { device, program, services } = this;
     services.check();
     const encoder = device.createCommandEncoder();
@@ -100,6 +101,7 @@ export class WebGpuExecutable implements Executable {
     encode(encoder, launches, {
       homes: [...this.#scratch, ...inputs, ...outputs],
       bindGroup: (launch, homes) => this.#bindGroup(launch, homes),
+      timestamps,
     });
     device.queue.submit([encoder.finish()]);
     for (const index of copied) {
@@ -218,9 +220,10 @@ export class WebGpuExecutable implements Executable {
 function encode(
   encoder: GPUCommandEncoder,
   launches: readonly Launch[],
-  { homes, bindGroup }: {
+  { homes, bindGroup, timestamps }: {
     readonly homes: readonly Home[];
     readonly bindGroup: (launch: Launch, homes: readonly Home[]) => GPUBindGroup;
+    readonly timestamps?: GPUComputePassTimestampWrites;
   },
 ): void {
   let pass: GPUComputePassEncoder | undefined;
@@ -231,7 +234,7 @@ function encode(
       pass = current = undefined;
       for (const copy of launch.copies) copyToTexture(encoder, homes[copy.buffer] as GPUBuffer, copy);
     }
-    pass ??= encoder.beginComputePass();
+    pass ??= encoder.beginComputePass(timestamps && { timestampWrites: timestamps });
     if (launch.pipeline !== current) pass.setPipeline(current = launch.pipeline);
     pass.setBindGroup(0, bindGroup(launch, homes));
     const { grid } = launch.dispatch;

@@ -1,0 +1,98 @@
+/**
+ * Picks among the kernels that compute a call, and notes where a device may pick by time.
+ *
+ * @module
+ */
+
+import type { Binding, Contest, Dispatch, Program, Slot } from "../core/program.ts";
+import { isFor, type Kernel } from "../kernels/kernel.ts";
+import { matmulKernels } from "../kernels/matmul.ts";
+
+/** How kernels are picked. */
+export interface PickOptions {
+  /** Name of a kernel to take wherever it applies, whatever the device prefers; see {@linkcode variantNames}. */
+  readonly variant?: string;
+  /**
+   * The name of the fastest kernel for a class of calls, where that is known; `undefined` asks for trials, which `Program.contests` then
+   * lists. Without it the default is taken.
+   */
+  readonly fastest?: (shapeClass: string) => string | undefined;
+}
+
+/** Names of the kernels for matrix products, each of which tests take wherever it applies. */
+export const variantNames: readonly string[] = matmulKernels.map(({ name }) => name);
+
+/** A kernel that applies to a call, as the kernel itself sees that call. */
+export interface Variant {
+  readonly kernel: Pick<Kernel<never>, "name" | "order" | "tiled" | "texels">;
+  /** Whether it is expected to be fast. */
+  readonly suits: boolean;
+}
+
+/** Picks kernels for the calls of one program. */
+export class Picker {
+  /** Dispatches of each class whose fastest kernel is not known, the default first. */
+  readonly open = new Map<string, readonly { readonly name: string; readonly dispatch: Dispatch }[]>();
+
+  constructor(private readonly target: { readonly texelReads: boolean }, private readonly options: PickOptions) {}
+
+  /** The dispatch of one of the variants, which come in order of preference; `undefined` where there is none. */
+  pick<V extends Variant>(
+    variants: readonly V[],
+    shapeClass: string | undefined,
+    dispatchOf: (variant: V) => Dispatch,
+  ): Dispatch | undefined {
+    const { variant, fastest } = this.options;
+    const named = (list: readonly V[], name: string | undefined) => list.find(({ kernel }) => kernel.name === name);
+    const usual = variants.filter(({ kernel }) => isFor(kernel, this.target));
+    const first = named(variants, variant) ?? usual.find(({ suits }) => suits);
+    if (!first) return undefined;
+    const rivals = usual.filter(({ kernel }) => kernel.order !== undefined && kernel.order === first.kernel.order);
+    if (variant !== undefined || !fastest || shapeClass === undefined || rivals.length < 2) return dispatchOf(first);
+    const known = fastest(shapeClass);
+    if (known === undefined && !this.open.has(shapeClass)) {
+      const forms = [first, ...rivals.filter((rival) => rival !== first)];
+      this.open.set(shapeClass, forms.map((form) => ({ name: form.kernel.name, dispatch: dispatchOf(form) })));
+    }
+    return dispatchOf(named(rivals, known) ?? first);
+  }
+
+  /** What is to be timed, given the memory of the program. */
+  contests(memory: Pick<Program, "inputBytes" | "outputs" | "scratchBytes">): Contest[] {
+    return [...this.open].map(([shapeClass, forms]) => ({
+      shapeClass,
+      names: forms.map(({ name }) => name),
+      programs: forms.map(({ dispatch }) => alone(dispatch, memory)),
+    }));
+  }
+}
+
+/** A dispatch as a program of its own, which may run again and again: every buffer is an input that an output takes over. */
+function alone(
+  dispatch: Dispatch,
+  { inputBytes, outputs, scratchBytes }: Pick<Program, "inputBytes" | "outputs" | "scratchBytes">,
+): Program {
+  const bytes: number[] = [];
+  const inputs = new Map<string, number>();
+  const moved = <T extends { readonly slot: Slot }>(binding: T): T => {
+    const { kind, index } = binding.slot;
+    const key = `${kind}${index}`;
+    if (!inputs.has(key)) {
+      inputs.set(key, bytes.length);
+      bytes.push(kind === "input" ? inputBytes[index] : kind === "output" ? outputs[index].bytes : scratchBytes[index]);
+    }
+    return { ...binding, slot: { kind: "input", index: inputs.get(key)! } };
+  };
+  const bindings = dispatch.bindings.map((binding): Binding => ({
+    ...moved(binding),
+    ...(binding.parts && { parts: binding.parts.map(moved) }),
+  }));
+  const written = new Set(bindings.filter(({ access }) => access === "write").map(({ slot }) => slot.index));
+  return {
+    dispatches: [{ ...dispatch, bindings }],
+    inputBytes: bytes,
+    outputs: [...written].map((donor) => ({ bytes: bytes[donor], donor })),
+    scratchBytes: [],
+    released: [],
+  };
+}
