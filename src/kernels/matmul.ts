@@ -322,7 +322,6 @@ const generalKernel: MatmulKernel = {
   name: "matmul_general",
   source: shaders.matmul_general,
   storesQuads: false,
-  order: STEP_BY_STEP,
   text: (call) => textFor(shaders.matmul_general, call),
   applies: summable,
   overrides(call) {
@@ -363,9 +362,9 @@ export function matmulClass(call: MatmulCall): string | undefined {
  */
 export const matmulKernels: readonly MatmulKernel[] = [
   rowsKernel({ shared: true }),
-  rowsKernel({ shared: false }),
   textureKernel(32),
   textureKernel(16),
+  rowsKernel({ shared: false }),
   sharedKernel({ span: 8, quads: 2, suits: (tiles) => tiles >= BUSY_TILES }),
   sharedKernel({ span: 8, quads: 1, suits: () => true }),
   sharedKernel({ span: 16, quads: 2, suits: () => false }),

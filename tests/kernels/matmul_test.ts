@@ -1,17 +1,21 @@
 import { deepEqual, equal, ok } from "../assert.ts";
 import { copyToTexture, TextureMaker } from "../../src/backend/webgpu/textures.ts";
 import { TEXTURE_WIDTH } from "../../src/core/texels.ts";
-import type { Kernel } from "../../src/kernels/kernel.ts";
-import { MATMUL_MAX_K, type MatmulCall, matmulKernels, type MatmulOperand } from "../../src/kernels/matmul.ts";
+import { isFor, type Kernel, kernelFor } from "../../src/kernels/kernel.ts";
+import { MATMUL_MAX_K, type MatmulCall, type MatmulKernel, matmulKernels, type MatmulOperand } from "../../src/kernels/matmul.ts";
 import { MAX_TEXELS } from "../../src/kernels/textures.ts";
 
 const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4, maxWorkgroups: 65_535 };
 const byName = new Map(matmulKernels.map((kernel) => [kernel.name, kernel]));
 
-/** Kernels that take a call, in order of preference where textures are read, or not. */
-function applicable(call: MatmulCall, texelReads = true): string[] {
-  const kernels = matmulKernels.filter((kernel) => texelReads ? !kernel.tiled : !kernel.texels);
-  return kernels.filter((kernel) => kernel.applies(call)).map((kernel) => kernel.name);
+/** The kernel that takes a call where textures are read, or not. */
+const usual = (call: MatmulCall, texelReads = true): string | undefined => kernelFor(matmulKernels, call, { texelReads })?.name;
+const deep = Deno.env.get("HESTIA_DEEP") === "1";
+
+/** Kernels that apply to a call: all of them where minutes do not matter, else those that suit it and read textures or buffers. */
+function applicable(call: MatmulCall): MatmulKernel[] {
+  const kernels = matmulKernels.filter((kernel) => kernel.applies(call));
+  return deep ? kernels : kernels.filter((kernel) => isFor(kernel, { texelReads: true }) && (kernel.suits?.(call) ?? true));
 }
 
 // --- calls: layouts are two letters, one for each operand: N is stored as read, T is stored transposed
@@ -169,14 +173,22 @@ class Harness {
 // one device for all tests, so that each pipeline is compiled once
 const harness = adapter && new Harness(await adapter.requestDevice());
 
-/** Runs every kernel that applies and compares each with float64. */
-async function check(call: MatmulCall): Promise<void> {
+/** Runs kernels, compares each with float64, and those that add up in one order with each other. */
+async function check(call: MatmulCall, kernels = applicable(call)): Promise<void> {
   const a = noise(elementsRead(call.a, call, call.m, call.k), 1);
   const b = noise(elementsRead(call.b, call, call.k, call.n), 2);
   const expected = expectedProduct(call, a, b);
-  for (const name of applicable(call)) {
-    const error = worstError(call, await harness!.run(byName.get(name)!, call, [a, b]), expected);
+  const byOrder = new Map<string, Uint32Array>();
+  for (const kernel of kernels) {
+    const { name, order = name } = kernel;
+    const result = await harness!.run(kernel, call, [a, b]);
+    const error = worstError(call, result, expected);
     ok(error < 1, `${name} of ${JSON.stringify(call)} is ${error} times further off than rounding explains`);
+    const bits = new Uint32Array(result.buffer, result.byteOffset, result.length);
+    const wanted = byOrder.get(order) ?? bits;
+    byOrder.set(order, wanted);
+    const other = bits.findIndex((each, at) => each !== wanted[at]);
+    equal(other, -1, `${name} adds up "${order}" and gives other bits than the first that does so: ${JSON.stringify(call)}`);
   }
 }
 
@@ -259,7 +271,7 @@ const cases: Case[] = [
 for (const { says, uses, calls } of cases) {
   Deno.test(`matmul: ${says}: ${uses} and all that apply are right`, { ignore: !harness }, async () => {
     for (const call of calls) {
-      equal(applicable(call)[0], uses);
+      equal(usual(call), uses);
       await check(call);
     }
   });
@@ -288,13 +300,9 @@ Deno.test(
     };
     for (const [name, each] of Object.entries(calls)) {
       for (const call of each) {
-        equal(applicable(call, false)[0], name);
-        const [a, b] = [elementsRead(call.a, call, call.m, call.k), elementsRead(call.b, call, call.k, call.n)].map((
-          length,
-          index,
-        ) => noise(length, index + 1));
-        const error = worstError(call, await harness!.run(byName.get(name)!, call, [a, b]), expectedProduct(call, a, b));
-        ok(error < 1, `${name} of ${JSON.stringify(call)} is ${error} times further off than rounding explains`);
+        equal(usual(call, false), name);
+        const variants = matmulKernels.filter((kernel) => kernel.tiled && kernel.applies(call));
+        await check(call, deep || name === "matmul_shared_64x64" ? variants : [byName.get(name)!]);
       }
     }
   },
@@ -310,7 +318,7 @@ Deno.test("matmul: every kernel sums the longest k that it takes", { ignore: !ha
 Deno.test("matmul: a repeated row or column has stride 0", { ignore: !harness }, async () => {
   const dense = product(12, 16, 8);
   const call = { ...dense, a: { ...dense.a, row: 0 }, b: { ...dense.b, row: 0 } };
-  equal(applicable(call)[0], "matmul_tile_16x16");
+  equal(usual(call), "matmul_tile_16x16");
   await check(call);
 });
 
@@ -319,8 +327,8 @@ Deno.test("matmul: operands larger than a texture are read from buffers", () => 
   const spread = (texels: number) => ({ ...dense, a: { ...dense.a, row: 4 * texels } });
   const full = MAX_TEXELS / 256;
   deepEqual(byName.get("matmul_texture_16x32")!.texels!(spread(full)), [255 * full + 16, 64 * 64]);
-  equal(applicable(spread(full))[0], "matmul_texture_16x32");
-  equal(applicable(spread(2 * full))[0], "matmul_tile_32x32");
+  equal(usual(spread(full)), "matmul_texture_16x32");
+  equal(usual(spread(2 * full)), "matmul_tile_32x32");
 });
 
 Deno.test("matmul: strides of axes of length 1 do not matter", () => {

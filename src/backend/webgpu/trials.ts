@@ -10,6 +10,8 @@ import { type Services, WebGpuExecutable } from "./executable.ts";
 
 /** Most bytes that the buffers of a trial may take. */
 const maxBytes = 2 ** 30;
+/** How much longer than the quickest a program may take at once to be worth more runs. */
+const hopeless = 2;
 /** Turns in which every program runs once: the least time counts, since other work only adds to it. */
 const turns = 4;
 /** Most runs of a program in one measurement. */
@@ -33,7 +35,7 @@ export async function timePrograms(host: Host, programs: readonly Program[]): Pr
   try {
     buffers.forEach((buffer) => fill(host.device, buffer));
     const equal = await equalPrograms(host, programs, buffers);
-    const seconds = equal[0] ? await bestTimes(host, programs.filter((_, index) => equal[index]), buffers) : [];
+    const seconds = equal[0] ? await leastTimes(host, programs.filter((_, index) => equal[index]), buffers) : [];
     return equal.map((isEqual) => isEqual ? seconds.shift() : undefined);
   } finally {
     buffers.forEach((buffer) => pool.give(buffer));
@@ -74,19 +76,27 @@ async function refusal(device: GPUDevice, work: () => void): Promise<boolean> {
   return thrown || errors.some((error) => error !== null);
 }
 
-/** The least seconds that each program takes, in turns, so that what else the machine does falls on all of them. */
-async function bestTimes({ device, services }: Host, programs: readonly Program[], buffers: GPUBuffer[]): Promise<number[]> {
+/**
+ * The least seconds that each program takes, in turns, so that what else the machine does falls on all of them. Those that are slow at
+ * once run no more.
+ */
+async function leastTimes({ device, services }: Host, programs: readonly Program[], buffers: GPUBuffer[]): Promise<number[]> {
   const isOnePass = programs.every(({ dispatches: [{ bindings }] }) => bindings.every(({ texels }) => texels === undefined));
   const clock = isOnePass && device.features.has("timestamp-query") ? "timestamps" : "wall";
-  const load = (runs: number) => ({ dispatches: [dispatch], ...program }: Program) =>
-    new WebGpuExecutable(device, { ...program, dispatches: new Array(runs).fill(dispatch) }, services);
-  const measure = clock === "timestamps" ? byTimestamps : byWall;
-  const [once] = await measure(device, [load(1)(programs[0])], buffers);
-  const runs = Math.min(maxRuns, Math.max(1, Math.ceil(leastSeconds[clock] / once)));
-  const executables = programs.map(load(runs));
-  const inTurns = Array.from({ length: turns }, () => executables).flat();
-  const seconds = await measure(device, inTurns, buffers);
-  return executables.map((_, index) => Math.min(...seconds.filter((_, at) => at % executables.length === index)) / runs);
+  const measure = async (list: readonly Program[], runs: number): Promise<number[]> => {
+    const executables = list.map(({ dispatches: [dispatch], ...program }) =>
+      new WebGpuExecutable(device, { ...program, dispatches: new Array(runs).fill(dispatch) }, services)
+    );
+    const seconds = await (clock === "timestamps" ? byTimestamps : byWall)(device, executables, buffers);
+    return seconds.map((each) => each / runs);
+  };
+  const times = await measure(programs, 1);
+  const best = Math.min(...times);
+  const runs = Math.min(maxRuns, Math.max(1, Math.ceil(leastSeconds[clock] / best)));
+  const quick = programs.filter((_, index) => times[index] <= hopeless * best);
+  const seconds = await measure(Array.from({ length: turns }, () => quick).flat(), runs);
+  const least = quick.map((_, index) => Math.min(...seconds.filter((_, at) => at % quick.length === index)));
+  return programs.map((program, index) => quick.includes(program) ? least[quick.indexOf(program)] : times[index]);
 }
 
 async function byWall(device: GPUDevice, executables: readonly WebGpuExecutable[], buffers: GPUBuffer[]): Promise<number[]> {
