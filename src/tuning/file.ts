@@ -59,7 +59,7 @@ async function readContent(): Promise<Content> {
   try {
     return checked(JSON.parse(await Deno.readTextFile(path)));
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) {
+    if (!(error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory)) {
       console.warn(`warning: what "${path}" remembers of kernels is not used (${(error as Error).message}); it may be deleted`);
     }
     return {};
