@@ -8,6 +8,7 @@ import { type Tensor, type TensorData, useBackend } from "../../mod.ts";
 import type { Backend } from "../../src/backend/backend.ts";
 import { flattenGraph } from "../../src/compile/flatten.ts";
 import { lower, type LowerOptions } from "../../src/compile/lower.ts";
+import { variantNames } from "../../src/compile/variants.ts";
 import type { DeviceLimits } from "../../src/kernels/kernel.ts";
 import { sizeOf } from "../../src/core/shape.ts";
 
@@ -18,6 +19,9 @@ export interface Variation extends LowerOptions {
   readonly texelReads?: boolean;
 }
 
+/** The kernel that the environment wants wherever it applies. */
+const variant = variantNames.find((name) => name === Deno.env.get("HESTIA_TUNE"));
+
 /** Data of several tensors of one graph, compiled as told. Leaves must not have been computed elsewhere. */
 export async function runLowered(
   outputs: readonly Tensor[],
@@ -27,7 +31,7 @@ export async function runLowered(
   const { graph, leaves } = flattenGraph(outputs.map(({ node }) => node), [], new Set());
   const target = { ...device, limits: { ...device.limits, ...limits }, texelReads: texelReads ?? device.texelReads };
   const buffers = leaves.map((leaf) => leaf.value!.buffer ?? device.upload(leaf.value!.host!, leaf));
-  const results = device.prepare(graph, () => lower(graph, target, options)).run(buffers);
+  const results = device.prepare(graph, () => lower(graph, target, { variant, ...options })).run(buffers);
   const data = await device.read(results, outputs.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
   for (const buffer of [...results, ...buffers.filter((_, index) => !leaves[index].value!.buffer)]) device.free(buffer);
   return data;
