@@ -37,9 +37,9 @@ export interface BackendOptions {
   /**
    * Whether the first use of a shape times the kernels that compute it with equal results, bit for bit, and takes the fastest. What
    * was found out is remembered in this process and, where files may be written, in the user's cache folder. By default kernels are
-   * timed on graphics processors, for a few seconds in each process; software adapters take longer to compile kernels than those
-   * would save. `true` times them in any case and without a limit, `false` never: then what is remembered is not used either. The
-   * variable `HESTIA_TUNE` of the environment (`on` or `off`) is the default where it may be read.
+   * timed on graphics processors, for a few seconds in each process; software adapters take longer to compile them than most programs
+   * would gain, so they only use what is remembered. `true` times kernels everywhere and without a limit, `false` nowhere: then what
+   * is remembered is not used either. The variable `HESTIA_TUNE` of the environment (`on` or `off`) is the default where it may be read.
    *
    * The name of a kernel, here or there, takes that wherever it applies, which tests do.
    */

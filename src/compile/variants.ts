@@ -13,8 +13,8 @@ export interface PickOptions {
   /** Name of a kernel to take wherever it applies, whatever the device prefers; see {@linkcode variantNames}. */
   readonly variant?: string;
   /**
-   * The name of the fastest kernel for a class of calls, where that is known; `undefined` asks for trials, which `Program.contests` then
-   * lists. Without it the default is taken.
+   * The name of the fastest kernel for a class of calls; `undefined` asks for trials, which `Program.contests` then lists. The default is
+   * taken where nobody is asked, and where no kernel of that name computes the call.
    */
   readonly fastest?: (shapeClass: string) => string | undefined;
 }
@@ -27,6 +27,11 @@ export interface Variant {
   readonly kernel: Pick<Kernel<never>, "name" | "order" | "tiled" | "texels">;
   /** Whether it is expected to be fast. */
   readonly suits: boolean;
+}
+
+/** Whether two kernels give the same bits and read their inputs in the same way, which by far decides between others. */
+function isRival(a: Variant["kernel"], b: Variant["kernel"]): boolean {
+  return a.order !== undefined && a.order === b.order && !a.texels === !b.texels;
 }
 
 /** Picks kernels for the calls of one program. */
@@ -47,7 +52,7 @@ export class Picker {
     const usual = variants.filter(({ kernel }) => isFor(kernel, this.target));
     const first = named(variants, variant) ?? usual.find(({ suits }) => suits);
     if (!first) return undefined;
-    const rivals = usual.filter(({ kernel }) => kernel.order !== undefined && kernel.order === first.kernel.order);
+    const rivals = usual.filter(({ kernel }) => isRival(kernel, first.kernel));
     if (variant !== undefined || !fastest || shapeClass === undefined || rivals.length < 2) return dispatchOf(first);
     const known = fastest(shapeClass);
     if (known === undefined && !this.open.has(shapeClass)) {

@@ -23,8 +23,11 @@ interface Timed {
 
 /** The variable of the environment that says what nobody says in words. */
 const variable = "HESTIA_TUNE";
-/** Seconds that one process spends on trials that nobody asked for. */
-const budgetSeconds = 5;
+/**
+ * Seconds that one process spends on trials that nobody asked for. A software driver compiles each kernel for a second or two, more than
+ * most programs would gain.
+ */
+const budgetSeconds = (device: Timed) => device.texelReads ? 0 : 5;
 /** A kernel replaces the default if it takes at most this share of its time. */
 const clearWin = 0.95;
 
@@ -41,7 +44,9 @@ export class Tuner {
   private constructor(private readonly device: Timed, readonly asked: Tuning | undefined, tune: Tuning) {
     this.#memory = `${VERSION} ${device.adapter}`;
     if (typeof tune === "string") this.variant = tune;
-    else if (tune) this.fastest = (shapeClass) => this.#choices.get(shapeClass);
+    else if (tune) {
+      this.fastest = (shapeClass) => this.#choices.get(shapeClass) ?? (this.#secondsLeft > 0 ? undefined : "the default");
+    }
   }
 
   /**
@@ -55,9 +60,8 @@ export class Tuner {
     if (typeof tune === "string" && !variants.includes(tune)) {
       throw new Error(`Cannot use the kernel "${tune}" wherever it applies: there are ${variants.join(", ")}`);
     }
-    // kernels of equal results differ by some tenths; a software driver compiles each of them for a second or two
-    const tuner = new Tuner(device, asked, device.time ? tune ?? !device.texelReads : false);
-    if (tune === undefined) tuner.#secondsLeft = budgetSeconds;
+    const tuner = new Tuner(device, asked, device.time ? tune ?? true : false);
+    if (tune === undefined) tuner.#secondsLeft = budgetSeconds(device);
     if (tuner.fastest) {
       Object.entries(await readChoices(tuner.#memory)).forEach(([name, kernel]) => tuner.#choices.set(name, kernel));
     }

@@ -80,6 +80,7 @@ Deno.test("what is known is taken, unless it does not apply", () => {
   deepEqual(new Set(labels([512, 512], "of another version")), new Set(["matmul_shared_64x64"]));
   const textures = { ...smallTarget, texelReads: true };
   deepEqual(new Set(labels([512, 512], "matmul_texture_16x16", textures)), new Set(["matmul_texture_16x16"]));
+  deepEqual(new Set(labels([512, 512], "matmul_tile_16x16", textures)), new Set(["matmul_texture_16x32"]));
   deepEqual(new Set(labels([512, 512], "matmul_shared_32x32", textures)), new Set(["matmul_texture_16x32"]));
 });
 
