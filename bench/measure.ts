@@ -4,7 +4,7 @@
  * @module
  */
 
-import { backendInfo, tensor } from "../mod.ts";
+import { backendInfo, fastestKernels, tensor } from "../mod.ts";
 import { table } from "../src/cli/table.ts";
 import { ceilings } from "./ceilings.ts";
 import { type Cost, cpuMilliseconds, decisiveClock, scriptMilliseconds } from "./clock.ts";
@@ -38,6 +38,14 @@ interface Row {
   readonly share?: number;
 }
 
+/** What a report says of the machine. */
+interface Found {
+  readonly adapter: string;
+  readonly decisive: keyof Cost;
+  /** Kernels that were picked by time. */
+  readonly kernels: ReadonlyMap<string, string>;
+}
+
 /** Length of a batch: long against the wait for a read, which takes 10 ms on some platforms. */
 const batchMilliseconds = 100;
 
@@ -53,7 +61,7 @@ const units = {
  */
 export function benchAll(suite: string, works: readonly Work[]): void {
   const best = new Map<string, Cost>();
-  let found = { adapter: "", decisive: "wall" as keyof Cost };
+  let found: Found = { adapter: "", decisive: "wall", kernels: new Map() };
   for (const work of [...ceilings, ...works, ...ceilings]) {
     let batch: Batch | undefined;
     Deno.bench(`${work.name}, a batch`, { n: 3, warmup: 1 }, async (timer) => {
@@ -61,7 +69,11 @@ export function benchAll(suite: string, works: readonly Work[]): void {
       const cost = await timed(batch, timer);
       const known = best.get(work.name) ?? cost;
       best.set(work.name, { cpu: Math.min(known.cpu, cost.cpu), wall: Math.min(known.wall, cost.wall) });
-      found = { adapter: (await backendInfo()).description, decisive: await decisiveClock() };
+      found = {
+        adapter: (await backendInfo()).description,
+        decisive: await decisiveClock(),
+        kernels: await fastestKernels(),
+      };
     });
   }
   globalThis.addEventListener("unload", () => report(suite, found, [...ceilings, ...works], best));
@@ -109,7 +121,7 @@ async function timed({ run, done, repetitions, hostOnly }: Batch, timer?: Deno.B
 
 function report(
   suite: string,
-  { adapter, decisive }: { readonly adapter: string; readonly decisive: keyof Cost },
+  { adapter, decisive, kernels }: Found,
   works: readonly Work[],
   best: ReadonlyMap<string, Cost>,
 ): void {
@@ -124,6 +136,7 @@ function report(
   ]);
   console.log(`\n${adapter}: one repetition, best of all batches; shares of the ceiling by ${decisive} time\n`);
   console.log(table(["work", "milliseconds", "CPU", "rate", "of ceiling"], lines));
+  for (const [shapeClass, kernel] of kernels) console.log(`${shapeClass}: by time ${kernel}`);
   console.log(JSON.stringify({ bench: suite, adapter, rows }, rounded));
 }
 

@@ -7,6 +7,7 @@
 
 import { exitCodes, UsageError } from "./errors.ts";
 import { report } from "./main.ts";
+import { tuningFile } from "../tuning/file.ts";
 
 /** Oldest Deno whose WebGPU and tools the project is tested with. */
 const OLDEST_DENO = "2.9";
@@ -47,6 +48,8 @@ export async function preflight(): Promise<Preflight> {
   if (adapter !== undefined && corpus === undefined) {
     console.error(`Ready: Deno ${Deno.version.deno}, WebGPU on ${adapter}, corpus moby-dick`);
   }
+  const file = tuningFile();
+  if (file !== undefined && isFile(file)) console.error(`Fastest kernels are remembered in ${file}`);
   return { adapter };
 }
 
@@ -129,13 +132,15 @@ async function run(command: string, args: string[]): Promise<{ readonly success:
 
 function isOnPath(name: string): boolean {
   const folders = (Deno.env.get("PATH") ?? "").split(Deno.build.os === "windows" ? ";" : ":");
-  return folders.some((folder) => {
-    try {
-      return Deno.statSync(`${folder}/${name}`).isFile;
-    } catch {
-      return false;
-    }
-  });
+  return folders.some((folder) => isFile(`${folder}/${name}`));
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }
 
 /** Why the corpus package cannot be loaded, if so. */
