@@ -28,15 +28,17 @@ interface Host {
 
 /** Runs programs of one dispatch on the same buffers, see `Backend.time`. */
 export async function timePrograms(host: Host, programs: readonly Program[]): Promise<(number | undefined)[]> {
-  const { pool } = host.services;
+  const { device, services: { pool } } = host;
   const [{ inputBytes }] = programs;
   if (inputBytes.reduce((sum, bytes) => sum + bytes, 0) > maxBytes) return programs.map(() => undefined);
-  const buffers = inputBytes.map((bytes) => pool.take(bytes));
+  const buffers: GPUBuffer[] = [];
   try {
-    buffers.forEach((buffer) => fill(host.device, buffer));
-    const equal = await equalPrograms(host, programs, buffers);
+    const refused = await refusal(device, () => {
+      for (const bytes of inputBytes) fill(device, buffers[buffers.push(pool.take(bytes)) - 1]);
+    });
+    const equal = refused ? [] : await equalPrograms(host, programs, buffers);
     const seconds = equal[0] ? await leastTimes(host, programs.filter((_, index) => equal[index]), buffers) : [];
-    return equal.map((isEqual) => isEqual ? seconds.shift() : undefined);
+    return programs.map((_, index) => equal[index] ? seconds.shift() : undefined);
   } finally {
     buffers.forEach((buffer) => pool.give(buffer));
     pool.trim(); // nobody else may need buffers of these lengths
@@ -62,7 +64,7 @@ async function equalPrograms(
   return equal;
 }
 
-/** Whether the device rejects some work: more invocations, say, or more workgroup memory than it has. */
+/** Whether the device rejects some work: more memory than is left, say, or more invocations than it has. */
 async function refusal(device: GPUDevice, work: () => void): Promise<boolean> {
   device.pushErrorScope("out-of-memory");
   device.pushErrorScope("validation");
