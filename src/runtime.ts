@@ -101,7 +101,7 @@ async function open(name?: BackendName, asked?: Tuning): Promise<Opened> {
 /**
  * Chooses the device. Without a call, the first computation opens the first WebGPU adapter, or the float64 reference backend where
  * there is none. Tensors computed before stay on their old device and cannot be used on the new one. Settings stay as they are until
- * they are given again.
+ * they are given again. A device that failed is replaced by a new one.
  *
  * @throws Error when WebGPU is asked for by name and there is no adapter, or there is no kernel of the name given as `tune`
  *
@@ -116,7 +116,7 @@ export async function useBackend(name?: BackendName, options: BackendOptions = {
   if (!backend && opening) await ready().catch(() => {}); // work that waits for a device gets the one it was promised
   while (queue.held) await queue.held;
   const { tune = tuner?.asked } = options;
-  if (!backend || (name && backend.name !== name)) {
+  if (!backend || backend.failure || (name && backend.name !== name)) {
     opening = replace(backend, name, tune);
     backend = undefined;
     queue.close();
@@ -329,7 +329,8 @@ async function readValues(nodes: readonly Node[], device: Backend): Promise<Tens
 export function disposeValue(node: Node): void {
   const { value } = node;
   if (!value || value.state === "disposed") return;
-  if (queue.isIdle) discard(value);
+  if (reads.length > 0) queueMicrotask(() => disposeValue(node)); // after the reads that were asked for
+  else if (queue.isIdle) discard(value);
   else queue.push({ run: () => discard(value), fail: () => discard(value) }); // after what uses it
 }
 

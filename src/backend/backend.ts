@@ -43,6 +43,8 @@ export interface Backend {
   readonly name: "webgpu" | "reference";
   /** For people: the adapter. */
   readonly description: string;
+  /** What made the device unusable, once something has. */
+  readonly failure?: Error;
   /** Tells the adapter from others, as far as it says what it is. */
   readonly adapter: string;
   readonly limits: DeviceLimits;

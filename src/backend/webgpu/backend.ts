@@ -41,6 +41,9 @@ export async function openWebGpu(): Promise<Backend | undefined> {
   return new WebGpuBackend(device, adapter.info, texelReads);
 }
 
+/** Storage buffers of one shader: some drivers offer millions, but a bind group has an end, and so has what pays. */
+const mostStorageBuffers = 64;
+
 class WebGpuBackend implements Backend {
   readonly name = "webgpu";
   readonly description: string;
@@ -72,15 +75,18 @@ class WebGpuBackend implements Backend {
     this.float16 = device.features.has("shader-f16");
     this.limits = {
       maxBindingBytes: device.limits.maxStorageBufferBindingSize,
-      maxStorageBuffers: device.limits.maxStorageBuffersPerShaderStage,
+      maxStorageBuffers: Math.min(mostStorageBuffers, device.limits.maxStorageBuffersPerShaderStage),
       maxTextures: device.limits.maxStorageTexturesPerShaderStage,
       maxWorkgroups: device.limits.maxComputeWorkgroupsPerDimension,
     };
     this.#pool = new BufferPool(device, this.statistics);
     this.#pipelines = new PipelineCache(device, this.statistics);
-    this.#scratch = new Arena((bytes) => this.#pool.take(bytes));
+    this.#scratch = new Arena({ make: (bytes) => this.#pool.take(bytes), drop: (buffer) => this.#pool.drop(buffer) });
     this.#textureMaker = new TextureMaker(device, this.statistics);
-    this.#textures = new Arena((lines) => this.#textureMaker.make(lines));
+    this.#textures = new Arena({
+      make: (lines) => this.#textureMaker.make(lines),
+      drop: ({ texture }) => this.#textureMaker.drop(texture),
+    });
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= new Error(`The GPU rejected a command: ${(event as GPUUncapturedErrorEvent).error.message}`);
@@ -90,6 +96,10 @@ class WebGpuBackend implements Backend {
         this.#failure ??= new Error(`The GPU was lost: ${message || reason}. Start again; checkpoints on disk are not affected`);
       }
     });
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   prepare(_graph: Graph, lower: () => Program): Executable {

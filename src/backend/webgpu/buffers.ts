@@ -49,6 +49,13 @@ export class BufferPool {
     if (this.#freeBytes > keptBytes && this.#freeBytes > this.statistics.bytesHeld / 2) this.trim();
   }
 
+  /** Destroys a buffer that was taken. */
+  drop(buffer: GPUBuffer): void {
+    if (!this.#all.delete(buffer)) return;
+    this.statistics.bytesHeld -= buffer.size;
+    buffer.destroy();
+  }
+
   /** A buffer to map for reading. */
   takeStaging(bytes: number): GPUBuffer {
     const index = this.#staging.findIndex((buffer) => buffer.size >= bytes);
@@ -60,20 +67,20 @@ export class BufferPool {
   }
 
   giveStaging(buffer: GPUBuffer): void {
-    if (buffer.size > keptStagingBytes) return this.#drop(buffer);
+    if (buffer.size > keptStagingBytes) return this.drop(buffer);
     this.#staging.push(buffer);
-    if (this.#staging.length > 4) this.#drop(this.#staging.sort((a, b) => b.size - a.size).pop()!);
+    if (this.#staging.length > 4) this.drop(this.#staging.sort((a, b) => b.size - a.size).pop()!);
   }
 
   /** Destroys the free buffers; those in use stay. */
   trim(): void {
-    for (const list of this.#free.values()) for (const buffer of list.splice(0)) this.#drop(buffer);
+    for (const list of this.#free.values()) for (const buffer of list.splice(0)) this.drop(buffer);
     this.#freeBytes = 0;
-    for (const buffer of this.#staging.splice(0)) this.#drop(buffer);
+    for (const buffer of this.#staging.splice(0)) this.drop(buffer);
   }
 
   destroy(): void {
-    for (const buffer of [...this.#all.keys()]) this.#drop(buffer);
+    for (const buffer of [...this.#all.keys()]) this.drop(buffer);
   }
 
   #create(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
@@ -87,11 +94,5 @@ export class BufferPool {
     this.statistics.buffersCreated++;
     this.statistics.bytesHeld += size;
     return buffer;
-  }
-
-  #drop(buffer: GPUBuffer): void {
-    this.#all.delete(buffer);
-    this.statistics.bytesHeld -= buffer.size;
-    buffer.destroy();
   }
 }

@@ -67,13 +67,16 @@ export class WebGpuExecutable implements Executable {
   /** By which of the inputs live in textures. */
   readonly #launches = new Map<string, readonly Launch[]>();
   /** Scratch buffers; a run puts those of its inputs and outputs behind them. */
-  readonly #scratch: readonly GPUBuffer[];
+  #scratch: readonly GPUBuffer[];
+  /** Of the shared memory that launches were made with. */
+  #version: number;
   readonly #uniforms: readonly (GPUBufferBinding | undefined)[];
   /** Inputs that are the backend's own after a run. */
   readonly #donated: ReadonlySet<number>;
 
   constructor(private readonly device: GPUDevice, private readonly program: Program, private readonly services: Services) {
     this.#scratch = services.scratch.assign(program.scratchBytes);
+    this.#version = this.#sharedVersion;
     this.#uniforms = this.#newUniforms();
     const donors = program.outputs.flatMap(({ donor }) => donor === undefined ? [] : donor);
     this.#donated = new Set([...donors, ...program.released]);
@@ -84,6 +87,7 @@ export class WebGpuExecutable implements Executable {
   run(given: readonly object[], timestamps?: GPUComputePassTimestampWrites): object[] {
     const { device, program, services } = this;
     services.check();
+    this.#settle();
     const encoder = device.createCommandEncoder();
     const copied: number[] = [];
     const inputs = (given as readonly Home[]).map((home, index) => {
@@ -93,10 +97,7 @@ export class WebGpuExecutable implements Executable {
       copyFromHome(encoder, home, buffer);
       return buffer;
     });
-    const outputs: GPUBuffer[] = [];
-    for (const { bytes, donor } of program.outputs) {
-      outputs.push(donor === undefined ? services.pool.take(bytes) : inputs[donor] as GPUBuffer);
-    }
+    const outputs = this.#takeOutputs(inputs);
     const launches = this.#launchesFor(inputs);
     encode(encoder, launches, {
       homes: [...this.#scratch, ...inputs, ...outputs],
@@ -114,6 +115,34 @@ export class WebGpuExecutable implements Executable {
     return outputs;
   }
 
+  get #sharedVersion(): number {
+    return this.services.scratch.version + this.services.textures.version;
+  }
+
+  /** Asks for shared memory anew where another program made it grow. */
+  #settle(): void {
+    if (this.#version === this.#sharedVersion) return;
+    this.#scratch = this.services.scratch.assign(this.program.scratchBytes);
+    this.#launches.clear();
+    this.#version = this.#sharedVersion;
+  }
+
+  /** Buffers of the outputs; none is kept where one of them cannot be had. */
+  #takeOutputs(inputs: readonly Home[]): GPUBuffer[] {
+    const { pool } = this.services;
+    const taken: GPUBuffer[] = [];
+    try {
+      return this.program.outputs.map(({ bytes, donor }) => {
+        if (donor !== undefined) return inputs[donor] as GPUBuffer;
+        taken.push(pool.take(bytes));
+        return taken[taken.length - 1];
+      });
+    } catch (error) {
+      for (const buffer of taken) pool.give(buffer);
+      throw error;
+    }
+  }
+
   #launchesFor(inputs: readonly Home[]): readonly Launch[] {
     let key = "";
     for (const index of this.textureInputs) key += inputs[index] instanceof TextureHome ? "1" : "0";
@@ -124,6 +153,8 @@ export class WebGpuExecutable implements Executable {
       !binding.parts && binding.slot.kind === "input" && inputs[binding.slot.index] instanceof TextureHome;
     const copying = dispatches.map(({ bindings }) => ({ bindings: bindings.filter((binding) => !inTextures(binding)) }));
     const textures = this.services.textures.assign(textureLines(copying));
+    if (this.#version !== this.#sharedVersion) this.#launches.clear();
+    this.#version = this.#sharedVersion;
     launches = dispatches.map((dispatch, index) =>
       this.#launch(dispatch, { uniform: this.#uniforms[index], textures, inTextures })
     );
