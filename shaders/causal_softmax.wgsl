@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   // The sum of powers so far counts from the largest so far.
   var top_here: Element = -3.4e38;
   var powers = Quad();
-  for (var quad = member; quad < quads; quad += MEMBERS) {
+  for (var quad = member; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
     let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
     powers = powers * exp(top_here - higher) + exp(v - higher);
@@ -92,14 +92,18 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   }
   let top = largest(top_here, lane, member);
   powers *= exp(top_here - top);
-  let sum = total(dot(powers, Quad(1.0)), lane, member);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    var result = Quad();
-    if (quad < quads) {
-      result = exp(visible_at(first, quad, end) - top) / sum;
-    }
+  let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
+  var quad = member;
+  for (; quad < quads; quad += MEMBERS) { //: quads
+    let v = visible_at(first, quad, end);
+    let result = exp(v - top) * share;
     if (exists) {
       out[first + quad] = result;
+    }
+  }
+  for (; quad < params.quads; quad += MEMBERS) { //: quads
+    if (exists) {
+      out[first + quad] = Quad();
     }
   }
 }

@@ -75,7 +75,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   // The sum of powers so far counts from the largest so far.
   var top_here: Element = -3.4e38;
   var powers = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
     let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
     powers = powers * exp(top_here - higher) + exp(v - higher);
@@ -87,9 +87,10 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let label = labels[row];
   let g = gradient[row];
   let share = g / sum;
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = logits_at(first + quad);
     let classes = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u);
-    let result = exp(logits_at(first + quad) - top) * share - select(Quad(), Quad(g), classes == vec4(label));
+    let result = exp(v - top) * share - select(Quad(), Quad(g), classes == vec4(label));
     if (exists) {
       out[first + quad] = result;
     }

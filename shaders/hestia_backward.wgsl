@@ -67,23 +67,22 @@ struct Slopes {
   scale: Quad,
 }
 
-// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1. The variance of
-// the code is a sum of products of positive numbers, so that nothing cancels.
-fn slopes_of(x: Quad, k: Element) -> Slopes {
-  let m = abs(x);
+// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. `last` is exp(-k).
+// The variance of the code is a sum of products of positive numbers, so that nothing cancels.
+fn slopes_of(x: Quad, k: Element, last: Element) -> Slopes {
   if (HARD) {
-    return Slopes(Quad(1.0), select(Quad(), sign(x), m > Quad(0.5)));
+    return Slopes(Quad(1.0), select(Quad(), sign(x), abs(x) > Quad(0.5)));
   }
-  let u = (2.0 * m - 1.0) * k;
-  let r = exp(-4.0 * k * m);
-  let t = exp(-abs(u));
-  let a = select(t, Quad(1.0), u > Quad());
-  let b = select(Quad(1.0), t, u > Quad());
-  let share = 1.0 / (b + a * (1.0 + r));
-  let code = sign(x) * a * (1.0 - r) * share;
-  let variance = a * share * ((b + 4.0 * a * r + b * r) * share);
-  let slope = 2.0 * k * variance;
-  return Slopes(slope, code - x * slope);
+  let u = 2.0 * abs(x) - 1.0;
+  let t = exp(-k * abs(u));
+  let near = select(t, Quad(1.0), u > Quad());
+  let far = last * select(Quad(1.0), t, u > Quad());
+  let share = 1.0 / max(t + near * near + far * far, Quad(1e-37));
+  let p = near * near * share;
+  let q = far * far * share;
+  let code = (near - far) * (near + far) * share;
+  let slope = 2.0 * k * (t * share * (p + q) + 4.0 * p * q);
+  return Slopes(slope, select(-code, code, x > Quad()) - x * slope);
 }
 
 @compute @workgroup_size(LANES)
@@ -94,24 +93,29 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = min(group, params.groups - 1u) * params.quads;
 
   var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    magnitudes += abs(weight_at(first + quad));
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let w = weight_at(first + quad);
+    magnitudes += abs(w);
   }
   let size = f32(4u * params.quads);
   let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
   let scale = scale_of(mean);
 
   let k = sharpness[0];
+  let last = exp(-k);
   let share = pressure[0];
   var through_scale = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    through_scale += gradient_at(first + quad) * slopes_of(weight_at(first + quad) / scale, k).scale;
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let w = weight_at(first + quad);
+    let g = gradient_at(first + quad);
+    through_scale += g * slopes_of(w / scale, k, last).scale;
   }
   let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
 
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let w = weight_at(first + quad);
-    let result = gradient_at(first + quad) * (1.0 - share + share * slopes_of(w / scale, k).weight) + of_scale * sign(w);
+    let g = gradient_at(first + quad);
+    let result = g * (1.0 - share + share * slopes_of(w / scale, k, last).weight) + of_scale * sign(w);
     if (exists) {
       out[first + quad] = result;
     }

@@ -56,18 +56,17 @@ fn scale_of(mean: Element) -> Element {
   return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
 }
 
-// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1.
-fn code_of(x: Quad, k: Element) -> Quad {
+// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. `last` is exp(-k).
+fn code_of(x: Quad, k: Element, last: Element) -> Quad {
   if (HARD) {
     return select(Quad(), sign(x), abs(x) > Quad(0.5));
   }
-  let m = abs(x);
-  let u = (2.0 * m - 1.0) * k;
-  let r = exp(-4.0 * k * m);
-  let t = exp(-abs(u));
-  let a = select(t, Quad(1.0), u > Quad());
-  let b = select(Quad(1.0), t, u > Quad());
-  return sign(x) * a * (1.0 - r) / (b + a * (1.0 + r));
+  let u = 2.0 * abs(x) - 1.0;
+  let t = exp(-k * abs(u));
+  let near = select(t, Quad(1.0), u > Quad());
+  let far = last * select(Quad(1.0), t, u > Quad());
+  let code = (near - far) * (near + far) / max(t + near * near + far * far, Quad(1e-37));
+  return select(-code, code, x > Quad());
 }
 
 @compute @workgroup_size(LANES)
@@ -78,16 +77,18 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = min(group, params.groups - 1u) * params.quads;
 
   var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    magnitudes += abs(weight_at(first + quad));
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let w = weight_at(first + quad);
+    magnitudes += abs(w);
   }
   let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
 
   let k = sharpness[0];
+  let last = exp(-k);
   let share = pressure[0];
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let w = weight_at(first + quad);
-    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k));
+    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k, last));
     if (exists) {
       out[first + quad] = result;
     }

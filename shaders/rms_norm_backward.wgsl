@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 
   var squares = Quad();
   var products = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
     squares += v * v;
     products += gradient_at(first + quad) * weight_at(quad) * v;
@@ -73,7 +73,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let length = f32(4u * params.quads);
   let root = sqrt(total(dot(squares, Quad(1.0)), lane, member) / length + EPSILON);
   let pull = total(dot(products, Quad(1.0)), lane, member) / length / (root * root * root);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let result = gradient_at(first + quad) * weight_at(quad) / root - x_at(first + quad) * pull;
     if (exists) {
       out[first + quad] = result;

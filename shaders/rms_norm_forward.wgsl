@@ -59,13 +59,15 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = row * params.quads;
 
   var squares = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
     squares += v * v;
   }
   let root = sqrt(total(dot(squares, Quad(1.0)), lane, member) / f32(4u * params.quads) + EPSILON);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    let result = x_at(first + quad) / root * weight_at(quad);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = x_at(first + quad);
+    let w = weight_at(quad);
+    let result = v / root * w;
     if (exists) {
       out[first + quad] = result;
     }

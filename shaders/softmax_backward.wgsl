@@ -58,12 +58,16 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = row * params.quads;
 
   var products = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    products += y_at(first + quad) * gradient_at(first + quad);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = y_at(first + quad);
+    let g = gradient_at(first + quad);
+    products += v * g;
   }
   let sum = total(dot(products, Quad(1.0)), lane, member);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    let result = y_at(first + quad) * (gradient_at(first + quad) - sum);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = y_at(first + quad);
+    let g = gradient_at(first + quad);
+    let result = v * (g - sum);
     if (exists) {
       out[first + quad] = result;
     }

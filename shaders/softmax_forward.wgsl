@@ -73,7 +73,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   // The sum of powers so far counts from the largest so far.
   var top_here: Element = -3.4e38;
   var powers = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
     let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
     powers = powers * exp(top_here - higher) + exp(v - higher);
@@ -82,8 +82,9 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let top = largest(top_here, lane, member);
   powers *= exp(top_here - top);
   let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    let result = exp(x_at(first + quad) - top) * share;
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = x_at(first + quad);
+    let result = exp(v - top) * share;
     if (exists) {
       out[first + quad] = result;
     }

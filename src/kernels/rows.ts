@@ -7,6 +7,7 @@
 import { type Shape, sizeOf } from "../core/shape.ts";
 import type { Kernel } from "./kernel.ts";
 import { lineGrid } from "./grid.ts";
+import { unrolled } from "./row_text.ts";
 import { MAX_TEXELS, readingTextures } from "./textures.ts";
 
 /** Neighbouring elements that one call reduces together. */
@@ -46,6 +47,8 @@ const BUSY_ROWS = 1024;
 const FEW_ROWS_ELEMENTS = 2 ** 16;
 /** Fewest elements worth filling textures. */
 const TEXTURE_ELEMENTS = 2 ** 13;
+/** Quads of one turn of an unrolled loop: a line of a cache. */
+const TURN = 4;
 /** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
 const MAX_TURNS = 60_000;
 
@@ -76,14 +79,14 @@ export function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly
     inputs.map((kind) => kind === "buffer" ? undefined : (kind === "rows" ? rows : 1) * width / QUAD);
   const texture = kernel(shader, reading);
   const pays = ({ rows, width }: Rows) => rows * width >= TEXTURE_ELEMENTS && rows * width <= MAX_TEXELS * QUAD;
+  const named = { ...texture, name: `${name}_texture`, source: readingTextures(source), texels };
   return [
     {
-      ...texture,
-      name: `${name}_texture`,
-      source: readingTextures(source),
-      applies: (call) => texture.applies(call) && pays(call),
-      texels,
+      ...named,
+      source: unrolled(named.source, TURN),
+      applies: (call) => texture.applies(call) && pays(call) && reading(call).members === 1 && call.width % (QUAD * TURN) === 0,
     },
+    { ...named, applies: (call) => texture.applies(call) && pays(call) },
     kernel(shader, neighbours),
   ];
 }

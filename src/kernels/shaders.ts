@@ -546,7 +546,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   // The sum of powers so far counts from the largest so far.
   var top_here: Element = -3.4e38;
   var powers = Quad();
-  for (var quad = member; quad < quads; quad += MEMBERS) {
+  for (var quad = member; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
     let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
     powers = powers * exp(top_here - higher) + exp(v - higher);
@@ -554,14 +554,18 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   }
   let top = largest(top_here, lane, member);
   powers *= exp(top_here - top);
-  let sum = total(dot(powers, Quad(1.0)), lane, member);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    var result = Quad();
-    if (quad < quads) {
-      result = exp(visible_at(first, quad, end) - top) / sum;
-    }
+  let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
+  var quad = member;
+  for (; quad < quads; quad += MEMBERS) { //: quads
+    let v = visible_at(first, quad, end);
+    let result = exp(v - top) * share;
     if (exists) {
       out[first + quad] = result;
+    }
+  }
+  for (; quad < params.quads; quad += MEMBERS) { //: quads
+    if (exists) {
+      out[first + quad] = Quad();
     }
   }
 }
@@ -643,7 +647,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   // The sum of powers so far counts from the largest so far.
   var top_here: Element = -3.4e38;
   var powers = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
     let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
     powers = powers * exp(top_here - higher) + exp(v - higher);
@@ -655,9 +659,10 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let label = labels[row];
   let g = gradient[row];
   let share = g / sum;
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = logits_at(first + quad);
     let classes = vec4(4u * quad) + vec4(0u, 1u, 2u, 3u);
-    let result = exp(logits_at(first + quad) - top) * share - select(Quad(), Quad(g), classes == vec4(label));
+    let result = exp(v - top) * share - select(Quad(), Quad(g), classes == vec4(label));
     if (exists) {
       out[first + quad] = result;
     }
@@ -740,7 +745,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   // The sum of powers so far counts from the largest so far.
   var top_here: Element = -3.4e38;
   var powers = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
     let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
     powers = powers * exp(top_here - higher) + exp(v - higher);
@@ -969,23 +974,22 @@ struct Slopes {
   scale: Quad,
 }
 
-// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1. The variance of
-// the code is a sum of products of positive numbers, so that nothing cancels.
-fn slopes_of(x: Quad, k: Element) -> Slopes {
-  let m = abs(x);
+// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. \`last\` is exp(-k).
+// The variance of the code is a sum of products of positive numbers, so that nothing cancels.
+fn slopes_of(x: Quad, k: Element, last: Element) -> Slopes {
   if (HARD) {
-    return Slopes(Quad(1.0), select(Quad(), sign(x), m > Quad(0.5)));
+    return Slopes(Quad(1.0), select(Quad(), sign(x), abs(x) > Quad(0.5)));
   }
-  let u = (2.0 * m - 1.0) * k;
-  let r = exp(-4.0 * k * m);
-  let t = exp(-abs(u));
-  let a = select(t, Quad(1.0), u > Quad());
-  let b = select(Quad(1.0), t, u > Quad());
-  let share = 1.0 / (b + a * (1.0 + r));
-  let code = sign(x) * a * (1.0 - r) * share;
-  let variance = a * share * ((b + 4.0 * a * r + b * r) * share);
-  let slope = 2.0 * k * variance;
-  return Slopes(slope, code - x * slope);
+  let u = 2.0 * abs(x) - 1.0;
+  let t = exp(-k * abs(u));
+  let near = select(t, Quad(1.0), u > Quad());
+  let far = last * select(Quad(1.0), t, u > Quad());
+  let share = 1.0 / max(t + near * near + far * far, Quad(1e-37));
+  let p = near * near * share;
+  let q = far * far * share;
+  let code = (near - far) * (near + far) * share;
+  let slope = 2.0 * k * (t * share * (p + q) + 4.0 * p * q);
+  return Slopes(slope, select(-code, code, x > Quad()) - x * slope);
 }
 
 @compute @workgroup_size(LANES)
@@ -996,24 +1000,29 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = min(group, params.groups - 1u) * params.quads;
 
   var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    magnitudes += abs(weight_at(first + quad));
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let w = weight_at(first + quad);
+    magnitudes += abs(w);
   }
   let size = f32(4u * params.quads);
   let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
   let scale = scale_of(mean);
 
   let k = sharpness[0];
+  let last = exp(-k);
   let share = pressure[0];
   var through_scale = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    through_scale += gradient_at(first + quad) * slopes_of(weight_at(first + quad) / scale, k).scale;
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let w = weight_at(first + quad);
+    let g = gradient_at(first + quad);
+    through_scale += g * slopes_of(w / scale, k, last).scale;
   }
   let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
 
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let w = weight_at(first + quad);
-    let result = gradient_at(first + quad) * (1.0 - share + share * slopes_of(w / scale, k).weight) + of_scale * sign(w);
+    let g = gradient_at(first + quad);
+    let result = g * (1.0 - share + share * slopes_of(w / scale, k, last).weight) + of_scale * sign(w);
     if (exists) {
       out[first + quad] = result;
     }
@@ -1078,18 +1087,17 @@ fn scale_of(mean: Element) -> Element {
   return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
 }
 
-// With magnitude m = |x|, the weights of the codes are b : a : a r for 0, sign(x) and -sign(x), of which the largest is 1.
-fn code_of(x: Quad, k: Element) -> Quad {
+// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. \`last\` is exp(-k).
+fn code_of(x: Quad, k: Element, last: Element) -> Quad {
   if (HARD) {
     return select(Quad(), sign(x), abs(x) > Quad(0.5));
   }
-  let m = abs(x);
-  let u = (2.0 * m - 1.0) * k;
-  let r = exp(-4.0 * k * m);
-  let t = exp(-abs(u));
-  let a = select(t, Quad(1.0), u > Quad());
-  let b = select(Quad(1.0), t, u > Quad());
-  return sign(x) * a * (1.0 - r) / (b + a * (1.0 + r));
+  let u = 2.0 * abs(x) - 1.0;
+  let t = exp(-k * abs(u));
+  let near = select(t, Quad(1.0), u > Quad());
+  let far = last * select(Quad(1.0), t, u > Quad());
+  let code = (near - far) * (near + far) / max(t + near * near + far * far, Quad(1e-37));
+  return select(-code, code, x > Quad());
 }
 
 @compute @workgroup_size(LANES)
@@ -1100,16 +1108,18 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = min(group, params.groups - 1u) * params.quads;
 
   var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    magnitudes += abs(weight_at(first + quad));
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let w = weight_at(first + quad);
+    magnitudes += abs(w);
   }
   let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
 
   let k = sharpness[0];
+  let last = exp(-k);
   let share = pressure[0];
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let w = weight_at(first + quad);
-    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k));
+    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k, last));
     if (exists) {
       out[first + quad] = result;
     }
@@ -1944,7 +1954,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 
   var squares = Quad();
   var products = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
     squares += v * v;
     products += gradient_at(first + quad) * weight_at(quad) * v;
@@ -1952,7 +1962,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let length = f32(4u * params.quads);
   let root = sqrt(total(dot(squares, Quad(1.0)), lane, member) / length + EPSILON);
   let pull = total(dot(products, Quad(1.0)), lane, member) / length / (root * root * root);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let result = gradient_at(first + quad) * weight_at(quad) / root - x_at(first + quad) * pull;
     if (exists) {
       out[first + quad] = result;
@@ -2021,13 +2031,15 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = row * params.quads;
 
   var squares = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
     squares += v * v;
   }
   let root = sqrt(total(dot(squares, Quad(1.0)), lane, member) / f32(4u * params.quads) + EPSILON);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    let result = x_at(first + quad) / root * weight_at(quad);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = x_at(first + quad);
+    let w = weight_at(quad);
+    let result = v / root * w;
     if (exists) {
       out[first + quad] = result;
     }
@@ -2149,12 +2161,16 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let first = row * params.quads;
 
   var products = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    products += y_at(first + quad) * gradient_at(first + quad);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = y_at(first + quad);
+    let g = gradient_at(first + quad);
+    products += v * g;
   }
   let sum = total(dot(products, Quad(1.0)), lane, member);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    let result = y_at(first + quad) * (gradient_at(first + quad) - sum);
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = y_at(first + quad);
+    let g = gradient_at(first + quad);
+    let result = v * (g - sum);
     if (exists) {
       out[first + quad] = result;
     }
@@ -2236,7 +2252,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   // The sum of powers so far counts from the largest so far.
   var top_here: Element = -3.4e38;
   var powers = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
     let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
     powers = powers * exp(top_here - higher) + exp(v - higher);
@@ -2245,8 +2261,9 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let top = largest(top_here, lane, member);
   powers *= exp(top_here - top);
   let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
-  for (var quad = member; quad < params.quads; quad += MEMBERS) {
-    let result = exp(x_at(first + quad) - top) * share;
+  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+    let v = x_at(first + quad);
+    let result = exp(v - top) * share;
     if (exists) {
       out[first + quad] = result;
     }
