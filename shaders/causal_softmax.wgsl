@@ -70,6 +70,17 @@ fn visible_at(first: u32, quad: u32, end: u32) -> Quad {
   return select(Quad(-3.4e38), scores_at(first + quad), vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(end));
 }
 
+// Sum of powers of e, counted from the largest exponent so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
+}
+
+fn with_exponents(powers: Powers, v: Quad) -> Powers {
+  let top = max(powers.top, max(max(v.x, v.y), max(v.z, v.w)));
+  return Powers(top, powers.sum * exp(powers.top - top) + exp(v - top));
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
@@ -81,18 +92,13 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
   let quads = (end + 3u) / 4u;
 
-  // The sum of powers so far counts from the largest so far.
-  var top_here: Element = -3.4e38;
-  var powers = Quad();
+  var powers = Powers(-3.4e38, Quad());
   for (var quad = member; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
-    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
-    powers = powers * exp(top_here - higher) + exp(v - higher);
-    top_here = higher;
+    powers = with_exponents(powers, v);
   }
-  let top = largest(top_here, lane, member);
-  powers *= exp(top_here - top);
-  let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
+  let top = largest(powers.top, lane, member);
+  let share = 1.0 / total(dot(powers.sum, Quad(exp(powers.top - top))), lane, member);
   var quad = member;
   for (; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);

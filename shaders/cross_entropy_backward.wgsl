@@ -64,6 +64,17 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
+// Sum of powers of e, counted from the largest exponent so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
+}
+
+fn with_exponents(powers: Powers, v: Quad) -> Powers {
+  let top = max(powers.top, max(max(v.x, v.y), max(v.z, v.w)));
+  return Powers(top, powers.sum * exp(powers.top - top) + exp(v - top));
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
@@ -72,18 +83,13 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  // The sum of powers so far counts from the largest so far.
-  var top_here: Element = -3.4e38;
-  var powers = Quad();
+  var powers = Powers(-3.4e38, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
-    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
-    powers = powers * exp(top_here - higher) + exp(v - higher);
-    top_here = higher;
+    powers = with_exponents(powers, v);
   }
-  let top = largest(top_here, lane, member);
-  powers *= exp(top_here - top);
-  let sum = total(dot(powers, Quad(1.0)), lane, member);
+  let top = largest(powers.top, lane, member);
+  let sum = total(dot(powers.sum, Quad(exp(powers.top - top))), lane, member);
   let label = labels[row];
   let g = gradient[row];
   let share = g / sum;

@@ -8,6 +8,8 @@
 override MEMBERS: u32 = 1;
 // Invocations of a workgroup, a multiple of MEMBERS.
 override LANES: u32 = 64;
+// Groups that invocations work on one after another.
+override ROWS: u32 = 1;
 // Whether codes are rounded.
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
@@ -67,12 +69,13 @@ struct Slopes {
   scale: Quad,
 }
 
-// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. `last` is exp(-k).
-// The variance of the code is a sum of products of positive numbers, so that nothing cancels.
-fn slopes_of(x: Quad, k: Element, last: Element) -> Slopes {
+// Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; `last`
+// is exp(-k). The variance of the code is a sum of products of positive numbers, so that nothing cancels.
+fn slopes_of(w: Quad, scale: Element, k: Element, last: Element) -> Slopes {
   if (HARD) {
-    return Slopes(Quad(1.0), select(Quad(), sign(x), abs(x) > Quad(0.5)));
+    return Slopes(Quad(1.0), select(Quad(), sign(w), abs(w) > Quad(0.5 * scale)));
   }
+  let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;
   let t = exp(-k * abs(u));
   let near = select(t, Quad(1.0), u > Quad());
@@ -88,36 +91,39 @@ fn slopes_of(x: Quad, k: Element, last: Element) -> Slopes {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
-  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
-  let exists = group < params.groups;
-  let first = min(group, params.groups - 1u) * params.quads;
-
-  var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    magnitudes += abs(w);
-  }
-  let size = f32(4u * params.quads);
-  let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
-  let scale = scale_of(mean);
-
+  let begin = ((place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS) * ROWS;
   let k = sharpness[0];
   let last = exp(-k);
   let share = pressure[0];
-  var through_scale = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    let g = gradient_at(first + quad);
-    through_scale += g * slopes_of(w / scale, k, last).scale;
-  }
-  let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
+  for (var row = 0u; row < ROWS; row++) {
+    let group = begin + row;
+    let exists = group < params.groups;
+    let first = min(group, params.groups - 1u) * params.quads;
 
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    let g = gradient_at(first + quad);
-    let result = g * (1.0 - share + share * slopes_of(w / scale, k, last).weight) + of_scale * sign(w);
-    if (exists) {
-      out[first + quad] = result;
+    var magnitudes = Quad();
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      magnitudes += abs(w);
+    }
+    let size = f32(4u * params.quads);
+    let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
+    let scale = scale_of(mean);
+
+    var through_scale = Quad();
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      let g = gradient_at(first + quad);
+      through_scale += g * slopes_of(w, scale, k, last).scale;
+    }
+    let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
+
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      let g = gradient_at(first + quad);
+      let result = g * (1.0 - share + share * slopes_of(w, scale, k, last).weight) + of_scale * sign(w);
+      if (exists) {
+        out[first + quad] = result;
+      }
     }
   }
 }

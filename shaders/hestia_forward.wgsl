@@ -8,6 +8,8 @@
 override MEMBERS: u32 = 1;
 // Invocations of a workgroup, a multiple of MEMBERS.
 override LANES: u32 = 64;
+// Groups that invocations work on one after another.
+override ROWS: u32 = 1;
 // Whether codes are rounded.
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
@@ -56,11 +58,13 @@ fn scale_of(mean: Element) -> Element {
   return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
 }
 
-// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. `last` is exp(-k).
-fn code_of(x: Quad, k: Element, last: Element) -> Quad {
+// Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; `last`
+// is exp(-k).
+fn code_of(w: Quad, scale: Element, k: Element, last: Element) -> Quad {
   if (HARD) {
-    return select(Quad(), sign(x), abs(x) > Quad(0.5));
+    return select(Quad(), sign(w), abs(w) > Quad(0.5 * scale));
   }
+  let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;
   let t = exp(-k * abs(u));
   let near = select(t, Quad(1.0), u > Quad());
@@ -72,25 +76,28 @@ fn code_of(x: Quad, k: Element, last: Element) -> Quad {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
-  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
-  let exists = group < params.groups;
-  let first = min(group, params.groups - 1u) * params.quads;
-
-  var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    magnitudes += abs(w);
-  }
-  let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
-
+  let begin = ((place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS) * ROWS;
   let k = sharpness[0];
   let last = exp(-k);
   let share = pressure[0];
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k, last));
-    if (exists) {
-      out[first + quad] = result;
+  for (var row = 0u; row < ROWS; row++) {
+    let group = begin + row;
+    let exists = group < params.groups;
+    let first = min(group, params.groups - 1u) * params.quads;
+
+    var magnitudes = Quad();
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      magnitudes += abs(w);
+    }
+    let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
+
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      let result = (1.0 - share) * w + share * (scale * code_of(w, scale, k, last));
+      if (exists) {
+        out[first + quad] = result;
+      }
     }
   }
 }

@@ -42,10 +42,19 @@ function chosen(position: number, nodes: readonly FlatNode[], options: ChooseOpt
   return runs ? op.isPart ? inputs[0] : position : composition!;
 }
 
-/** The node whose buffer holds the same elements in the same order. */
+/** Largest part of a buffer that may lie idle behind an output. */
+const mostIdle = 0.25;
+
+/** The node whose buffer begins with the same elements in the same order. */
 function sameMemory(nodes: readonly FlatNode[], inputsOf: readonly (readonly number[])[], position: number): number {
-  while (["reshape", "stopGradient"].includes(nodes[position].op.name)) position = inputsOf[position][0];
-  return position;
+  for (;;) {
+    const { op, shape, attributes } = nodes[position];
+    const whole = inputsOf[position][0];
+    const isFirstPart = op.name === "slice" && nodes[whole].op.kind === "fused" && nodes[whole].shape.length === 1 &&
+      (attributes.start as readonly number[])[0] === 0 && shape[0] >= (1 - mostIdle) * nodes[whole].shape[0];
+    if (!isFirstPart && !["reshape", "stopGradient"].includes(op.name)) return position;
+    position = whole;
+  }
 }
 
 /** The graph that will run. */

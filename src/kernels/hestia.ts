@@ -22,6 +22,14 @@ function call([{ shape }]: readonly Strided[], attributes: Attributes): HestiaCa
   return { rows: size / width, width, hard: hard === true, half: scaleDtype === "float16" };
 }
 
+/** Elements of the groups that an invocation works on, if they are short. */
+const STRETCH = 512;
+/** Fewest invocations that keep a device busy. */
+const BUSY = 1024;
+
+/** Short groups one after another, where there are many: memory is read sooner in longer stretches. */
+const rowsTogether = ({ rows, width }: Rows) => Math.max(1, Math.min(Math.floor(STRETCH / width), Math.floor(rows / BUSY)));
+
 const overrides = ({ hard, half }: HestiaCall) => ({ HARD: hard ? 1 : 0, HALF: half ? 1 : 0 });
 
 /**
@@ -34,6 +42,7 @@ export const hestiaForwardBinding: KernelBinding<HestiaCall> = {
     source: shaders.hestia_forward,
     inputs: ["rows", "buffer", "buffer"],
     passes: 2,
+    rowsTogether,
     overrides,
   }),
   call: (inputs, _, attributes) => call(inputs, attributes),
@@ -46,6 +55,7 @@ export const hestiaBackwardBinding: KernelBinding<HestiaCall> = {
     source: shaders.hestia_backward,
     inputs: ["rows", "rows", "buffer", "buffer"],
     passes: 3,
+    rowsTogether,
     overrides,
   }),
   call: (inputs, _, attributes) => call(inputs, attributes),

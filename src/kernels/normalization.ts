@@ -12,6 +12,11 @@ interface NormCall extends Rows {
   readonly epsilon: number;
 }
 
+interface NormBackwardCall extends NormCall {
+  /** Rows whose parts of the gradient of the weight are one sum, at most 8. */
+  readonly rowsTogether: number;
+}
+
 const overrides = ({ epsilon }: NormCall) => ({ EPSILON: epsilon });
 
 const call: KernelBinding<NormCall>["call"] = (_, output, { epsilon }) => ({
@@ -31,14 +36,19 @@ export const rmsNormForwardBinding: KernelBinding<NormCall> = {
   call,
 };
 
-/** Gradient of x. Inputs: x, weight, gradient of the result. */
-export const rmsNormBackwardBinding: KernelBinding<NormCall> = {
-  kernels: rowKernels({
+/** Gradient of x, then sums of rows of that of the weight. Inputs: x, weight, gradient of the result. */
+export const rmsNormBackwardBinding: KernelBinding<NormBackwardCall> = {
+  kernels: rowKernels<NormBackwardCall>({
     name: "rms_norm_backward",
     source: shaders.rms_norm_backward,
     inputs: ["rows", "row", "rows"],
-    passes: 2,
+    passes: 3,
+    rowsTogether: ({ rowsTogether }) => rowsTogether,
     overrides,
   }),
-  call,
+  call: ([x], _, { epsilon, rowsTogether }) => ({
+    ...rowsOf(x.shape),
+    epsilon: epsilon as number,
+    rowsTogether: rowsTogether as number,
+  }),
 };

@@ -6,38 +6,31 @@
 
 /** A marked loop over the quads of a row: its indentation, its header up to the step, and its body. */
 const loops = /^( *)(for \(.*; quad < .*; quad \+= )MEMBERS\) \{ \/\/: quads\n([\s\S]*?\n)\1\}\n/gm;
-/** A statement that loads. */
-const load = /^ *let \w+ = \w+_at\(.*\);$/;
 
 /**
- * A shader whose invocations have a row each, from one whose invocations may share rows. Marked loops take several quads in each turn: first
- * they load, then they compute, then they store. Rows of neighbours often lie a power of two apart, where lines of a cache drive each other
- * out, so that a line should be used whole while it is there.
+ * A shader whose invocations have rows to themselves, from one whose invocations may share rows. Marked loops take several quads in each
+ * turn: rows of neighbours often lie a power of two apart, where lines of a cache drive each other out, so that a line should be used whole
+ * while it is there.
  *
  * @param quads of a turn; divides the number that a row has
  */
 export function unrolled(source: string, quads: number): string {
   return source.replace(
     loops,
-    (_, indent: string, header: string, body: string) =>
-      `${indent}${header}${quads}u) {\n${turnOf(body, { quads, store: `${indent}  if (exists) {` })}${indent}}\n`,
+    (_, indent: string, header: string, body: string) => `${indent}${header}${quads}u) {\n${turnOf(body, quads)}${indent}}\n`,
   );
 }
 
-/** The body of a loop for several quads, with different names for what it defines. */
-function turnOf(body: string, { quads, store }: { readonly quads: number; readonly store: string }): string {
-  const names = ["quad", ...[...body.matchAll(/\blet (\w+)/g)].map(([, name]) => name)];
-  const words = new RegExp(`\\b(${names.join("|")})\\b`, "g");
-  const copies = (lines: readonly string[]) =>
-    Array.from(
-      { length: quads },
-      (_, k) =>
-        lines.map((line) => `${line.replace(words, (name) => name === "quad" ? `(quad + ${k}u)` : `${name}_${k}`)}\n`).join(""),
-    )
-      .join("");
+/**
+ * The body of a loop for several quads: each statement, a line, is repeated for all of them before the next one, with different names for
+ * what it defines. So a statement may use what those before it give for the same quad, and add to what lives outside of the loop.
+ */
+function turnOf(body: string, quads: number): string {
+  const isStatement = (line: string) => line.endsWith(";");
   const lines = body.trimEnd().split("\n");
-  const stores = lines.includes(store) ? lines.indexOf(store) : lines.length;
-  const loads = lines.filter((line) => load.test(line)).map((line) => copies([line]));
-  const computes = lines.slice(0, stores).filter((line) => !load.test(line));
-  return [...loads, copies(computes), copies(lines.slice(stores))].join("");
+  const defined = lines.filter(isStatement).flatMap((line) => line.match(/(?<=\b(let|var) )\w+/)?.[0] ?? []);
+  const words = new RegExp(`\\b(${["quad", ...defined].join("|")})\\b`, "g");
+  const forQuad = (line: string, k: number) => line.replace(words, (word) => word === "quad" ? `(quad + ${k}u)` : `${word}_${k}`);
+  return lines.flatMap((line) => isStatement(line) ? Array.from({ length: quads }, (_, k) => forQuad(line, k)) : line)
+    .map((line) => `${line}\n`).join("");
 }

@@ -24,8 +24,10 @@ export interface RowShader<Call extends Rows> {
   readonly source: string;
   /** For each input whether the marked lines read it; the others stay buffers. */
   readonly inputs: readonly ("rows" | "row" | "buffer")[];
-  /** How often an invocation walks over its row. */
+  /** How often an invocation walks over a row. */
   readonly passes: number;
+  /** Rows that invocations work on one after another, where the shader has `override ROWS`. */
+  readonly rowsTogether?: (call: Call) => number;
   readonly overrides?: (call: Call) => Record<string, number>;
   /** What follows rows and quads in `Params`. */
   readonly params?: (call: Call) => readonly number[];
@@ -49,6 +51,8 @@ const FEW_ROWS_ELEMENTS = 2 ** 16;
 const TEXTURE_ELEMENTS = 2 ** 13;
 /** Quads of one turn of an unrolled loop: a line of a cache. */
 const TURN = 4;
+/** Most invocations of a workgroup that every device allows. */
+const MOST_LANES = 256;
 /** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
 const MAX_TURNS = 60_000;
 
@@ -60,12 +64,20 @@ interface Sharing {
   readonly members: number;
 }
 
+/** How invocations share the rows of a call, of which they take some number one after another. */
+type Share = (rows: Rows, together: number) => Sharing;
+
 /** With textures: an invocation for each row, where there are many; narrow workgroups are as wide as a software driver's vectors. */
-const reading = ({ rows }: Rows): Sharing => ({ lanes: rows < BUSY_ROWS ? 8 : 64, members: rows < MANY_ROWS ? 8 : 1 });
-/** With buffers: neighbours read neighbouring quads, no more of them than a row has. */
-const neighbours = ({ rows, width }: Rows): Sharing => {
+const reading: Share = ({ rows }, together) => ({
+  lanes: rows < BUSY_ROWS * together ? 8 : 64,
+  members: rows < MANY_ROWS ? 8 : 1,
+});
+/** With buffers: neighbours read neighbouring quads, no more of them than a row has, and more of them where they take several rows. */
+const neighbours: Share = ({ rows, width }, together) => {
   const quads = 2 ** Math.floor(Math.log2(width / QUAD));
-  return { lanes: 64, members: Math.min(quads, rows < MANY_ROWS ? 64 : 32) };
+  const wanted = (rows < MANY_ROWS ? 64 : 32) * 2 ** Math.floor(Math.log2(together));
+  const members = Math.min(quads, wanted, MOST_LANES);
+  return { lanes: Math.max(64, members), members };
 };
 
 /**
@@ -84,30 +96,32 @@ export function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly
     {
       ...named,
       source: unrolled(named.source, TURN),
-      applies: (call) => texture.applies(call) && pays(call) && reading(call).members === 1 && call.width % (QUAD * TURN) === 0,
+      applies: (call) => texture.applies(call) && pays(call) && call.rows >= MANY_ROWS && call.width % (QUAD * TURN) === 0,
     },
     { ...named, applies: (call) => texture.applies(call) && pays(call) },
     kernel(shader, neighbours),
   ];
 }
 
-function kernel<Call extends Rows>(shader: RowShader<Call>, sharing: (rows: Rows) => Sharing): Kernel<Call> {
-  const { name, source, passes, overrides, params } = shader;
+function kernel<Call extends Rows>(shader: RowShader<Call>, share: Share): Kernel<Call> {
+  const { name, source, passes, rowsTogether, overrides, params } = shader;
+  const together = (call: Call) => rowsTogether?.(call) ?? 1;
+  const sharing = (call: Call) => share(call, together(call));
   return {
     name,
     source,
     applies: (call) =>
       call.width > 0 && call.rows > 0 && call.width % QUAD === 0 &&
       (call.rows >= MANY_ROWS || call.rows * call.width <= FEW_ROWS_ELEMENTS) &&
-      passes * (call.width / QUAD / sharing(call).members + 1) <= MAX_TURNS,
+      passes * together(call) * (call.width / QUAD / sharing(call).members + 1) <= MAX_TURNS,
     overrides(call) {
       const { lanes, members } = sharing(call);
-      return { MEMBERS: members, LANES: lanes, ...overrides?.(call) };
+      return { MEMBERS: members, LANES: lanes, ...rowsTogether && { ROWS: together(call) }, ...overrides?.(call) };
     },
     params: (call) => new Uint32Array([call.rows, call.width / QUAD, ...params?.(call) ?? []]),
     grid(call, limits) {
       const { lanes, members } = sharing(call);
-      return lineGrid(call.rows * members, limits, { workgroup: lanes });
+      return lineGrid(Math.ceil(call.rows / together(call)) * members, limits, { workgroup: lanes });
     },
   };
 }

@@ -532,6 +532,17 @@ fn visible_at(first: u32, quad: u32, end: u32) -> Quad {
   return select(Quad(-3.4e38), scores_at(first + quad), vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(end));
 }
 
+// Sum of powers of e, counted from the largest exponent so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
+}
+
+fn with_exponents(powers: Powers, v: Quad) -> Powers {
+  let top = max(powers.top, max(max(v.x, v.y), max(v.z, v.w)));
+  return Powers(top, powers.sum * exp(powers.top - top) + exp(v - top));
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
@@ -543,18 +554,13 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
   let quads = (end + 3u) / 4u;
 
-  // The sum of powers so far counts from the largest so far.
-  var top_here: Element = -3.4e38;
-  var powers = Quad();
+  var powers = Powers(-3.4e38, Quad());
   for (var quad = member; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
-    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
-    powers = powers * exp(top_here - higher) + exp(v - higher);
-    top_here = higher;
+    powers = with_exponents(powers, v);
   }
-  let top = largest(top_here, lane, member);
-  powers *= exp(top_here - top);
-  let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
+  let top = largest(powers.top, lane, member);
+  let share = 1.0 / total(dot(powers.sum, Quad(exp(powers.top - top))), lane, member);
   var quad = member;
   for (; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
@@ -636,6 +642,17 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
+// Sum of powers of e, counted from the largest exponent so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
+}
+
+fn with_exponents(powers: Powers, v: Quad) -> Powers {
+  let top = max(powers.top, max(max(v.x, v.y), max(v.z, v.w)));
+  return Powers(top, powers.sum * exp(powers.top - top) + exp(v - top));
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
@@ -644,18 +661,13 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  // The sum of powers so far counts from the largest so far.
-  var top_here: Element = -3.4e38;
-  var powers = Quad();
+  var powers = Powers(-3.4e38, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
-    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
-    powers = powers * exp(top_here - higher) + exp(v - higher);
-    top_here = higher;
+    powers = with_exponents(powers, v);
   }
-  let top = largest(top_here, lane, member);
-  powers *= exp(top_here - top);
-  let sum = total(dot(powers, Quad(1.0)), lane, member);
+  let top = largest(powers.top, lane, member);
+  let sum = total(dot(powers.sum, Quad(exp(powers.top - top))), lane, member);
   let label = labels[row];
   let g = gradient[row];
   let share = g / sum;
@@ -734,6 +746,17 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
+// Sum of powers of e, counted from the largest exponent so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
+}
+
+fn with_exponents(powers: Powers, v: Quad) -> Powers {
+  let top = max(powers.top, max(max(v.x, v.y), max(v.z, v.w)));
+  return Powers(top, powers.sum * exp(powers.top - top) + exp(v - top));
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
@@ -742,18 +765,13 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  // The sum of powers so far counts from the largest so far.
-  var top_here: Element = -3.4e38;
-  var powers = Quad();
+  var powers = Powers(-3.4e38, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
-    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
-    powers = powers * exp(top_here - higher) + exp(v - higher);
-    top_here = higher;
+    powers = with_exponents(powers, v);
   }
-  let top = largest(top_here, lane, member);
-  powers *= exp(top_here - top);
-  let sum = total(dot(powers, Quad(1.0)), lane, member);
+  let top = largest(powers.top, lane, member);
+  let sum = total(dot(powers.sum, Quad(exp(powers.top - top))), lane, member);
   if (!exists || member > 0u) {
     return;
   }
@@ -915,6 +933,8 @@ fn main(
 override MEMBERS: u32 = 1;
 // Invocations of a workgroup, a multiple of MEMBERS.
 override LANES: u32 = 64;
+// Groups that invocations work on one after another.
+override ROWS: u32 = 1;
 // Whether codes are rounded.
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
@@ -974,12 +994,13 @@ struct Slopes {
   scale: Quad,
 }
 
-// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. \`last\` is exp(-k).
-// The variance of the code is a sum of products of positive numbers, so that nothing cancels.
-fn slopes_of(x: Quad, k: Element, last: Element) -> Slopes {
+// Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; \`last\`
+// is exp(-k). The variance of the code is a sum of products of positive numbers, so that nothing cancels.
+fn slopes_of(w: Quad, scale: Element, k: Element, last: Element) -> Slopes {
   if (HARD) {
-    return Slopes(Quad(1.0), select(Quad(), sign(x), abs(x) > Quad(0.5)));
+    return Slopes(Quad(1.0), select(Quad(), sign(w), abs(w) > Quad(0.5 * scale)));
   }
+  let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;
   let t = exp(-k * abs(u));
   let near = select(t, Quad(1.0), u > Quad());
@@ -995,36 +1016,39 @@ fn slopes_of(x: Quad, k: Element, last: Element) -> Slopes {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
-  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
-  let exists = group < params.groups;
-  let first = min(group, params.groups - 1u) * params.quads;
-
-  var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    magnitudes += abs(w);
-  }
-  let size = f32(4u * params.quads);
-  let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
-  let scale = scale_of(mean);
-
+  let begin = ((place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS) * ROWS;
   let k = sharpness[0];
   let last = exp(-k);
   let share = pressure[0];
-  var through_scale = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    let g = gradient_at(first + quad);
-    through_scale += g * slopes_of(w / scale, k, last).scale;
-  }
-  let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
+  for (var row = 0u; row < ROWS; row++) {
+    let group = begin + row;
+    let exists = group < params.groups;
+    let first = min(group, params.groups - 1u) * params.quads;
 
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    let g = gradient_at(first + quad);
-    let result = g * (1.0 - share + share * slopes_of(w / scale, k, last).weight) + of_scale * sign(w);
-    if (exists) {
-      out[first + quad] = result;
+    var magnitudes = Quad();
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      magnitudes += abs(w);
+    }
+    let size = f32(4u * params.quads);
+    let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
+    let scale = scale_of(mean);
+
+    var through_scale = Quad();
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      let g = gradient_at(first + quad);
+      through_scale += g * slopes_of(w, scale, k, last).scale;
+    }
+    let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
+
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      let g = gradient_at(first + quad);
+      let result = g * (1.0 - share + share * slopes_of(w, scale, k, last).weight) + of_scale * sign(w);
+      if (exists) {
+        out[first + quad] = result;
+      }
     }
   }
 }
@@ -1039,6 +1063,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 override MEMBERS: u32 = 1;
 // Invocations of a workgroup, a multiple of MEMBERS.
 override LANES: u32 = 64;
+// Groups that invocations work on one after another.
+override ROWS: u32 = 1;
 // Whether codes are rounded.
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
@@ -1087,11 +1113,13 @@ fn scale_of(mean: Element) -> Element {
   return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
 }
 
-// With u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1. \`last\` is exp(-k).
-fn code_of(x: Quad, k: Element, last: Element) -> Quad {
+// Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; \`last\`
+// is exp(-k).
+fn code_of(w: Quad, scale: Element, k: Element, last: Element) -> Quad {
   if (HARD) {
-    return select(Quad(), sign(x), abs(x) > Quad(0.5));
+    return select(Quad(), sign(w), abs(w) > Quad(0.5 * scale));
   }
+  let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;
   let t = exp(-k * abs(u));
   let near = select(t, Quad(1.0), u > Quad());
@@ -1103,25 +1131,28 @@ fn code_of(x: Quad, k: Element, last: Element) -> Quad {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
-  let group = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
-  let exists = group < params.groups;
-  let first = min(group, params.groups - 1u) * params.quads;
-
-  var magnitudes = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    magnitudes += abs(w);
-  }
-  let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
-
+  let begin = ((place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS) * ROWS;
   let k = sharpness[0];
   let last = exp(-k);
   let share = pressure[0];
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let w = weight_at(first + quad);
-    let result = (1.0 - share) * w + share * (scale * code_of(w / scale, k, last));
-    if (exists) {
-      out[first + quad] = result;
+  for (var row = 0u; row < ROWS; row++) {
+    let group = begin + row;
+    let exists = group < params.groups;
+    let first = min(group, params.groups - 1u) * params.quads;
+
+    var magnitudes = Quad();
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      magnitudes += abs(w);
+    }
+    let scale = scale_of(total(dot(magnitudes, Quad(1.0)), lane, member) / f32(4u * params.quads));
+
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let w = weight_at(first + quad);
+      let result = (1.0 - share) * w + share * (scale * code_of(w, scale, k, last));
+      if (exists) {
+        out[first + quad] = result;
+      }
     }
   }
 }
@@ -1887,16 +1918,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   out0[o] = accumulated; //: store
 }
 `,
-  rms_norm_backward: `// Gradient of x in x / r * weight with r = sqrt(mean(x^2) + EPSILON): g weight / r - x mean(g weight x) / r^3 in each row.
+  rms_norm_backward: `// Gradients of x / r * weight with r = sqrt(mean(x^2) + EPSILON) in each row: of x, g weight / r - x mean(g weight x) / r^3, and parts of
+// that of the weight: sums of g x / r over ROWS rows.
 //
-// MEMBERS invocations share a row, and walk over it twice.
+// All of the first come first. MEMBERS invocations share ROWS rows: they walk over each of them once, and once more over all at a time.
 // The marked lines are replaced to read textures.
 
-// Neighbouring invocations that share a row, a power of two.
+// Neighbouring invocations that share rows, a power of two.
 override MEMBERS: u32 = 1;
 // Invocations of a workgroup, a multiple of MEMBERS.
 override LANES: u32 = 64;
+// Rows that share a sum, at most MOST_ROWS.
+override ROWS: u32 = 1;
 override EPSILON: f32 = 1e-5;
+
+const MOST_ROWS: u32 = 16;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -1912,7 +1948,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Quad>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-var<workgroup> parts: array<Element, LANES>;
+var<workgroup> parts: array<vec2<Element>, LANES>;
 
 fn x_at(index: u32) -> Quad {
   return x[index]; //: load
@@ -1926,8 +1962,8 @@ fn gradient_at(index: u32) -> Quad {
   return gradient[index]; //: load
 }
 
-// The sum over the members of a row.
-fn total(part: Element, lane: u32, member: u32) -> Element {
+// The sums over the members of a row.
+fn total(part: vec2<Element>, lane: u32, member: u32) -> vec2<Element> {
   if (MEMBERS == 1u) {
     return part;
   }
@@ -1944,28 +1980,50 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
+// Of a row: 1 / r, and what x is multiplied with.
+struct Factors {
+  share: Element,
+  pull: Element,
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
-  let place_of_row = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
-  let exists = place_of_row < params.rows;
-  let row = min(place_of_row, params.rows - 1u);
-  let first = row * params.quads;
-
-  var squares = Quad();
-  var products = Quad();
-  for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let v = x_at(first + quad);
-    squares += v * v;
-    products += gradient_at(first + quad) * weight_at(quad) * v;
-  }
+  let block = (place.y * places.x + place.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let begin = block * ROWS;
   let length = f32(4u * params.quads);
-  let root = sqrt(total(dot(squares, Quad(1.0)), lane, member) / length + EPSILON);
-  let pull = total(dot(products, Quad(1.0)), lane, member) / length / (root * root * root);
+
+  var factors = array<Factors, MOST_ROWS>();
+  for (var row = 0u; row < ROWS; row++) {
+    let first = min(begin + row, params.rows - 1u) * params.quads;
+    var squares = Quad();
+    var products = Quad();
+    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+      let v = x_at(first + quad);
+      let g = gradient_at(first + quad);
+      let w = weight_at(quad);
+      squares += v * v;
+      products += g * w * v;
+    }
+    let means = total(vec2(dot(squares, Quad(1.0)), dot(products, Quad(1.0))), lane, member) / length;
+    let share = 1.0 / sqrt(means.x + EPSILON);
+    factors[row] = Factors(share, means.y * share * share * share);
+  }
+
+  let rows = min(ROWS, max(params.rows, begin) - begin);
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-    let result = gradient_at(first + quad) * weight_at(quad) / root - x_at(first + quad) * pull;
-    if (exists) {
-      out[first + quad] = result;
+    let w = weight_at(quad);
+    var sum = Quad();
+    for (var row = 0u; row < rows; row++) {
+      let at = (begin + row) * params.quads + quad;
+      let v = x_at(at);
+      let g = gradient_at(at) * factors[row].share;
+      let result = g * w - v * factors[row].pull;
+      sum += g * v;
+      out[at] = result;
+    }
+    if (rows > 0u) {
+      out[(params.rows + block) * params.quads + quad] = sum;
     }
   }
 }
@@ -2241,6 +2299,17 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
+// Sum of powers of e, counted from the largest exponent so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
+}
+
+fn with_exponents(powers: Powers, v: Quad) -> Powers {
+  let top = max(powers.top, max(max(v.x, v.y), max(v.z, v.w)));
+  return Powers(top, powers.sum * exp(powers.top - top) + exp(v - top));
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let member = lane % MEMBERS;
@@ -2249,18 +2318,13 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  // The sum of powers so far counts from the largest so far.
-  var top_here: Element = -3.4e38;
-  var powers = Quad();
+  var powers = Powers(-3.4e38, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
-    let higher = max(top_here, max(max(v.x, v.y), max(v.z, v.w)));
-    powers = powers * exp(top_here - higher) + exp(v - higher);
-    top_here = higher;
+    powers = with_exponents(powers, v);
   }
-  let top = largest(top_here, lane, member);
-  powers *= exp(top_here - top);
-  let share = 1.0 / total(dot(powers, Quad(1.0)), lane, member);
+  let top = largest(powers.top, lane, member);
+  let share = 1.0 / total(dot(powers.sum, Quad(exp(powers.top - top))), lane, member);
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
     let result = exp(v - top) * share;
