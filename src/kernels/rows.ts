@@ -51,6 +51,8 @@ const FEW_ROWS_ELEMENTS = 2 ** 16;
 const TEXTURE_ELEMENTS = 2 ** 13;
 /** Quads of one turn of an unrolled loop: a line of a cache. */
 const TURN = 4;
+/** Fewest elements that repay the longer time to compile unrolled loops. */
+const UNROLLED_ELEMENTS = 2 ** 18;
 /** Most invocations of a workgroup that every device allows. */
 const MOST_LANES = 256;
 /** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
@@ -91,14 +93,13 @@ export function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly
     inputs.map((kind) => kind === "buffer" ? undefined : (kind === "rows" ? rows : 1) * width / QUAD);
   const texture = kernel(shader, reading);
   const pays = ({ rows, width }: Rows) => rows * width >= TEXTURE_ELEMENTS && rows * width <= MAX_TEXELS * QUAD;
-  const named = { ...texture, name: `${name}_texture`, source: readingTextures(source), texels };
+  const reads = { ...texture, name: `${name}_texture`, source: readingTextures(source), texels };
+  const applies = (call: Call) => texture.applies(call) && pays(call);
+  const isLarge = ({ rows, width }: Rows) =>
+    rows >= MANY_ROWS && width % (QUAD * TURN) === 0 && rows * width >= UNROLLED_ELEMENTS;
   return [
-    {
-      ...named,
-      source: unrolled(named.source, TURN),
-      applies: (call) => texture.applies(call) && pays(call) && call.rows >= MANY_ROWS && call.width % (QUAD * TURN) === 0,
-    },
-    { ...named, applies: (call) => texture.applies(call) && pays(call) },
+    { ...reads, source: unrolled(reads.source, TURN), applies: (call) => applies(call) && isLarge(call) },
+    { ...reads, applies },
     kernel(shader, neighbours),
   ];
 }
