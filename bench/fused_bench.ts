@@ -1,14 +1,13 @@
-/** Fused kernels beside the compositions that they stand for, 4 M elements, in one run. */
+/** Fused kernels in turns with the compositions that they stand for, 4 M elements. */
 
 import { compile, gradients, randomNormal, realize, type Tensor, tensor } from "../mod.ts";
 import type { Attributes, Fused } from "../src/core/graph.ts";
 import { causalSoftmax, rmsNormForward, rowLosses } from "../src/nn/fused.ts";
+import { softmax } from "../src/ops/softmax.ts";
 import { hestiaForward } from "../src/quant/hestia_fused.ts";
 import { applyFused } from "../src/tensor.ts";
-import { benchAll, runner, type Work } from "./measure.ts";
-
-const floatBytes = 4;
-const elements = 2 ** 22;
+import { type Runner, runner } from "./measure.ts";
+import { benchPairs, type Pair } from "./pairs.ts";
 
 /** A fused operation, its inputs of 4 M elements, and with respect to how many of them it is differentiated. */
 interface Case {
@@ -31,6 +30,7 @@ const cases: readonly Case[] = [
   relaxation(128, false),
   relaxation(2048, false),
   relaxation(128, true),
+  relaxation(2048, true),
   {
     name: "rmsNorm [2048,2048]",
     op: rmsNormForward,
@@ -48,29 +48,27 @@ const cases: readonly Case[] = [
     op: causalSoftmax,
     inputs: () => [random([16, 512, 512]), tensor(new Uint32Array([0]))],
   },
+  { name: "softmax [2048,2048]", op: softmax, inputs: () => [random([2048, 2048])] },
 ];
 
 /** Forward, and the gradients of a weighted sum of the result, which contain no forward pass unless they need it. */
-function works({ name, op, inputs, attributes = {}, differentiated = 1 }: Case): Work[] {
-  const ways = { kernel: (list: readonly Tensor[]) => applyFused(op, list, attributes), composition: composed };
-  function composed(list: readonly Tensor[]): Tensor {
-    return op.compose(list, attributes);
-  }
-  return [false, true].flatMap((backward) =>
-    Object.entries(ways).map(([way, apply]): Work => ({
-      name: `${name}, ${backward ? "gradient" : "forward"}, ${way}`,
-      amount: { bytes: floatBytes * elements * (backward ? 3 : 2) },
-      prepare() {
-        const list = realize(inputs());
-        const [weights] = realize([random(apply(list).shape)]);
-        const run = compile((tensors: readonly Tensor[]) => {
-          const y = apply(tensors.slice(0, -1));
-          return backward ? gradients(y.mul(tensors[list.length]).sum(), tensors.slice(0, differentiated)) : [y];
-        });
-        return Promise.resolve(runner(() => run([...list, weights]).forEach((result) => result.dispose())));
-      },
-    }))
-  );
+function pairs({ name, op, inputs, attributes = {}, differentiated = 1 }: Case): Pair[] {
+  const fused = (list: readonly Tensor[]) => applyFused(op, list, attributes);
+  const composed = (list: readonly Tensor[]) => op.compose(list, attributes);
+  const prepare = (apply: (list: readonly Tensor[]) => Tensor, backward: boolean): Promise<Runner> => {
+    const list = realize(inputs());
+    const [weights] = realize([random(apply(list).shape)]);
+    const run = compile((tensors: readonly Tensor[]) => {
+      const y = apply(tensors.slice(0, -1));
+      return backward ? gradients(y.mul(tensors[list.length]).sum(), tensors.slice(0, differentiated)) : [y];
+    });
+    return Promise.resolve(runner(() => run([...list, weights]).forEach((result) => result.dispose())));
+  };
+  return [false, true].map((backward) => ({
+    name: `${name}, ${backward ? "gradient" : "forward"}`,
+    fast: () => prepare(fused, backward),
+    plain: () => prepare(composed, backward),
+  }));
 }
 
-benchAll("fused", cases.flatMap(works));
+benchPairs("fused", cases.flatMap(pairs));

@@ -90,13 +90,14 @@ export async function deviceDone(): Promise<void> {
   await fence.data();
 }
 
-interface Batch extends Runner {
+/** Repetitions that are timed together. */
+export interface Batch extends Runner {
   readonly repetitions: number;
   readonly hostOnly: boolean;
 }
 
 /** Warms up, then chooses how many repetitions make a batch. */
-async function sized({ prepare, hostOnly = false }: Work): Promise<Batch> {
+export async function sized({ prepare, hostOnly = false }: Work): Promise<Batch> {
   const runner = await prepare();
   let batch: Batch = { ...runner, repetitions: 1, hostOnly };
   for (let warm = 0; warm < 2; warm++) await timed(batch);
@@ -107,7 +108,7 @@ async function sized({ prepare, hostOnly = false }: Work): Promise<Batch> {
 }
 
 /** One repetition among those of a batch. */
-async function timed({ run, done, repetitions, hostOnly }: Batch, timer?: Deno.BenchContext): Promise<Cost> {
+export async function timed({ run, done, repetitions, hostOnly }: Batch, timer?: Deno.BenchContext): Promise<Cost> {
   const cpuClock = hostOnly ? scriptMilliseconds : cpuMilliseconds;
   timer?.start();
   const [cpu, wall] = [cpuClock(), performance.now()];

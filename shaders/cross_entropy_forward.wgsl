@@ -63,15 +63,18 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
-// Sum of powers of e, counted from the largest exponent so far.
+// Sum of powers of e, counted from the exponent `top`, the largest so far.
 struct Powers {
   top: Element,
   sum: Quad,
 }
 
-fn with_exponents(powers: Powers, v: Quad) -> Powers {
-  let top = max(powers.top, max(max(v.x, v.y), max(v.z, v.w)));
-  return Powers(top, powers.sum * exp(powers.top - top) + exp(v - top));
+fn counted_from(top: Element, powers: Powers) -> Powers {
+  return Powers(top, powers.sum * exp(powers.top - top));
+}
+
+fn largest_of(v: Quad) -> Element {
+  return max(max(v.x, v.y), max(v.z, v.w));
 }
 
 @compute @workgroup_size(LANES)
@@ -82,13 +85,16 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let row = min(place_of_row, params.rows - 1u);
   let first = row * params.quads;
 
-  var powers = Powers(-3.4e38, Quad());
+  var top_here: Element = -3.4e38;
+  var powers = Powers(top_here, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
-    powers = with_exponents(powers, v);
+    top_here = max(top_here, largest_of(v));
+    powers = counted_from(top_here, powers);
+    powers.sum += exp(v - top_here);
   }
-  let top = largest(powers.top, lane, member);
-  let sum = total(dot(powers.sum, Quad(exp(powers.top - top))), lane, member);
+  let top = largest(top_here, lane, member);
+  let sum = total(dot(counted_from(top, powers).sum, Quad(1.0)), lane, member);
   if (!exists || member > 0u) {
     return;
   }

@@ -23,7 +23,8 @@ export function unrolled(source: string, quads: number): string {
 
 /**
  * The body of a loop for several quads: each statement, a line, is repeated for all of them before the next one, with different names for
- * what it defines. So a statement may use what those before it give for the same quad, and add to what lives outside of the loop.
+ * what it defines; once if it concerns no quad. So a statement may use what those before it give for the same quad, and add to what lives
+ * outside of the loop.
  */
 function turnOf(body: string, quads: number): string {
   const isStatement = (line: string) => line.endsWith(";");
@@ -31,6 +32,7 @@ function turnOf(body: string, quads: number): string {
   const defined = lines.filter(isStatement).flatMap((line) => line.match(/(?<=\b(let|var) )\w+/)?.[0] ?? []);
   const words = new RegExp(`\\b(${["quad", ...defined].join("|")})\\b`, "g");
   const forQuad = (line: string, k: number) => line.replace(words, (word) => word === "quad" ? `(quad + ${k}u)` : `${word}_${k}`);
-  return lines.flatMap((line) => isStatement(line) ? Array.from({ length: quads }, (_, k) => forQuad(line, k)) : line)
+  const repeated = (line: string) => isStatement(line) && line.search(words) >= 0;
+  return lines.flatMap((line) => repeated(line) ? Array.from({ length: quads }, (_, k) => forQuad(line, k)) : line)
     .map((line) => `${line}\n`).join("");
 }

@@ -176,6 +176,15 @@ for (const { says, kernels, inputs, apply } of layers) {
   });
 }
 
+Deno.test("both gradients of RMSNorm take one kernel and a small sum, and no copy", () => {
+  const [x, weight] = [random([512, 64], 1), random([64], 2)];
+  const outputs = gradients(rmsNorm(x, weight).mul(random([512, 64], 3)).sum(), [x, weight]);
+  for (const texelReads of [false, true]) {
+    const kernel = texelReads ? "rms_norm_backward_texture" : "rms_norm_backward";
+    deepEqual(labels(outputs, { texelReads }), [kernel, "sum"]);
+  }
+});
+
 Deno.test("widths that are no multiple of four, and one long row, are left to the composition", () => {
   const kernelsOf = (shape: Shape) => labels([hestia(random(shape, 1), { temperature: tensor(1) })], { texelReads: true });
   ok(kernelsOf([16, 64]).includes("hestia_forward"));

@@ -1,7 +1,7 @@
 import { unrolled } from "../../src/kernels/row_text.ts";
 import { equal } from "../assert.ts";
 
-Deno.test("a marked loop takes several quads in each turn, one statement after another", () => {
+Deno.test("a marked loop takes several quads in each turn, one statement after another, and once what concerns no quad", () => {
   const stored = `fn main() {
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = x_at(first + quad);
@@ -10,6 +10,7 @@ Deno.test("a marked loop takes several quads in each turn, one statement after a
       sum += row * v;
     }
     total += sum;
+    turns += 1u;
   }
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
     out[quad] = total;
@@ -28,6 +29,7 @@ Deno.test("a marked loop takes several quads in each turn, one statement after a
     }
     total += sum_0;
     total += sum_1;
+    turns += 1u;
   }
   for (var quad = member; quad < params.quads; quad += MEMBERS) {
     out[quad] = total;
