@@ -11,8 +11,8 @@ import {
   type Calibration,
   calibrationGranularities,
   type CalibrationOptions,
-  type Curvature,
   curvatures,
+  curvatureTitles,
 } from "../pipeline/calibrate.ts";
 import { isTraceState, type TraceState } from "../quant/trace_state.ts";
 import { traceHeatMap } from "../report/heat_map.ts";
@@ -77,9 +77,6 @@ const command = {
     seed: { type: "integer", value: "N", minimum: 0, default: 0, description: "Seed of probes and batches" },
   },
 } as const satisfies Command;
-
-/** Headings of the heat map. */
-const titles = { hessian: "Hessian traces", "gauss-newton": "Gauss-Newton traces" } as const satisfies Record<Curvature, string>;
 
 /** The state of an interrupted calibration; undefined where there is none. */
 async function readState(path: string): Promise<TraceState | undefined> {
@@ -148,7 +145,10 @@ if (import.meta.main) {
       const picture = `${output.replace(/\.json$/, "")}.svg`;
       await refusing(async () => {
         await writeFileAtomic(output, JSON.stringify(result, null, 2) + "\n");
-        await writeFileAtomic(picture, traceHeatMap(result.traces, { ...result, title: titles[result.curvature] }) + "\n");
+        await writeFileAtomic(
+          picture,
+          traceHeatMap(result.traces, { ...result, title: curvatureTitles[result.curvature] }) + "\n",
+        );
         await Deno.remove(statePath).catch(() => {}); // a calibration of a single probe may not have written it
       });
       print(calibrationTable(result));

@@ -34,16 +34,16 @@ export const between = (minimum: number, maximum: number) => {
   return v.pipe(v.number(message), v.minValue(minimum, message), v.maxValue(maximum, message));
 };
 
-const finite = () => v.pipe(v.number(must("a number")), v.finite(must("a number")));
+export const finite = () => v.pipe(v.number(must("a number")), v.finite(must("a number")));
 
 export const positive = () =>
   v.pipe(v.number(must("a number above 0")), v.finite(must("a number above 0")), v.gtValue(0, must("a number above 0")));
 
-const notNegative = () => v.pipe(finite(), v.minValue(0, must("a number of at least 0")));
+export const notNegative = () => v.pipe(finite(), v.minValue(0, must("a number of at least 0")));
 
-const text = () => v.pipe(v.string(must("text")), v.nonEmpty(must("text that is not empty")));
+export const text = () => v.pipe(v.string(must("text")), v.nonEmpty(must("text that is not empty")));
 
-const oneOf = <const T extends readonly string[]>(choices: T) => {
+export const oneOf = <const T extends readonly string[]>(choices: T) => {
   const message = must(`one of ${choices.map((choice) => `"${choice}"`).join(", ")}`);
   return v.picklist(choices, (issue) => message(issue) + didYouMean(String(issue.input), choices));
 };
@@ -65,8 +65,15 @@ export const section = <T extends v.ObjectEntries>(entries: T) => {
 };
 
 /** Fields of a phase of training: how many steps, and the learning rate over them. */
-const phase = (defaults: { readonly steps: number; readonly learningRate: number; readonly warmupSteps: number }) => ({
-  steps: v.optional(count(), defaults.steps),
+const phase = (
+  defaults: {
+    readonly minimumSteps?: number;
+    readonly steps: number;
+    readonly learningRate: number;
+    readonly warmupSteps: number;
+  },
+) => ({
+  steps: v.optional(count(defaults.minimumSteps), defaults.steps),
   /** Peak learning rate. */
   learningRate: v.optional(positive(), defaults.learningRate),
   warmupSteps: v.optional(count(0), defaults.warmupSteps),
@@ -112,8 +119,8 @@ const runSchema = section({
   sequenceLength: v.optional(count(), 128),
   /** Layers whose inner results are computed again in the backward pass: every so-manieth, 1 for all, 0 for none. */
   recomputeEvery: v.optional(count(0), 0),
-  /** Full-precision training. */
-  pretrain: v.optional(section(phase({ steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
+  /** Full-precision training; 0 steps (and warmupSteps 0) for none, so that quantized training is from scratch. */
+  pretrain: v.optional(section(phase({ minimumSteps: 0, steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
   calibration: v.optional(
     section({
       /** What is traced: the Hessian, by Hessian-vector products, or its Gauss-Newton part, by gradients. */
@@ -231,7 +238,8 @@ export function overrideConfig(
 ): RunConfig {
   const { pretrain, quantize } = config;
   const shortened = (phase: { readonly steps: number }): number => Math.min(phase.steps, maxSteps);
-  const share = (steps: number, phase: { readonly steps: number }): number => Math.floor(steps * shortened(phase) / phase.steps);
+  const share = (steps: number, phase: { readonly steps: number }): number =>
+    Math.floor(steps * shortened(phase) / Math.max(1, phase.steps));
   return {
     ...config,
     seed,

@@ -5,7 +5,7 @@
  */
 
 import process from "node:process";
-import { type Arm, arms, defaultArms } from "../experiment/arms.ts";
+import { type Arm, arms } from "../experiment/arms.ts";
 import { type Clock, type StepCost, stepCosts } from "../experiment/cost.ts";
 import { experimentPage, reportOf } from "../experiment/page.ts";
 import { secondsLeft } from "../experiment/plan.ts";
@@ -19,10 +19,16 @@ import { backendInfo } from "../runtime.ts";
 import { splitTokens } from "../train/data.ts";
 import { openLog } from "../train/log.ts";
 import type { Command } from "./args.ts";
-import { overrideConfig } from "./config.ts";
 import { checkCorpusLength, loadCorpus } from "./corpus.ts";
 import { didYouMean, UsageError } from "./errors.ts";
-import { type ExperimentConfig, loadExperimentConfig, settingsOf, withDistillation } from "./experiment_config.ts";
+import {
+  armsOf,
+  type ExperimentConfig,
+  loadExperimentConfig,
+  settingsOf,
+  shortened,
+  withDistillation,
+} from "./experiment_config.ts";
 import { makeWritableFolder } from "./files.ts";
 import { main } from "./main.ts";
 import { formatSeconds, table } from "./table.ts";
@@ -36,8 +42,7 @@ const command = {
     arms: {
       type: "string",
       value: "A,B,C",
-      default: defaultArms.join(","),
-      description: `Arms, or "all": ${arms.map(({ name }) => name).join(", ")}`,
+      description: `Arms (default: those of the configuration), or "all": ${arms.map(({ name }) => name).join(", ")}`,
     },
     seeds: {
       type: "integer",
@@ -70,10 +75,11 @@ const command = {
   },
 } as const satisfies Command;
 
-/** Arms of a list of names. */
-function armsOf(list: string): readonly Arm[] {
-  const names = list === "all" ? arms.map(({ name }) => name) : [...new Set(list.split(",").map((name) => name.trim()))];
+/** Arms of a list of names; those that the configuration lists where there is none. */
+function chosenArms(list: string | undefined, config: ExperimentConfig): readonly Arm[] {
+  const arms = armsOf(config);
   const known = arms.map(({ name }) => name);
+  const names = list === "all" ? known : list?.split(",").map((name) => name.trim()) ?? config.experiment.arms;
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new UsageError(
@@ -131,9 +137,8 @@ if (import.meta.main) {
   await main(
     command,
     async ({ arms: list, seeds: count, config: path, output, fresh, maxSteps, cost, ...flags }, { signal, print }) => {
-      const chosen = armsOf(list);
-      const config = withDistillation(await loadExperimentConfig(path), flags);
-      const cut = { ...config, ...overrideConfig(config, { maxSteps }) };
+      const cut = shortened(withDistillation(await loadExperimentConfig(path), flags), maxSteps);
+      const chosen = chosenArms(list, cut);
       const tokens = splitTokens(byteTokenizer.encode(await loadCorpus(cut.data.corpus)), cut.data.heldOutFraction);
       checkCorpusLength(tokens, { corpus: cut.data.corpus, sequenceLength: cut.sequenceLength });
       const seeds = Array.from({ length: count }, (_, index) => cut.seed + index);

@@ -5,12 +5,48 @@
  */
 
 import * as v from "valibot";
-import { arms } from "../experiment/arms.ts";
+import { type Arm, armNamed, arms, defaultArms } from "../experiment/arms.ts";
 import type { ExperimentSettings } from "../experiment/settings.ts";
-import { between, count, positive, readConfig, resolveConfig, type RunConfig, section } from "./config.ts";
+import { curvatures } from "../pipeline/calibrate.ts";
+import {
+  between,
+  count,
+  finite,
+  notNegative,
+  oneOf,
+  overrideConfig,
+  positive,
+  readConfig,
+  resolveConfig,
+  type RunConfig,
+  section,
+  text,
+} from "./config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 
+/** Names become names of files. */
+const variantName = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9.-]*$/, "must be named in lower-case letters, digits, . and -"));
+
+/** An arm that differs from another one in settings. */
+const variantSchema = section({
+  /** The arm that it is a variant of. */
+  of: text(),
+  /** As people read it. */
+  label: text(),
+  learningRate: v.optional(positive()),
+  alpha: v.optional(finite()),
+  curvature: v.optional(oneOf(curvatures)),
+  compressRatio: v.optional(between(0, 1)),
+  annealRatio: v.optional(between(0, 1)),
+  endTemperature: v.optional(notNegative()),
+  hardSteps: v.optional(count(0)),
+});
+
 const experimentSchema = section({
+  /** What runs where the command line names no arms. */
+  arms: v.optional(v.array(text()), [...defaultArms]),
+  /** Arms of this configuration alone, by name. */
+  variants: v.optional(v.record(variantName, variantSchema), {}),
   /** Peak learning rates of arms that have one of their own, by arm; the others take `quantize.learningRate`. */
   learningRates: v.optional(v.record(v.string(), positive()), {}),
   /** Quantized arms learn from the base too; absent: they do not. */
@@ -63,14 +99,55 @@ export async function loadExperimentConfig(path: string): Promise<ExperimentConf
     const [issue] = result.issues;
     throw new UsageError(`${path}: ${["experiment", v.getDotPath(issue)].filter(Boolean).join(".")} ${issue.message}`);
   }
-  const names = arms.map(({ name }) => name);
-  const unknown = Object.keys(result.output.learningRates).find((name) => !names.includes(name));
-  if (unknown !== undefined) {
+  const whole = { ...config, experiment: result.output };
+  checkNames(whole, path);
+  return whole;
+}
+
+function checkNames({ experiment: { learningRates, variants, arms: chosen }, quantize }: ExperimentConfig, path: string): void {
+  const [own, all] = [arms, [...arms, ...Object.keys(variants).map((name) => ({ name }))]].map((list) =>
+    list.map(({ name }) => name)
+  );
+  const uses: (readonly [where: string, name: string, names: readonly string[]])[] = [
+    ...Object.entries(variants).map(([name, { of }]) => [`variants.${name}.of: ${of}`, of, own] as const),
+    ...Object.keys(learningRates).map((name) => [`learningRates.${name}`, name, own] as const),
+    ...chosen.map((name) => [`arms: ${name}`, name, all] as const),
+  ];
+  const wrong = uses.find(([, name, names]) => !names.includes(name));
+  if (wrong) {
+    const [where, name, names] = wrong;
+    throw new UsageError(`${path}: experiment.${where} is not an arm${didYouMean(name, names)}; there are ${names.join(", ")}`);
+  }
+  const taken = Object.keys(variants).find((name) => own.includes(name));
+  if (taken) throw new UsageError(`${path}: experiment.variants.${taken} is an arm already: wanted another name`);
+  const long = Object.entries(variants).find(([, { hardSteps = 0 }]) => hardSteps >= quantize.steps);
+  if (long) {
+    const [name, { hardSteps }] = long;
     throw new UsageError(
-      `${path}: experiment.learningRates.${unknown} is not an arm${didYouMean(unknown, names)}; there are ${names.join(", ")}`,
+      `${path}: experiment.variants.${name}.hardSteps must be below quantize.steps, got ${hardSteps} and ${quantize.steps}`,
     );
   }
-  return { ...config, experiment: result.output };
+}
+
+/** Every arm that may be asked for: those of the table, then the variants of the configuration. */
+export function armsOf({ experiment: { variants } }: ExperimentConfig): readonly Arm[] {
+  return [...arms, ...Object.entries(variants).map(([name, variant]) => variantArm(name, variant))];
+}
+
+function variantArm(name: string, variant: v.InferOutput<typeof variantSchema>): Arm {
+  const { of, label, learningRate, alpha, curvature, ...annealing } = variant;
+  const own = Object.fromEntries(Object.entries({ learningRate, alpha, curvature }).filter(([, value]) => value !== undefined));
+  return { ...armNamed(of), ...own, name, label, ...(Object.keys(annealing).length > 0 ? { annealing } : {}) };
+}
+
+/** A configuration whose phases of training are cut to so many steps, and the hard steps of variants with them. */
+export function shortened(config: ExperimentConfig, maxSteps?: number): ExperimentConfig {
+  const cut = overrideConfig(config, { maxSteps });
+  const share = cut.quantize.steps / config.quantize.steps;
+  const variants = Object.entries(config.experiment.variants).map(([name, { hardSteps, ...variant }]) =>
+    [name, hardSteps === undefined ? variant : { ...variant, hardSteps: Math.floor(share * hardSteps) }] as const
+  );
+  return { ...cut, experiment: { ...config.experiment, variants: Object.fromEntries(variants) } };
 }
 
 /** A configuration with the distillation of the command line; its temperature and topK need a weight, there or in the file. */
@@ -98,7 +175,12 @@ export function settingsOf(config: ExperimentConfig): ExperimentSettings {
     batchSize,
     sequenceLength,
     pretrain: phaseSettings(config, config.pretrain),
-    calibration: { probes: calibration.probes, batches: calibration.batches, kappa: calibration.kappa },
+    calibration: {
+      curvature: calibration.curvature,
+      probes: calibration.probes,
+      batches: calibration.batches,
+      kappa: calibration.kappa,
+    },
     arm: {
       ...phaseSettings(config, quantize),
       annealing: { compressRatio, annealRatio, style, endTemperature, hardSteps },

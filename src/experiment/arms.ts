@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Curvature } from "../pipeline/calibrate.ts";
+import type { AnnealingOptions } from "../quant/annealing.ts";
 import type { QuantizerName } from "../quant/registry.ts";
 
 /** What sets one arm apart from the others. */
@@ -19,6 +21,12 @@ export interface Arm {
   readonly alpha?: number;
   /** Weights that share a scale; that of the configuration by default. */
   readonly groupSize?: number;
+  /** What guides the temperatures; that of the configuration by default. */
+  readonly curvature?: Curvature;
+  /** Peak learning rate; that of the configuration by default. */
+  readonly learningRate?: number;
+  /** What differs from the schedule of the configuration. */
+  readonly annealing?: Omit<AnnealingOptions, "totalSteps">;
 }
 
 /** The arm that gaps are closed towards. */
@@ -42,6 +50,7 @@ export const arms: readonly Arm[] = [
   { name: "hestia-0.4", label: "Hestia, α = 0.4", quantizer: "hestia", alpha: 0.4 },
   { name: "hestia-0.5", label: "Hestia, α = 0.5", quantizer: "hestia", alpha: 0.5 },
   { name: "hestia-minus-0.4", label: "Hestia, α = -0.4", quantizer: "hestia", alpha: -0.4 },
+  { name: "hestia-detached", label: "Hestia, scales constant in the gradient", quantizer: "hestia_detached" },
   { name: "ste-channel", label: "absmean STE, a scale per channel", quantizer: "ternary", groupSize: -1 },
   { name: "hestia-channel", label: "Hestia, a scale per channel", quantizer: "hestia", groupSize: -1 },
   { name: "ste-tensor", label: "absmean STE, a scale per tensor", quantizer: "ternary", groupSize: 0 },

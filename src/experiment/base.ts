@@ -8,7 +8,7 @@ import { loadCheckpoint, saveCheckpoint } from "../llama/checkpoint.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { initialModel } from "../llama/parameters.ts";
 import { byteTokenizer } from "../llama/tokenizer.ts";
-import { calibrate, type Calibration } from "../pipeline/calibrate.ts";
+import { calibrate, type Calibration, type Curvature, probeNames } from "../pipeline/calibrate.ts";
 import { heldOutLoss } from "../pipeline/evaluate.ts";
 import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
 import { batchAt, batches } from "../train/data.ts";
@@ -87,22 +87,23 @@ export async function hasBase(seed: number, { settings }: Experiment, store: Sto
   return await store.has(`seed-${seed}/base`, baseSettings(settings));
 }
 
-/** Hessian traces of a base: from the store, or measured and stored. Its temperature scales are those of the default alpha. */
+/** Traces of a base: from the store, or measured and stored. Its temperature scales are those of the default alpha. */
 export async function calibrationOf(
   base: Base,
-  { settings, tokens, tell, signal }: Experiment,
+  { settings, tokens, tell, signal, curvature }: Experiment & { readonly curvature: Curvature },
   store: Store,
 ): Promise<Calibration> {
   const { batchSize, sequenceLength, calibration } = settings;
   const { seed } = base;
-  return await store.result(`seed-${seed}/calibration`, { ...baseSettings(settings), calibration }, () => {
+  const own = { ...calibration, curvature };
+  return await store.result(`seed-${seed}/calibration-${curvature}`, { ...baseSettings(settings), calibration: own }, () => {
     const data = Array.from(
       { length: calibration.batches },
       (_, step) => batchAt(tokens.training, { batchSize, sequenceLength, seed: seed + dataSeeds.calibration, step }),
     );
     const { probes, kappa } = calibration;
-    tell(`seed ${seed}, calibration · ${probes} Hessian-vector products`);
-    return calibrate(base.model, data, { probes, kappa, seed, signal });
+    tell(`seed ${seed}, calibration · ${probes} ${probeNames[curvature]}`);
+    return calibrate(base.model, data, { curvature, probes, kappa, seed, signal });
   });
 }
 

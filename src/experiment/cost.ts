@@ -24,6 +24,7 @@ export interface Clock {
 /** Cost of one arm at one number of tokens. */
 export interface StepCost {
   readonly arm: string;
+  readonly label: string;
   readonly tokens: number;
   /** Seconds of a step, medians. */
   readonly wallSeconds: number;
@@ -67,6 +68,7 @@ export async function stepCosts(
     const seconds = (kind: keyof Clock) => median(pairs.map(({ own }) => own[kind])) / stepsTogether;
     costs.push({
       arm: arm.name,
+      label: arm.label,
       tokens,
       wallSeconds: seconds("wall"),
       cpuSeconds: seconds("cpu"),

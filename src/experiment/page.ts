@@ -4,6 +4,7 @@
  * @module
  */
 
+import { curvatureTitles, probeNames } from "../pipeline/calibrate.ts";
 import { annealing } from "../quant/annealing.ts";
 import { barChart, histogramChart, type Interval, intervalChart, type Line, lineChart } from "../report/charts.ts";
 import { figure, htmlTable, page, type Section } from "../report/page.ts";
@@ -12,7 +13,7 @@ import { legend, quietColor, type Series, seriesColors } from "../report/plot.ts
 import { type Arm, armNamed, baselineArm, fullPrecisionArm, roundedArm } from "./arms.ts";
 import type { StepCost } from "./cost.ts";
 import { type ArmResult, type ExperimentResults, scalesOf } from "./run.ts";
-import type { ExperimentSettings } from "./settings.ts";
+import { armOptions, curvatureOf, type ExperimentSettings } from "./settings.ts";
 import { estimate, smoothed } from "./statistics.ts";
 import { type ArmSummary, summarize } from "./summary.ts";
 import { costTable, outcomeTable } from "./tables.ts";
@@ -37,7 +38,7 @@ export function reportOf(parts: Omit<ExperimentReport, "summaries">): Experiment
 
 /** Full precision and rounding are there to compare with; the others have a colour each, and dashes where there are no more colours. */
 function seriesOf(name: string, arms: readonly Arm[]): Series {
-  const { label } = armNamed(name);
+  const { label } = arms.find((arm) => arm.name === name) ?? armNamed(name);
   const isQuiet = (arm: string) => arm === fullPrecisionArm || arm === roundedArm;
   if (isQuiet(name)) return { label, color: quietColor };
   const place = arms.filter((arm) => !isQuiet(arm.name)).findIndex((arm) => arm.name === name);
@@ -47,11 +48,15 @@ function seriesOf(name: string, arms: readonly Arm[]): Series {
 /** The page, in HTML. */
 export function experimentPage(report: ExperimentReport): string {
   const { settings: { model, arm, pretrain, batchSize, sequenceLength }, seeds, backend } = report;
+  const size = `${model.layers} layers of ${model.hiddenSize}`;
+  const withSeeds = seeds.length === 1 ? "one seed" : `${seeds.length} seeds`;
+  const begin = pretrain.steps > 0
+    ? `Bases of ${size} were trained for ${pretrain.steps} steps in full precision with ${withSeeds}, then every arm went on from ` +
+      `them for ${arm.steps} steps`
+    : `Models of ${size} were drawn at random with ${withSeeds}, then every arm trained them from scratch for ${arm.steps} steps`;
   const lead =
-    `Bases of ${model.layers} layers of ${model.hiddenSize} were trained for ${pretrain.steps} steps in full precision with ` +
-    `${seeds.length === 1 ? "one seed" : `${seeds.length} seeds`}, then every arm went on from them for ${arm.steps} steps of ` +
-    `${batchSize} × ${sequenceLength} tokens, all with the same batches in the same order. Losses are those of the model as it would ` +
-    `be packed, in nats a token, on text that was held out. Run on ${backend}.`;
+    `${begin} of ${batchSize} × ${sequenceLength} tokens, all with the same batches in the same order. Losses are those ` +
+    `of the model as it would be packed, in nats a token, on text that was held out. Run on ${backend}.`;
   const sections = [
     outcome(report),
     ...differences(report),
@@ -155,46 +160,69 @@ function learning(report: ExperimentReport): Section {
       (ofDifference.length > 0
         ? chart("Training loss of each arm less that of absmean STE", ofDifference, { reference: 0 })
         : "") +
-      chart("Training loss of the base", [base]),
+      (base.points.length > 0 ? chart("Training loss of the base", [base]) : ""),
   };
 }
 
-function schedules({ arms, results, settings: { arm: { annealing: options, steps } } }: ExperimentReport): Section[] {
-  const own = arms.filter((arm) =>
-    results.arms.some(({ arm: name, temperatures }) => name === arm.name && temperatures.length > 0)
+function schedules(report: ExperimentReport): Section[] {
+  const own = report.arms.filter(({ name }) =>
+    report.results.arms.some(({ arm, temperatures }) => arm === name && temperatures.length > 0)
   );
   if (own.length === 0) return [];
-  const schedule = annealing({ ...options, totalSteps: steps });
-  const [calibration] = Object.values(results.calibrations);
-  const guided = own.find(({ alpha }) => alpha !== undefined);
-  const scales = guided && calibration ? scalesOf(calibration, guided.alpha!) : { every: 1 };
-  const at = (read: (step: number) => number): Line["points"] =>
-    Array.from({ length: steps }, (_, step) => [step + 1, read(step)] as const);
-  const temperatures = Object.entries(scales).map(([label, scale]): Line => ({
-    label,
-    color: seriesColors[(layerOf(label) ?? 0) % seriesColors.length],
-    points: at((step) => schedule.at(step, { scale }).temperature),
-  }));
-  const pressure = [{ label: "pressure", color: seriesColors[0], points: at((step) => schedule.at(step).pressure) }];
-  const layers = [...new Set(Object.keys(scales).flatMap((name) => layerOf(name) ?? []))];
-  const titles = {
-    temperature: guided && calibration
-      ? `Temperature of each tensor, ${guided.label}, first seed`
-      : "Temperature of every tensor",
-    pressure: "Pressure of every tensor: share of the relaxed weight in the weight that is used",
-  };
+  const differ = own.some(({ annealing }) => annealing !== undefined);
   return [{
     title: "Temperature and pressure",
     text:
       "The temperature of the softmax over the codes falls, and in the end weights are rounded. Guidance gives tensors with a more " +
       "curved loss another temperature than the others.",
-    body: legend(layers.map((layer) => ({ label: `layer ${layer}`, color: seriesColors[layer % seriesColors.length] }))) +
-      figure(
-        lineChart(temperatures, { title: titles.temperature, x: "step", y: "temperature", zero: true }),
-        titles.temperature,
-      ) +
-      figure(lineChart(pressure, { title: titles.pressure, x: "step", y: "pressure", zero: true, height: 180 }), titles.pressure),
+    body: tensorTemperatures(report, own) + (differ ? armSchedules(report) : commonPressure(report)),
   }];
+}
+
+/** Value of each step, counted from 1. */
+const byStep = (values: readonly number[]): Line["points"] => values.map((value, index) => [index + 1, value] as const);
+
+/** Temperatures of the first guided arm, tensor by tensor; of an arm without guidance they are all the same. */
+function tensorTemperatures({ results, settings }: ExperimentReport, own: readonly Arm[]): string {
+  const guided = own.find(({ alpha }) => alpha !== undefined);
+  const [calibrations = {}] = Object.values(results.calibrations);
+  const calibration = guided && calibrations[curvatureOf(guided, settings)];
+  const scales = calibration ? scalesOf(calibration, guided.alpha!) : { every: 1 };
+  const { steps, annealing: options } = armOptions(guided ?? own[0], settings);
+  const schedule = annealing({ ...options, totalSteps: steps });
+  const lines = Object.entries(scales).map(([label, scale]): Line => ({
+    label,
+    color: seriesColors[(layerOf(label) ?? 0) % seriesColors.length],
+    points: byStep(Array.from({ length: steps }, (_, step) => schedule.at(step, { scale }).temperature)),
+  }));
+  const layers = [...new Set(Object.keys(scales).flatMap((name) => layerOf(name) ?? []))];
+  const title = calibration ? `Temperature of each tensor, ${guided.label}, first seed` : "Temperature of every tensor";
+  return legend(layers.map((layer) => ({ label: `layer ${layer}`, color: seriesColors[layer % seriesColors.length] }))) +
+    figure(lineChart(lines, { title, x: "step", y: "temperature", zero: true }), title);
+}
+
+function commonPressure({ settings: { arm: { annealing: options, steps } } }: ExperimentReport): string {
+  const schedule = annealing({ ...options, totalSteps: steps });
+  const points = byStep(Array.from({ length: steps }, (_, step) => schedule.at(step).pressure));
+  const title = "Pressure of every tensor: share of the relaxed weight in the weight that is used";
+  const line = { label: "pressure", color: seriesColors[0], points };
+  return figure(lineChart([line], { title, x: "step", y: "pressure", zero: true, height: 180 }), title);
+}
+
+/** Where arms have schedules of their own: those, as they were recorded with the first seed. */
+function armSchedules(report: ExperimentReport): string {
+  const annealed = trainedArms(report).filter(({ own: [result] }) => result.temperatures.length > 0);
+  const chart = (title: string, y: string, read: (result: ArmResult) => readonly number[]): string => {
+    const lines = annealed.map(({ own: [result], ...series }): Line => ({ ...series, points: byStep(read(result)) }));
+    return figure(lineChart(lines, { title, x: "step", y, zero: true, height: 240 }), title);
+  };
+  return legend(annealed) +
+    chart("Temperature of each arm, mean over its tensors", "temperature", ({ temperatures }) => temperatures) +
+    chart(
+      "Pressure of each arm: share of the relaxed weight in the weight that is used",
+      "pressure",
+      ({ pressures }) => pressures,
+    );
 }
 
 /** Number of the layer in a tensor's name. */
@@ -205,13 +233,15 @@ const layerOf = (name: string): number | undefined => {
 
 function traces({ results: { calibrations } }: ExperimentReport): Section[] {
   const [first] = Object.entries(calibrations);
-  if (!first) return [];
-  const [seed, calibration] = first;
+  const measured = first ? Object.values(first[1]) : [];
+  if (measured.length === 0) return [];
+  const probes = measured.map(({ curvature, probes }) => `${curvatureTitles[curvature]} by ${probes} ${probeNames[curvature]}`);
   return [{
     title: "Curvature of the loss",
-    text:
-      `Hessian trace of each tensor of the base with seed ${seed}, estimated by ${calibration.probes} Hessian-vector products.`,
-    body: figure(traceHeatMap(calibration.traces, { standardErrors: calibration.standardErrors })),
+    text: `Of each tensor of the base with seed ${first[0]}, as estimated: ${probes.join(", ")}.`,
+    body: measured.map(({ traces, standardErrors, curvature }) =>
+      figure(traceHeatMap(traces, { standardErrors, title: curvatureTitles[curvature] }))
+    ).join(""),
   }];
 }
 

@@ -10,12 +10,12 @@ import { batches } from "../train/data.ts";
 import { disposeAll } from "../train/trainer.ts";
 import { hasBase } from "./base.ts";
 import { armSettings } from "./run.ts";
-import type { Experiment } from "./settings.ts";
+import { curvaturesOf, type Experiment } from "./settings.ts";
 import type { Store } from "./store.ts";
 
-/** Of training steps, in units of one in full precision: a batch that is only evaluated, and a Hessian-vector product. */
+/** Of training steps, in units of one in full precision: a batch that is only evaluated, and the probes of a calibration. */
 const evaluationCost = 0.4;
-const probeCost = 3.5;
+const probeCosts = { hessian: 3.5, "gauss-newton": 1 } as const;
 
 /** What arms cost over full precision, evaluation on the way aside, and what is not counted at all. */
 const allowance = 1.1;
@@ -25,9 +25,9 @@ async function stepsLeft(experiment: Experiment, store: Store): Promise<number> 
   const { settings: { pretrain, arm, calibration, evaluation }, seeds, arms } = experiment;
   let steps = 0;
   for (const seed of seeds) {
-    const guided = arms.some(({ alpha }) => alpha !== undefined);
     if (!await hasBase(seed, experiment, store)) {
-      steps += pretrain.steps + evaluationCost * evaluation.batches + (guided ? probeCost * calibration.probes : 0);
+      const probes = curvaturesOf(experiment).reduce((sum, curvature) => sum + probeCosts[curvature] * calibration.probes, 0);
+      steps += pretrain.steps + evaluationCost * evaluation.batches + probes;
     }
     for (const each of arms) {
       if (await store.has(`seed-${seed}/${each.name}`, armSettings(each, experiment))) continue;

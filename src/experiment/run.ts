@@ -6,11 +6,11 @@
 
 import { roundedModel } from "../pipeline/rounded.ts";
 import type { TrainedModel } from "../pipeline/train.ts";
-import type { Calibration } from "../pipeline/calibrate.ts";
+import type { Calibration, Curvature } from "../pipeline/calibrate.ts";
 import { disposeAll } from "../train/trainer.ts";
 import type { Arm } from "./arms.ts";
 import { type Base, baseOf, type BaseResult, calibrationOf, dataSeeds, type HeldOut, heldOutOf, trainLogged } from "./base.ts";
-import { armOptions, type Experiment } from "./settings.ts";
+import { armOptions, curvatureOf, curvaturesOf, type Experiment } from "./settings.ts";
 import { median } from "./statistics.ts";
 import type { Store } from "./store.ts";
 import { type Histogram, weightHistogram, type WeightStatistics, WeightWatch } from "./weights.ts";
@@ -35,24 +35,25 @@ export interface ArmResult {
   readonly secondsPerStep: number | null;
 }
 
+/** Of one base, as far as arms asked for them. */
+export type Calibrations = Readonly<Partial<Record<Curvature, Calibration>>>;
+
 /** All that an experiment has found. */
 export interface ExperimentResults {
   readonly bases: readonly BaseResult[];
-  readonly calibrations: Readonly<Record<number, Calibration>>;
+  readonly calibrations: Readonly<Record<number, Calibrations>>;
   readonly arms: readonly ArmResult[];
 }
 
 /** Runs what is not stored yet. Throws the signal's reason where it is ended; what was finished is stored. */
 export async function runExperiment(experiment: Experiment, store: Store): Promise<ExperimentResults> {
   const bases: BaseResult[] = [];
-  const calibrations: Record<number, Calibration> = {};
+  const calibrations: Record<number, Calibrations> = {};
   const results: ArmResult[] = [];
   for (const seed of experiment.seeds) {
     experiment.signal?.throwIfAborted();
     const base = await baseOf(seed, experiment, store);
-    if (experiment.arms.some(({ alpha }) => alpha !== undefined)) {
-      calibrations[seed] = await calibrationOf(base, experiment, store);
-    }
+    calibrations[seed] = await calibrationsOf(base, experiment, store);
     for (const arm of experiment.arms) {
       experiment.signal?.throwIfAborted();
       const settings = armSettings(arm, experiment);
@@ -67,15 +68,28 @@ export async function runExperiment(experiment: Experiment, store: Store): Promi
   return { bases, calibrations, arms: results };
 }
 
-/** The settings that the result of an arm depends on: those of the experiment without the rates of other arms. */
-export function armSettings({ label: _, ...arm }: Arm, { settings }: Experiment): unknown {
-  const { learningRates, distillation, ...shared } = settings;
-  const own = learningRates[arm.name];
-  const distilled = distillation && arm.quantizer !== "none" && !arm.untrained ? { distillation } : {};
-  return { ...shared, ...distilled, arm: { ...shared.arm, ...arm, ...(own === undefined ? {} : { learningRate: own }) } };
+/** What the arms need of it. */
+async function calibrationsOf(base: Base, experiment: Experiment, store: Store): Promise<Calibrations> {
+  const calibrations: { -readonly [curvature in Curvature]?: Calibration } = {};
+  for (const curvature of curvaturesOf(experiment)) {
+    calibrations[curvature] = await calibrationOf(base, { ...experiment, curvature }, store);
+  }
+  return calibrations;
 }
 
-async function runArm(arm: Arm, base: Base, calibration: Calibration | undefined, experiment: Experiment): Promise<ArmResult> {
+/** The settings that the result of an arm depends on: those of the experiment without what concerns other arms. */
+export function armSettings(arm: Arm, { settings }: Experiment): unknown {
+  const { learningRates: _, distillation, calibration, ...shared } = settings;
+  const { name, alpha, untrained, quantizer } = arm;
+  return {
+    ...shared,
+    ...(distillation && quantizer !== "none" && !untrained ? { distillation } : {}),
+    ...(alpha === undefined ? {} : { calibration: { ...calibration, curvature: curvatureOf(arm, settings) } }),
+    arm: { ...armOptions(arm, settings), name, alpha, untrained },
+  };
+}
+
+async function runArm(arm: Arm, base: Base, calibrations: Calibrations, experiment: Experiment): Promise<ArmResult> {
   const { settings } = experiment;
   const options = armOptions(arm, settings);
   const { groupSize } = options;
@@ -93,7 +107,7 @@ async function runArm(arm: Arm, base: Base, calibration: Calibration | undefined
   const points = pointsOf(options.steps, settings.evaluation.points);
   const { model, steps } = await trainLogged(`seed ${base.seed}, ${arm.label}`, base.model, {
     ...options,
-    ...(arm.alpha !== undefined ? { temperatureScales: scalesOf(calibration!, arm.alpha) } : {}),
+    ...(arm.alpha !== undefined ? { temperatureScales: scalesOf(calibrations[curvatureOf(arm, settings)]!, arm.alpha) } : {}),
     ...(settings.distillation && arm.quantizer !== "none"
       ? { distillation: { ...settings.distillation, teacher: base.model } }
       : {}),

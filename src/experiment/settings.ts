@@ -5,6 +5,7 @@
  */
 
 import type { NewLlamaConfig } from "../llama/parameters.ts";
+import type { Curvature } from "../pipeline/calibrate.ts";
 import type { TrainOptions } from "../pipeline/train.ts";
 import type { TrainingLog } from "../train/log.ts";
 import type { Arm } from "./arms.ts";
@@ -22,9 +23,14 @@ export interface ExperimentSettings {
   readonly deviation: number;
   readonly batchSize: number;
   readonly sequenceLength: number;
-  /** Training of the base, in full precision. */
+  /** Training of the base, in full precision; without steps the base is the random model, and arms train from scratch. */
   readonly pretrain: PhaseSettings;
-  readonly calibration: { readonly probes: number; readonly batches: number; readonly kappa: number };
+  readonly calibration: {
+    readonly curvature: Curvature;
+    readonly probes: number;
+    readonly batches: number;
+    readonly kappa: number;
+  };
   /** Training of every arm. */
   readonly arm: PhaseSettings & Pick<TrainOptions, "annealing" | "scaleDtype"> & { readonly groupSize: number };
   /** Peak learning rates of arms that have one of their own, by arm. */
@@ -60,6 +66,17 @@ export function armOptions(arm: Arm, settings: ExperimentSettings): TrainOptions
     ...shared,
     quantizer: arm.quantizer,
     groupSize: arm.groupSize ?? shared.groupSize,
-    learningRate: learningRates[arm.name] ?? shared.learningRate,
+    learningRate: arm.learningRate ?? learningRates[arm.name] ?? shared.learningRate,
+    annealing: { ...shared.annealing, ...arm.annealing },
   };
+}
+
+/** What guides the temperatures of an arm. */
+export function curvatureOf({ curvature }: Arm, { calibration }: ExperimentSettings): Curvature {
+  return curvature ?? calibration.curvature;
+}
+
+/** What the arms of an experiment need of a calibration. */
+export function curvaturesOf({ arms, settings }: Pick<Experiment, "arms" | "settings">): readonly Curvature[] {
+  return [...new Set(arms.filter(({ alpha }) => alpha !== undefined).map((arm) => curvatureOf(arm, settings)))];
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Arm, armNamed, baselineArm, fullPrecisionArm, roundedArm } from "./arms.ts";
+import { type Arm, baselineArm, fullPrecisionArm, roundedArm } from "./arms.ts";
 import type { ArmResult } from "./run.ts";
 import { type Estimate, estimate, gapClosed, pairedDifference } from "./statistics.ts";
 
@@ -25,14 +25,14 @@ export function summarize(results: readonly ArmResult[], arms: readonly Arm[]): 
   const lossesOf = (name: string) =>
     new Map(results.filter(({ arm }) => arm === name).map(({ seed, heldOut }) => [seed, heldOut.lossNats]));
   const [rounded, fullPrecision, baseline] = [roundedArm, fullPrecisionArm, baselineArm].map(lossesOf);
-  return arms.filter(({ name }) => lossesOf(name).size > 0).map(({ name }) => {
+  return arms.filter(({ name }) => lossesOf(name).size > 0).map(({ name, label }) => {
     const losses = lossesOf(name);
     const shares = [...losses].filter(([seed]) => rounded.has(seed) && fullPrecision.has(seed)).map(([seed, arm]) =>
       gapClosed({ arm, rounded: rounded.get(seed)!, fullPrecision: fullPrecision.get(seed)! })
     );
     return {
       arm: name,
-      label: armNamed(name).label,
+      label,
       lossNats: estimate([...losses.values()]),
       perplexity: estimate([...losses.values()].map(Math.exp)),
       gapClosed: shares.length > 0 ? estimate(shares) : null,

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { armNamed } from "./arms.ts";
 import type { StepCost } from "./cost.ts";
 import { type ArmSummary, standardErrorsBelow } from "./summary.ts";
 import type { Estimate } from "./statistics.ts";
@@ -46,8 +45,8 @@ export function costTable(costs: readonly StepCost[]): Table {
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   return {
     heading: ["arm", "tokens a step", "wall time of a step", "over full precision", "CPU time", "over full precision"],
-    rows: costs.map(({ arm, tokens, wallSeconds, wallOverhead, cpuSeconds, cpuOverhead }) => [
-      armNamed(arm).label,
+    rows: costs.map(({ label, tokens, wallSeconds, wallOverhead, cpuSeconds, cpuOverhead }) => [
+      label,
       String(tokens),
       `${(1000 * wallSeconds).toFixed(1)} ms`,
       percent(wallOverhead),

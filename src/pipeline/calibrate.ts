@@ -26,6 +26,18 @@ export type Curvature = "hessian" | "gauss-newton";
 /** Every curvature: the Hessian of the loss, or its Gauss-Newton part, which is never negative and costs gradients. */
 export const curvatures = ["hessian", "gauss-newton"] as const satisfies readonly Curvature[];
 
+/** Headings of what was measured. */
+export const curvatureTitles = {
+  hessian: "Hessian traces",
+  "gauss-newton": "Gauss-Newton traces",
+} as const satisfies Record<Curvature, string>;
+
+/** What a probe of each curvature is called. */
+export const probeNames = {
+  hessian: "Hessian-vector products",
+  "gauss-newton": "gradients",
+} as const satisfies Record<Curvature, string>;
+
 /** Where a calibration stands. */
 export interface CalibrationProgress {
   /** Probes spent. */

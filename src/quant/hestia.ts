@@ -32,13 +32,15 @@ export interface HestiaOptions {
   readonly hard?: boolean;
   /** "float16" rounds scales to half precision (largest 65 504), as packed formats hold them; "float32" by default. */
   readonly scaleDtype?: "float32" | "float16";
+  /** Whether gradients flow through the scale, as published (the default); otherwise it counts as a constant. */
+  readonly scaleGradient?: boolean;
 }
 
 /**
  * Relaxed quantization of a weight, differentiable to any order.
  *
  * With s = max(mean|w|, 1e-5) of the group and x = w / s, the quantized weight is q = s Σ p_c c with p = softmax(-(x - c)² / (T + 1e-6)) over
- * the codes c, and the result is (1 - λ) w + λ q at pressure λ. The scale is differentiated, not held constant. Hard: q is s times the
+ * the codes c, and the result is (1 - λ) w + λ q at pressure λ. The scale is differentiated, unless `scaleGradient` is false. Hard: q is s times the
  * nearest code, and its derivative is the identity plus the derivative through s. Rounding s to float16 passes gradients straight through.
  *
  * @param weight floating-point, output channels along the first axis
@@ -65,8 +67,10 @@ export function hestia(weight: Tensor, options: HestiaOptions): Tensor {
     checkNumber("temperature", temperature, { maximum: Infinity });
   }
   const sharpness = hard ? 1 : sharpnessOf(temperature!);
-  const relaxation: Relaxation = { sharpness, pressure, groupSize, codebook, hard, scaleDtype: options.scaleDtype ?? "float32" };
-  return isTernary(codebook) && weight.dtype === "float32" ? fusedRelaxation(weight, relaxation) : relaxed(weight, relaxation);
+  const { scaleDtype = "float32", scaleGradient = true } = options;
+  const relaxation: Relaxation = { sharpness, pressure, groupSize, codebook, hard, scaleDtype, scaleGradient };
+  const fits = isTernary(codebook) && scaleGradient && weight.dtype === "float32";
+  return fits ? fusedRelaxation(weight, relaxation) : relaxed(weight, relaxation);
 }
 
 /** Throws unless a temperature or a pressure is a number in its range or a float32 scalar. */
@@ -90,4 +94,13 @@ export const hestiaQuantizer: Quantizer = {
   quantize: (weight, { temperature, pressure, hard, groupSize, scaleDtype }) =>
     hestia(weight, { temperature, pressure, hard, groupSize, scaleDtype }),
   codes: (weight, { groupSize, scaleDtype }) => absmeanCodes(weight, { groupSize, scaleDtype }),
+};
+
+/** Hestia with scales that count as constants in the gradient, as those of straight-through baselines do: for comparisons. */
+export const hestiaDetachedQuantizer: Quantizer = {
+  ...hestiaQuantizer,
+  name: "hestia_detached",
+  summary: "Hestia without gradients through the scales",
+  quantize: (weight, { temperature, pressure, hard, groupSize, scaleDtype }) =>
+    hestia(weight, { temperature, pressure, hard, groupSize, scaleDtype, scaleGradient: false }),
 };

@@ -6,7 +6,7 @@
 
 import { atCaller } from "../core/errors.ts";
 import { dltQuantizer } from "./dlt.ts";
-import { hestiaQuantizer } from "./hestia.ts";
+import { hestiaDetachedQuantizer, hestiaQuantizer } from "./hestia.ts";
 import { hestiaCodebookQuantizers } from "./hestia_codebooks.ts";
 import { integerQuantizers } from "./integer.ts";
 import { lsqQuantizer } from "./lsq.ts";
@@ -31,6 +31,7 @@ export const quantizers = {
   none,
   ternary: ternaryQuantizer,
   hestia: hestiaQuantizer,
+  hestia_detached: hestiaDetachedQuantizer,
   ...hestiaCodebookQuantizers,
   twn: twnQuantizer,
   lsq: lsqQuantizer,

@@ -21,13 +21,16 @@ export interface Relaxation {
   readonly codebook: readonly number[];
   readonly hard: boolean;
   readonly scaleDtype: ScaleDType;
+  /** False: the scale counts as a constant. */
+  readonly scaleGradient?: boolean;
 }
 
 /** (1 - λ) w + λ q with q = s times the expected codes of w / s, or times the nearest codes: float32, of the weight's shape. */
 export function relaxed(weight: Tensor, relaxation: Relaxation): Tensor {
-  const { sharpness, pressure, groupSize, codebook, hard, scaleDtype } = relaxation;
+  const { sharpness, pressure, groupSize, codebook, hard, scaleDtype, scaleGradient = true } = relaxation;
   const view = groupView(weight, groupSize);
-  const scale = absmeanScale(view, { scaleDtype });
+  const absmean = absmeanScale(view, { scaleDtype });
+  const scale = scaleGradient ? absmean : absmean.stopGradient();
   const x = view.values.div(scale);
   if (!hard) return mix(view.values, scale.mul(expectedCodes(x, { sharpness, codebook })), pressure).reshape(weight.shape);
   const rounded = scale.mul(nearestCode(x, codebook).stopGradient());

@@ -1,6 +1,6 @@
 import { loadExperimentConfig, settingsOf } from "../../src/cli/experiment_config.ts";
 import { parameterShapes } from "../../src/llama/parameters.ts";
-import { deepEqual, equal, match, ok } from "../assert.ts";
+import { deepEqual, equal, match, ok, rejects } from "../assert.ts";
 import { sampleText } from "../support/models.ts";
 import { lastJson, runCommand } from "./run_command.ts";
 
@@ -129,6 +129,60 @@ Deno.test("deno task experiment distils, and refuses bad input in one line", () 
     await runCommand("experiment", short); // the stored result was distilled: this one is another
     ok((await readJson(`${folder}/run/results.json`)).results.arms[0].heldOut.lossNats !== heldOut.lossNats);
   }));
+
+Deno.test("deno task experiment trains variants from scratch, each by its own schedule and curvature", () =>
+  withFolder(async (folder) => {
+    const args = ["--config", `${folder}/tiny.json`, "--output", `${folder}/run`, "--seeds", "1", "--max-steps", "4"];
+    const { code, stderr } = await runCommand("experiment", args);
+    equal(code, 0, stderr);
+    const { results, settings, summaries, costs } = await readJson(`${folder}/run/results.json`);
+    equal(settings.pretrain.steps, 0);
+    deepEqual(summaries.map(({ label }: { label: string }) => label), ["absmean STE", "late", "guided"]);
+    deepEqual(costs.map(({ label }: { label: string }) => label), ["absmean STE", "late"]);
+    const [, late, guided] = results.arms;
+    deepEqual(late.pressures, [1, 1, 1, 1]); // a compress ratio of 0
+    ok(late.temperatures[1] > 0.2 && late.temperatures[2] === 0 && late.temperatures[3] === 0); // 5 of 9 steps hard: 2 of 4
+    ok(guided.temperatures[0] < late.temperatures[0]);
+    deepEqual(results.bases[0].trainingLosses, []);
+    deepEqual(Object.keys(results.calibrations[7]), ["gauss-newton"]);
+    const html = await Deno.readTextFile(`${folder}/run/report.html`);
+    match(html, /drawn at random with one seed, then every arm trained them from scratch for 4 steps/);
+    match(html, /Gauss-Newton traces by 2 gradients/);
+    for (const chart of ["Temperature of each arm", "Pressure of each arm", "Gauss-Newton traces:"]) {
+      match(html, new RegExp(chart));
+    }
+    ok(!/Training loss of the base|NaN|undefined|Infinity/.test(html));
+  }, {
+    ...tiny,
+    pretrain: { steps: 0, warmupSteps: 0 },
+    experiment: {
+      ...tiny.experiment,
+      arms: ["ste", "late", "guided"],
+      variants: {
+        late: { of: "hestia", label: "late", compressRatio: 0, hardSteps: 5, endTemperature: 0.2 },
+        guided: { of: "hestia-0.4", label: "guided", alpha: 0.6, curvature: "gauss-newton", learningRate: 0.003 },
+      },
+    },
+  }));
+
+Deno.test("variants and lists of arms that cannot be are refused", async () => {
+  const late = { of: "hestia", label: "late" };
+  const cases: [unknown, RegExp][] = [
+    [{ variants: { late: { ...late, of: "hestie" } } }, /variants\.late\.of: hestie is not an arm \(did you mean "hestia"\?\)/],
+    [{ variants: { ste: late } }, /experiment\.variants\.ste is an arm already: wanted another name$/],
+    [{ variants: { "a/b": late } }, /experiment\.variants\.a\/b must be named in lower-case letters, digits, \. and -$/],
+    [
+      { variants: { late: { ...late, hardSteps: 9 } } },
+      /variants\.late\.hardSteps must be below quantize\.steps, got 9 and 9$/,
+    ],
+    [{ arms: ["lat"], variants: { late } }, /experiment\.arms: lat is not an arm \(did you mean "late"\?\)/],
+  ];
+  for (const [experiment, message] of cases) {
+    await withFolder(async (folder) => {
+      await rejects(() => loadExperimentConfig(`${folder}/tiny.json`), message);
+    }, { ...tiny, experiment });
+  }
+});
 
 Deno.test("a rate for an arm that there is not is refused", () =>
   withFolder(async (folder) => {

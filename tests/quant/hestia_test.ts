@@ -83,6 +83,25 @@ Deno.test("hestia() hard: ternary values, and the identity plus the derivative o
   }
 });
 
+Deno.test("hestia() without a scale gradient: the same values, each weight differentiated as if its scale were a number", async () => {
+  await useBackend("reference");
+  const options = { temperature: 0.3, pressure: 0.8, groupSize: 4 };
+  const w = weight();
+  const relaxed = hestia(w, { ...options, scaleGradient: false });
+  deepEqual(await read(relaxed), await read(hestia(w, options)));
+  const [slope] = gradients(relaxed.sum(), [w]);
+  const wanted: number[] = [];
+  for (const group of groupsOf(4)) {
+    const scale = group.reduce((sum, at) => sum + Math.abs(weights[at]), 0) / group.length;
+    const part = tensor(Float64Array.from(group, (at) => weights[at]));
+    const [own] = gradients(softCode(part.div(scale), options).mul(scale * 0.8).add(part.mul(0.2)).sum(), [part]);
+    (await read(own)).forEach((g, index) => wanted[group[index]] = g);
+  }
+  close(await read(slope), wanted, { absolute: 1e-13 });
+  const [hard] = gradients(hestia(w, { hard: true, groupSize: 4, scaleGradient: false }).sum(), [w]);
+  deepEqual(await read(hard), new Array(24).fill(1));
+});
+
 Deno.test("hestia() is exactly the weight at pressure 0 and exactly ternary at pressure 1, in float32 too", async () => {
   for (const backend of ["reference", "webgpu"] as const) {
     await useBackend(backend);
