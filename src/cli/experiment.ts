@@ -123,8 +123,9 @@ async function wholeExperiment(experiment: Experiment, config: ExperimentConfig,
     () => timeSteps(experiment, config.experiment.cost),
   );
   const { description } = await backendInfo();
-  const report = reportOf({ settings, arms, seeds, backend: description, costs, results });
-  const tables = [outcomeTable(report.summaries), costTable(costs)];
+  const baseline = armsOf(config).find(({ name }) => name === config.experiment.baseline)!;
+  const report = reportOf({ settings, arms, baseline, seeds, backend: description, costs, results });
+  const tables = [outcomeTable(report.summaries, baseline), costTable(costs)];
   await writeFileAtomic(`${store.folder}/results.json`, JSON.stringify(report) + "\n");
   await writeFileAtomic(`${store.folder}/results.md`, tables.map(markdown).join("\n"));
   await writeFileAtomic(`${store.folder}/report.html`, experimentPage(report));

@@ -5,9 +5,10 @@
  */
 
 import * as v from "valibot";
-import { type Arm, armNamed, arms, defaultArms } from "../experiment/arms.ts";
+import { type Arm, armNamed, arms, baselineArm, defaultArms } from "../experiment/arms.ts";
 import type { ExperimentSettings } from "../experiment/settings.ts";
 import { curvatures } from "../pipeline/calibrate.ts";
+import { annealingStyles } from "../quant/annealing.ts";
 import {
   between,
   count,
@@ -33,11 +34,13 @@ const variantSchema = section({
   of: text(),
   /** As people read it. */
   label: text(),
+  /** That of the other arm by default. */
   learningRate: v.optional(positive()),
   alpha: v.optional(finite()),
   curvature: v.optional(oneOf(curvatures)),
   compressRatio: v.optional(between(0, 1)),
   annealRatio: v.optional(between(0, 1)),
+  annealStyle: v.optional(oneOf(annealingStyles)),
   endTemperature: v.optional(notNegative()),
   hardSteps: v.optional(count(0)),
 });
@@ -45,6 +48,8 @@ const variantSchema = section({
 const experimentSchema = section({
   /** What runs where the command line names no arms. */
   arms: v.optional(v.array(text()), [...defaultArms]),
+  /** What the other arms are compared with, seed by seed. */
+  baseline: v.optional(text(), baselineArm),
   /** Arms of this configuration alone, by name. */
   variants: v.optional(v.record(variantName, variantSchema), {}),
   /** Peak learning rates of arms that have one of their own, by arm; the others take `quantize.learningRate`. */
@@ -104,13 +109,17 @@ export async function loadExperimentConfig(path: string): Promise<ExperimentConf
   return whole;
 }
 
-function checkNames({ experiment: { learningRates, variants, arms: chosen }, quantize }: ExperimentConfig, path: string): void {
+function checkNames(
+  { experiment: { learningRates, variants, arms: chosen, baseline }, quantize }: ExperimentConfig,
+  path: string,
+): void {
   const [own, all] = [arms, [...arms, ...Object.keys(variants).map((name) => ({ name }))]].map((list) =>
     list.map(({ name }) => name)
   );
   const uses: (readonly [where: string, name: string, names: readonly string[]])[] = [
     ...Object.entries(variants).map(([name, { of }]) => [`variants.${name}.of: ${of}`, of, own] as const),
     ...Object.keys(learningRates).map((name) => [`learningRates.${name}`, name, own] as const),
+    [`baseline: ${baseline}`, baseline, all],
     ...chosen.map((name) => [`arms: ${name}`, name, all] as const),
   ];
   const wrong = uses.find(([, name, names]) => !names.includes(name));
@@ -130,15 +139,18 @@ function checkNames({ experiment: { learningRates, variants, arms: chosen }, qua
 }
 
 /** Every arm that may be asked for: those of the table, then the variants of the configuration. */
-export function armsOf({ experiment: { variants } }: ExperimentConfig): readonly Arm[] {
-  return [...arms, ...Object.entries(variants).map(([name, variant]) => variantArm(name, variant))];
+export function armsOf({ experiment: { variants, learningRates } }: ExperimentConfig): readonly Arm[] {
+  const variantArm = ([name, variant]: [string, v.InferOutput<typeof variantSchema>]): Arm => {
+    const { of, label, learningRate = learningRates[of], alpha, curvature, annealStyle: style, ...times } = variant;
+    const [annealing, own] = [{ style, ...times }, { learningRate, alpha, curvature }].map(known);
+    return { ...armNamed(of), ...own, name, label, ...(Object.keys(annealing).length > 0 ? { annealing } : {}) };
+  };
+  return [...arms, ...Object.entries(variants).map(variantArm)];
 }
 
-function variantArm(name: string, variant: v.InferOutput<typeof variantSchema>): Arm {
-  const { of, label, learningRate, alpha, curvature, ...annealing } = variant;
-  const own = Object.fromEntries(Object.entries({ learningRate, alpha, curvature }).filter(([, value]) => value !== undefined));
-  return { ...armNamed(of), ...own, name, label, ...(Object.keys(annealing).length > 0 ? { annealing } : {}) };
-}
+/** Without what is undefined. */
+const known = (values: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
 /** A configuration whose phases of training are cut to so many steps, and the hard steps of variants with them. */
 export function shortened(config: ExperimentConfig, maxSteps?: number): ExperimentConfig {

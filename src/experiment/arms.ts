@@ -33,7 +33,7 @@ export interface Arm {
 export const fullPrecisionArm = "full-precision";
 /** The arm that gaps are measured from. */
 export const roundedArm = "rounded";
-/** The arm that others are compared with, in pairs of equal seed. */
+/** The arm that others are compared with where a configuration names none. */
 export const baselineArm = "ste";
 
 /** Every arm, in the order of tables. */

@@ -10,7 +10,7 @@ import { barChart, histogramChart, type Interval, intervalChart, type Line, line
 import { figure, htmlTable, page, type Section } from "../report/page.ts";
 import { traceHeatMap } from "../report/heat_map.ts";
 import { legend, quietColor, type Series, seriesColors } from "../report/plot.ts";
-import { type Arm, armNamed, baselineArm, fullPrecisionArm, roundedArm } from "./arms.ts";
+import { type Arm, armNamed, fullPrecisionArm, roundedArm } from "./arms.ts";
 import type { StepCost } from "./cost.ts";
 import { type ArmResult, type ExperimentResults, scalesOf } from "./run.ts";
 import { armOptions, curvatureOf, type ExperimentSettings } from "./settings.ts";
@@ -23,6 +23,8 @@ import { borderWidth } from "./weights.ts";
 export interface ExperimentReport {
   readonly settings: ExperimentSettings;
   readonly arms: readonly Arm[];
+  /** What the others are compared with. */
+  readonly baseline: Arm;
   readonly seeds: readonly number[];
   /** What it ran on. */
   readonly backend: string;
@@ -33,7 +35,7 @@ export interface ExperimentReport {
 
 /** Puts together what results say. */
 export function reportOf(parts: Omit<ExperimentReport, "summaries">): ExperimentReport {
-  return { ...parts, summaries: summarize(parts.results.arms, parts.arms) };
+  return { ...parts, summaries: summarize(parts.results.arms, parts.arms, parts.baseline.name) };
 }
 
 /** Full precision and rounding are there to compare with; the others have a colour each, and dashes where there are no more colours. */
@@ -78,8 +80,8 @@ function trainedArms({ arms, results }: ExperimentReport) {
   });
 }
 
-function outcome({ arms, summaries, results }: ExperimentReport): Section {
-  const { heading, rows } = outcomeTable(summaries);
+function outcome({ arms, summaries, results, baseline }: ExperimentReport): Section {
+  const { heading, rows } = outcomeTable(summaries, baseline);
   const intervals = summaries.filter(({ arm }) => arm !== roundedArm).map(({ arm, lossNats }): Interval => ({
     ...seriesOf(arm, arms),
     mean: lossNats.mean,
@@ -96,22 +98,21 @@ function outcome({ arms, summaries, results }: ExperimentReport): Section {
   };
 }
 
-function differences({ arms, summaries, results }: ExperimentReport): Section[] {
+function differences({ arms, summaries, results, baseline }: ExperimentReport): Section[] {
   const losses = (name: string) =>
     new Map(results.arms.filter(({ arm }) => arm === name).map(({ seed, heldOut }) => [seed, heldOut.lossNats]));
-  const baseline = losses(baselineArm);
+  const compared = losses(baseline.name);
   const intervals = summaries.flatMap(({ arm, difference }): Interval[] => {
     if (!difference || arm === roundedArm) return [];
-    const values = [...losses(arm)].flatMap(([seed, loss]) => baseline.has(seed) ? [loss - baseline.get(seed)!] : []);
+    const values = [...losses(arm)].flatMap(([seed, loss]) => compared.has(seed) ? [loss - compared.get(seed)!] : []);
     return [{ ...seriesOf(arm, arms), mean: difference.mean, standardError: difference.standardError, values }];
   });
   if (intervals.length === 0) return [];
-  const title = "Difference to absmean STE";
+  const title = `Difference to ${baseline.label}`;
   return [{
     title,
     text:
-      "Loss less that of the straight-through baseline with the same seed, base and batches: what seeds share cancels. Left of the " +
-      "line is better than the baseline.",
+      `Loss less that of ${baseline.label} with the same seed, base and batches: what seeds share cancels. Left of the line is better.`,
     body: figure(intervalChart(intervals, { title, x: "difference in held-out loss (nats)", reference: 0 })),
   }];
 }
@@ -124,7 +125,7 @@ function meanOf(rows: readonly (readonly number[])[]): number[] {
 
 function learning(report: ExperimentReport): Section {
   const trained = trainedArms(report);
-  const { results, settings: { arm } } = report;
+  const { results, settings: { arm }, baseline } = report;
   const width = Math.max(1, Math.round(arm.steps / 15));
   const line = (losses: readonly (readonly number[])[]) =>
     smoothed(meanOf(losses), width).map((loss, index) => [index + 1, loss] as const).slice(width - 1);
@@ -137,11 +138,11 @@ function learning(report: ExperimentReport): Section {
     points: meanOf(own.map(({ curve }) => curve.map(({ lossNats }) => lossNats)))
       .map((loss, index) => [own[0].curve[index].step, loss]),
   }));
-  const baseline = ofTraining.find(({ label }) => label === armNamed(baselineArm).label)?.points;
-  const ofDifference = !baseline
+  const compared = ofTraining.find(({ label }) => label === baseline.label)?.points;
+  const ofDifference = !compared
     ? []
     : ofTraining.flatMap(({ points, ...series }): Line[] =>
-      points === baseline ? [] : [{ ...series, points: points.map(([step, loss], at) => [step, loss - baseline[at][1]]) }]
+      points === compared ? [] : [{ ...series, points: points.map(([step, loss], at) => [step, loss - compared[at][1]]) }]
     );
   const base: Line = {
     label: "base",
@@ -158,7 +159,7 @@ function learning(report: ExperimentReport): Section {
     body: legend(trained) + chart("Training loss of each arm", ofTraining) +
       chart("Held-out loss of each arm on the way, rounded; fewer batches than the final figures", ofHeldOut, { dots: true }) +
       (ofDifference.length > 0
-        ? chart("Training loss of each arm less that of absmean STE", ofDifference, { reference: 0 })
+        ? chart(`Training loss of each arm less that of ${baseline.label}`, ofDifference, { reference: 0 })
         : "") +
       (base.points.length > 0 ? chart("Training loss of the base", [base]) : ""),
   };

@@ -16,15 +16,19 @@ export interface ArmSummary {
   readonly perplexity: Estimate;
   /** 1 reaches full precision, 0 is rounding without training; null where one of the two was not run. */
   readonly gapClosed: Estimate | null;
-  /** Loss less that of the straight-through baseline with the same seed; null without it, and for the baseline itself. */
+  /** Loss less that of the baseline with the same seed; null without it, and for the baseline itself. */
   readonly difference: Estimate | null;
 }
 
-/** One summary for each arm that has results, in the order of `arms`. */
-export function summarize(results: readonly ArmResult[], arms: readonly Arm[]): ArmSummary[] {
+/**
+ * One summary for each arm that has results, in the order of `arms`.
+ *
+ * @param baseline name of the arm that others are compared with, in pairs of equal seed
+ */
+export function summarize(results: readonly ArmResult[], arms: readonly Arm[], baseline: string = baselineArm): ArmSummary[] {
   const lossesOf = (name: string) =>
     new Map(results.filter(({ arm }) => arm === name).map(({ seed, heldOut }) => [seed, heldOut.lossNats]));
-  const [rounded, fullPrecision, baseline] = [roundedArm, fullPrecisionArm, baselineArm].map(lossesOf);
+  const [rounded, fullPrecision, compared] = [roundedArm, fullPrecisionArm, baseline].map(lossesOf);
   return arms.filter(({ name }) => lossesOf(name).size > 0).map(({ name, label }) => {
     const losses = lossesOf(name);
     const shares = [...losses].filter(([seed]) => rounded.has(seed) && fullPrecision.has(seed)).map(([seed, arm]) =>
@@ -36,7 +40,7 @@ export function summarize(results: readonly ArmResult[], arms: readonly Arm[]): 
       lossNats: estimate([...losses.values()]),
       perplexity: estimate([...losses.values()].map(Math.exp)),
       gapClosed: shares.length > 0 ? estimate(shares) : null,
-      difference: name === baselineArm ? null : pairedDifference(losses, baseline) ?? null,
+      difference: name === baseline ? null : pairedDifference(losses, compared) ?? null,
     };
   });
 }

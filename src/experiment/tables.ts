@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Arm } from "./arms.ts";
 import type { StepCost } from "./cost.ts";
 import { type ArmSummary, standardErrorsBelow } from "./summary.ts";
 import type { Estimate } from "./statistics.ts";
@@ -22,10 +23,11 @@ export function formatEstimate(value: Estimate | null, { digits, scale = 1 }: { 
   return standardError === null ? text : `${text} ± ${(standardError * scale).toFixed(digits)}`;
 }
 
-/** What each arm reached. */
-export function outcomeTable(summaries: readonly ArmSummary[]): Table {
+/** What each arm reached, and how far it is from the arm of that label. */
+export function outcomeTable(summaries: readonly ArmSummary[], { label: baseline }: Pick<Arm, "label">): Table {
+  const difference = `less ${baseline} (nats)`;
   return {
-    heading: ["arm", "held-out loss (nats)", "perplexity", "gap closed (%)", "less absmean STE (nats)", "standard errors below"],
+    heading: ["arm", "held-out loss (nats)", "perplexity", "gap closed (%)", difference, "standard errors below"],
     rows: summaries.map(({ label, lossNats, perplexity, gapClosed, difference }) => {
       const below = difference ? standardErrorsBelow(difference) : null;
       return [

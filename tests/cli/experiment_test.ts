@@ -148,6 +148,8 @@ Deno.test("deno task experiment trains variants from scratch, each by its own sc
     const html = await Deno.readTextFile(`${folder}/run/report.html`);
     match(html, /drawn at random with one seed, then every arm trained them from scratch for 4 steps/);
     match(html, /Gauss-Newton traces by 2 gradients/);
+    match(html, /Difference to late/);
+    deepEqual(summaries.map(({ difference }: { difference: unknown }) => difference === null), [false, true, false]);
     for (const chart of ["Temperature of each arm", "Pressure of each arm", "Gauss-Newton traces:"]) {
       match(html, new RegExp(chart));
     }
@@ -158,6 +160,7 @@ Deno.test("deno task experiment trains variants from scratch, each by its own sc
     experiment: {
       ...tiny.experiment,
       arms: ["ste", "late", "guided"],
+      baseline: "late",
       variants: {
         late: { of: "hestia", label: "late", compressRatio: 0, hardSteps: 5, endTemperature: 0.2 },
         guided: { of: "hestia-0.4", label: "guided", alpha: 0.6, curvature: "gauss-newton", learningRate: 0.003 },
@@ -175,6 +178,7 @@ Deno.test("variants and lists of arms that cannot be are refused", async () => {
       { variants: { late: { ...late, hardSteps: 9 } } },
       /variants\.late\.hardSteps must be below quantize\.steps, got 9 and 9$/,
     ],
+    [{ baseline: "stee" }, /experiment\.baseline: stee is not an arm \(did you mean "ste"\?\)/],
     [{ arms: ["lat"], variants: { late } }, /experiment\.arms: lat is not an arm \(did you mean "late"\?\)/],
   ];
   for (const [experiment, message] of cases) {
@@ -202,9 +206,10 @@ Deno.test("the configurations that come with the project are experiments of the 
     );
     return Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((product, length) => product * length, 1), 0) / 1e6;
   };
-  const names = ["experiment", "experiment-medium", "experiment-large", "cost"];
-  const [standard, medium, large, cost] = await Promise.all(names.map(millions));
+  const names = ["experiment", "experiment-settings", "experiment-medium", "experiment-large", "cost"];
+  const [standard, settings, medium, large, cost] = await Promise.all(names.map(millions));
   ok(standard > 0.1 && standard < 0.2, `${standard}`);
+  equal(settings, standard);
   ok(medium > 0.3 && medium < 0.6, `${medium}`);
   ok(large > 10 && large < 30, `${large}`);
   ok(cost > 0.9 && cost < 1.2, `${cost}`);

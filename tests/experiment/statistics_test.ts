@@ -65,6 +65,9 @@ Deno.test("summaries compare arms with equal seeds, and say nothing where an arm
   close(hestia.difference?.mean, -0.6);
   close(hestia.difference?.standardError, 0.1);
   equal(ste.difference, null);
+  const [, , compared, itself] = summarize(results, arms, "hestia");
+  close(compared.difference?.mean, 0.6);
+  equal(itself.difference, null);
   const [alone] = summarize([result("hestia", 1, 2)], [armNamed("ste"), armNamed("hestia")]);
   deepEqual([alone.arm, alone.gapClosed, alone.difference, alone.lossNats.standardError], ["hestia", null, null, null]);
 });
