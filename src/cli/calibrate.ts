@@ -13,6 +13,7 @@ import {
   type CalibrationOptions,
   curvatures,
   curvatureTitles,
+  defaultCurvature,
 } from "../pipeline/calibrate.ts";
 import { isTraceState, type TraceState } from "../quant/trace_state.ts";
 import { traceHeatMap } from "../report/heat_map.ts";
@@ -27,7 +28,7 @@ import { table } from "./table.ts";
 const command = {
   name: "calibrate",
   summary:
-    "Measures the Hessian trace of every weight that would be quantized; writes temperature scales, and a heat map as SVG.",
+    "Measures the curvature of the loss along every weight that would be quantized; writes temperature scales, and a heat map as SVG.",
   options: {
     model: {
       ...modelOption,
@@ -45,8 +46,9 @@ const command = {
       type: "string",
       choices: curvatures,
       value: "NAME",
-      default: "hessian",
-      description: "What is traced: the Hessian, by Hessian-vector products, or its Gauss-Newton part, by gradients",
+      default: defaultCurvature,
+      description:
+        "What is traced: the Gauss-Newton part of the Hessian, by gradients, or the Hessian, by Hessian-vector products",
     },
     probes: { type: "integer", value: "N", minimum: 1, default: 256, description: "Products or gradients at most" },
     tolerance: {
@@ -62,7 +64,7 @@ const command = {
       default: "tensor",
       description: "What shares a trace: each tensor alone, those of a layer, or those of a kind",
     },
-    batches: { type: "integer", value: "N", minimum: 1, default: 8, description: "Batches whose Hessians are averaged" },
+    batches: { type: "integer", value: "N", minimum: 1, default: 8, description: "Batches whose curvatures are averaged" },
     batchSize: { type: "integer", value: "N", minimum: 1, default: 4, description: "Sequences in a batch" },
     sequenceLength: { type: "integer", value: "N", minimum: 1, default: 128, description: "Tokens of a sequence" },
     recomputeEvery: {

@@ -6,7 +6,7 @@
 
 import * as v from "valibot";
 import { scheduleStyles } from "../optim/schedule.ts";
-import { curvatures } from "../pipeline/calibrate.ts";
+import { curvatures, defaultCurvature } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
 import { type QuantizerName, quantizers } from "../quant/registry.ts";
 import { didYouMean, UsageError } from "./errors.ts";
@@ -123,8 +123,8 @@ const runSchema = section({
   pretrain: v.optional(section(phase({ minimumSteps: 0, steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
   calibration: v.optional(
     section({
-      /** What is traced: the Hessian, by Hessian-vector products, or its Gauss-Newton part, by gradients. */
-      curvature: v.optional(oneOf(curvatures), "hessian"),
+      /** What is traced: the Gauss-Newton part of the Hessian, by gradients, or the Hessian, by Hessian-vector products. */
+      curvature: v.optional(oneOf(curvatures), defaultCurvature),
       /** Probes at most: products or gradients. */
       probes: v.optional(count(), 8),
       /** Stops once every temperature scale is known to this standard error; 0 spends all probes. */

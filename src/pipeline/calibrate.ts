@@ -26,6 +26,9 @@ export type Curvature = "hessian" | "gauss-newton";
 /** Every curvature: the Hessian of the loss, or its Gauss-Newton part, which is never negative and costs gradients. */
 export const curvatures = ["hessian", "gauss-newton"] as const satisfies readonly Curvature[];
 
+/** What is traced where nobody asks for another: the one that a few dozen probes know, whatever the model. */
+export const defaultCurvature: Curvature = "gauss-newton";
+
 /** Headings of what was measured. */
 export const curvatureTitles = {
   hessian: "Hessian traces",
@@ -53,8 +56,9 @@ export interface CalibrationProgress {
 /** Settings of calibration. */
 export interface CalibrationOptions extends GuidanceOptions {
   /**
-   * "hessian" by default, as published. Where traces are sums of parts that cancel, as in deep narrow models, hundreds of products do not
-   * tell them from zero; "gauss-newton" leaves the negative parts out and knows every scale after a few dozen gradients.
+   * "gauss-newton" by default: it leaves out the parts of the Hessian that may be negative, and knows every scale after a few dozen
+   * gradients. "hessian" is as published; where its traces are sums of parts that cancel, as in deep narrow models, hundreds of products do
+   * not tell them from zero.
    */
   readonly curvature?: Curvature;
   /**
@@ -134,7 +138,7 @@ function scaleErrors(groups: readonly TensorTrace[], options: GuidanceOptions): 
  * the Hessian, 1.3 GB for the Gauss-Newton matrix.
  *
  * @param model in full precision
- * @param batches at least one, all of one shape; their Hessians are averaged
+ * @param batches at least one, all of one shape; their curvatures are averaged
  *
  * @example
  * ```ts
@@ -179,7 +183,9 @@ export async function calibrate(
 function measured(
   { config, parameters }: LlamaModel,
   batches: readonly TokenTensors[],
-  { curvature = "hessian", recomputeEvery, ...options }: TraceOptions & Pick<CalibrationOptions, "curvature" | "recomputeEvery">,
+  { curvature = defaultCurvature, recomputeEvery, ...options }:
+    & TraceOptions
+    & Pick<CalibrationOptions, "curvature" | "recomputeEvery">,
 ): AsyncGenerator<TraceProgress> {
   const inputs = { parameters, batches };
   if (curvature === "hessian") {
@@ -212,7 +218,7 @@ function calibrationOf(
     scores: shared(scores),
     temperatureScales: shared(scales),
     temperatureScaleErrors: shared(scaleErrors(found.groups, options)),
-    curvature: options.curvature ?? "hessian",
+    curvature: options.curvature ?? defaultCurvature,
     granularity,
     probes: found.probes,
   };

@@ -88,7 +88,7 @@ function checkReport(html: string): void {
     "Training loss of the base",
     "Temperature of each tensor, Hestia, α = 0.4, first seed",
     "Pressure of every tensor: share of the relaxed weight in the weight that is used",
-    "Hessian traces: trace of each weight's own block, by layer and component",
+    "Gauss-Newton traces: trace of each weight's own block, by layer and component",
     "Weights, full precision, trained on",
     "Weights, absmean STE",
     "Weights, Hestia, α = 0.4",
