@@ -206,10 +206,10 @@ Deno.test("the configurations that come with the project are experiments of the 
     );
     return Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((product, length) => product * length, 1), 0) / 1e6;
   };
-  const names = ["experiment", "experiment-settings", "experiment-medium", "experiment-large", "cost"];
-  const [standard, settings, medium, large, cost] = await Promise.all(names.map(millions));
+  const names = ["experiment", "experiment-settings", "experiment-scratch", "experiment-medium", "experiment-large", "cost"];
+  const [standard, settings, scratch, medium, large, cost] = await Promise.all(names.map(millions));
   ok(standard > 0.1 && standard < 0.2, `${standard}`);
-  equal(settings, standard);
+  deepEqual([settings, scratch], [standard, standard]);
   ok(medium > 0.3 && medium < 0.6, `${medium}`);
   ok(large > 10 && large < 30, `${large}`);
   ok(cost > 0.9 && cost < 1.2, `${cost}`);
