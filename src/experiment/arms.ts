@@ -46,7 +46,7 @@ export const arms: readonly Arm[] = [
   { name: "seq", label: "ParetoQ (SEQ)", quantizer: "seq" },
   { name: "dlt", label: "DLT", quantizer: "dlt" },
   { name: "tequila", label: "Tequila", quantizer: "tequila" },
-  { name: "hestia", label: "Hestia without Hessian", quantizer: "hestia" },
+  { name: "hestia", label: "Hestia without guidance", quantizer: "hestia" },
   { name: "hestia-0.4", label: "Hestia, α = 0.4", quantizer: "hestia", alpha: 0.4 },
   { name: "hestia-0.5", label: "Hestia, α = 0.5", quantizer: "hestia", alpha: 0.5 },
   { name: "hestia-minus-0.4", label: "Hestia, α = -0.4", quantizer: "hestia", alpha: -0.4 },

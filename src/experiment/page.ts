@@ -91,9 +91,11 @@ function outcome({ arms, summaries, results, baseline }: ExperimentReport): Sect
   const chart = intervalChart(intervals, { title: "Held-out loss of each arm", x: "held-out loss (nats)" });
   return {
     title: "What each arm reaches",
-    text:
-      "Means over the seeds with their standard errors. The gap is that between rounding the base without training and training " +
-      "it on in full precision; an arm that closes 100 % of it costs nothing in loss.",
+    text: "Means over the seeds with their standard errors." +
+      (summaries.every(({ gapClosed }) => gapClosed === null)
+        ? ""
+        : " The gap is that between rounding the base without training and training it on in full precision; an arm that closes " +
+          "100 % of it costs nothing in loss."),
     body: htmlTable(heading, rows) + figure(chart, "Dot: mean; bar: one standard error to each side; rings: seeds."),
   };
 }

@@ -23,18 +23,26 @@ export function formatEstimate(value: Estimate | null, { digits, scale = 1 }: { 
   return standardError === null ? text : `${text} ± ${(standardError * scale).toFixed(digits)}`;
 }
 
-/** What each arm reached, and how far it is from the arm of that label. */
+/** What each arm reached, and how far it is from the arm of that label; the gap is left out where no arm has one. */
 export function outcomeTable(summaries: readonly ArmSummary[], { label: baseline }: Pick<Arm, "label">): Table {
+  const hasGap = summaries.some(({ gapClosed }) => gapClosed !== null);
   const difference = `less ${baseline} (nats)`;
   return {
-    heading: ["arm", "held-out loss (nats)", "perplexity", "gap closed (%)", difference, "standard errors below"],
+    heading: [
+      "arm",
+      "held-out loss (nats)",
+      "perplexity",
+      ...(hasGap ? ["gap closed (%)"] : []),
+      difference,
+      "standard errors below",
+    ],
     rows: summaries.map(({ label, lossNats, perplexity, gapClosed, difference }) => {
       const below = difference ? standardErrorsBelow(difference) : null;
       return [
         label,
         formatEstimate(lossNats, { digits: 4 }),
         formatEstimate(perplexity, { digits: 3 }),
-        formatEstimate(gapClosed, { digits: 1, scale: 100 }),
+        ...(hasGap ? [formatEstimate(gapClosed, { digits: 1, scale: 100 })] : []),
         formatEstimate(difference, { digits: 4 }),
         below === null ? "–" : below.toFixed(1),
       ];

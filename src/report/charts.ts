@@ -56,6 +56,9 @@ export function lineChart(
   });
 }
 
+/** Room for the longest label: a letter is 6.5 units wide on average. */
+const labelMargin = (rows: readonly Series[]): number => 20 + 6.5 * Math.max(...rows.map(({ label }) => label.length));
+
 /** Means with bars of one standard error to each side, and each value as a ring. `reference` is a line to compare with. */
 export function intervalChart(
   intervals: readonly Interval[],
@@ -71,7 +74,7 @@ export function intervalChart(
   const values = intervals.flatMap(({ label, color, values }) => values.map((value) => ({ label, color, value })));
   return drawn(title, [...rows.flatMap(({ low, high }) => [low, high]), ...values.map(({ value }) => value)], {
     height: 60 + 30 * intervals.length,
-    marginLeft: 230,
+    marginLeft: labelMargin(intervals),
     x: { label: x, inset: 8 },
     y: { label: null, domain: rows.map(({ label }) => label) },
     color: { type: "identity" },
@@ -91,7 +94,7 @@ export function barChart(
 ): string {
   return drawn(title, bars.map(({ value }) => value), {
     height: 60 + 30 * bars.length,
-    marginLeft: 230,
+    marginLeft: labelMargin(bars),
     marginRight: 50,
     x: { label: x, inset: 8 },
     y: { label: null, domain: bars.map(({ label }) => label) },
