@@ -151,7 +151,7 @@ const runSchema = section({
       /** Share of the steps, the last ones, over which the temperature falls. */
       annealRatio: v.optional(between(0, 1), 0.8),
       annealStyle: v.optional(oneOf(annealingStyles), "cosine"),
-      /** Temperature where the annealing ends, before the hard steps. */
+      /** Temperature where the annealing ends, before the hard steps: 0.05 to 0.1 from scratch, where 0 freezes the codes too early. */
       endTemperature: v.optional(notNegative(), 0),
       /** Last steps, at temperature zero. */
       hardSteps: v.optional(count(0), 40),

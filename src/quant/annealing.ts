@@ -25,7 +25,10 @@ export interface AnnealingOptions {
   readonly annealRatio?: number;
   /** Temperature of the first step; by default the one with the least expected error on Gaussian weights. */
   readonly initialTemperature?: number;
-  /** Temperature that the soft schedule ends at; 0 by default. */
+  /**
+   * Temperature that the soft schedule ends at; 0 by default. Below 0.05 hardly a weight still changes its code, so that where much is left
+   * to learn, as from scratch, 0.05 to 0.1 ends better, though the weights are then rounded a little: see docs/RESULTS.md.
+   */
   readonly endTemperature?: number;
   /** "cosine" (the default) or "linear". */
   readonly style?: AnnealingStyle;
