@@ -178,7 +178,8 @@ function schedules(report: ExperimentReport): Section[] {
     text:
       "The temperature of the softmax over the codes falls, and in the end weights are rounded. Guidance gives tensors with a more " +
       "curved loss another temperature than the others.",
-    body: tensorTemperatures(report, own) + (differ ? armSchedules(report) : commonPressure(report)),
+    body: (differ && !own.some(({ alpha }) => alpha !== undefined) ? "" : tensorTemperatures(report, own)) +
+      (differ ? armSchedules(report) : commonPressure(report)),
   }];
 }
 
