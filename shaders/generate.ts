@@ -5,6 +5,14 @@
  * @module
  */
 
+/** The text of a shader. A line `//: include NAME` stands for the file `parts/NAME.wgsl`, which several shaders share. */
+async function shaderText(path: string): Promise<string> {
+  const text = await Deno.readTextFile(new URL(path, import.meta.url));
+  const names = [...text.matchAll(/^\/\/: include (\w+)$/gm)].map(([, name]) => name);
+  const parts = await Promise.all(names.map((name) => shaderText(`parts/${name}.wgsl`)));
+  return text.replace(/^\/\/: include \w+\n/gm, () => parts.shift()!);
+}
+
 /** The content that `src/kernels/shaders.ts` should have. */
 export async function shaderModule(): Promise<string> {
   const names: string[] = [];
@@ -13,7 +21,7 @@ export async function shaderModule(): Promise<string> {
   }
   const parts = await Promise.all(
     names.sort().map(async (name) => {
-      const text = await Deno.readTextFile(new URL(`${name}.wgsl`, import.meta.url));
+      const text = await shaderText(`${name}.wgsl`);
       return `  ${name}: \`${text.replace(/[`\\]|\$\{/g, "\\$&")}\`,\n`;
     }),
   );

@@ -5,62 +5,22 @@
 // are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
 // their half; twice the sum of the bytes is taken away in the end.
 
-// Rows of X that one invocation takes: 1 or 4.
-override TOKENS: u32 = 1;
-// Invocations that share the columns.
-override SLICES: u32 = 1;
+//: include ternary
 
-const LANES = 8u;
 // Columns, in eights, between two extractions: 64 * 3 * 127 < 2^15.
 const RUN = 8u;
 
-alias Element = f32;
-alias Quad = vec4<Element>;
-alias Words = vec4<u32>;
-alias Sums = vec4<i32>;
-alias Block = mat4x4<Element>;
-
-struct Params {
-  // Rows of X and Y.
-  tokens: u32,
-  // Columns of Y.
-  rows: u32,
-  // Columns of X, in eights.
-  eights: u32,
-  // Columns that share a scale, in eights.
-  group: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<Words>; //: input
-@group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
-@group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
-
-// Sums of the other slices: for each slice and lane rows 0 to 3 of every token, then rows 4 to 7.
-var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * 2u>;
-
-fn load_x(at: u32) -> Words {
-  return x[at]; //: load
-}
-
-fn load_codes(at: u32) -> Words {
-  return codes[at]; //: load
-}
-
-fn load_scales(at: u32) -> Quad {
-  return scales[at]; //: load
-}
+alias Whole = vec4<i32>;
 
 // Four neighbouring bytes of a word.
-fn bytes_of(word: u32) -> Sums {
-  return bitcast<Sums>(Words(word << 24u, word << 16u, word << 8u, word)) >> Words(24u);
+fn bytes_of(word: u32) -> Whole {
+  return bitcast<Whole>(Words(word << 24u, word << 16u, word << 8u, word)) >> Words(24u);
 }
 
 // Eight columns of a row of X.
 struct Eight {
-  first: Sums,
-  second: Sums,
+  first: Whole,
+  second: Whole,
 }
 
 fn eight_of_x(token: u32, eight: u32) -> Eight {
@@ -71,23 +31,30 @@ fn eight_of_x(token: u32, eight: u32) -> Eight {
 }
 
 // Codes plus 2 of a column, for rows i in the lower and i + 4 in the upper half.
-fn codes_at(words: Words, shift: u32) -> Sums {
-  return bitcast<Sums>((words >> Words(shift)) & Words(0x00030003u));
+fn codes_at(words: Words, shift: u32) -> Whole {
+  return bitcast<Whole>((words >> Words(shift)) & Words(0x00030003u));
 }
 
-fn products(words: Words, eight: Eight) -> Sums {
-  return codes_at(words, 0u) * eight.first.x + codes_at(words, 2u) * eight.first.y +
-    codes_at(words, 4u) * eight.first.z + codes_at(words, 6u) * eight.first.w +
-    codes_at(words, 8u) * eight.second.x + codes_at(words, 10u) * eight.second.y +
-    codes_at(words, 12u) * eight.second.z + codes_at(words, 14u) * eight.second.w;
+// Sums over a run of columns of pairs of products, and of the bytes, by column of the blocks.
+struct Run {
+  pairs: array<Whole, 4>,
+  bytes: array<Whole, 4>,
 }
 
-fn lower(sums: Sums) -> Sums {
-  return (sums << Words(16u)) >> Words(16u);
+fn add(run: ptr<function, Run>, column: u32, words: Words, x: Eight) {
+  let flipped = words ^ Words(0xaaaaaaaau);
+  (*run).pairs[column] += codes_at(flipped, 0u) * x.first.x + codes_at(flipped, 2u) * x.first.y +
+    codes_at(flipped, 4u) * x.first.z + codes_at(flipped, 6u) * x.first.w +
+    codes_at(flipped, 8u) * x.second.x + codes_at(flipped, 10u) * x.second.y +
+    codes_at(flipped, 12u) * x.second.z + codes_at(flipped, 14u) * x.second.w;
+  (*run).bytes[column] += x.first + x.second;
 }
 
-fn twice_total(bytes: Sums) -> i32 {
-  return 2 * (bytes.x + bytes.y + bytes.z + bytes.w);
+fn extract(sums: ptr<function, Sums>, column: u32, pairs: Whole, bytes: Whole) {
+  let twice = Whole(2 * (bytes.x + bytes.y + bytes.z + bytes.w));
+  let lower = (pairs << Words(16u)) >> Words(16u);
+  (*sums).low[column] += Quad(lower - twice);
+  (*sums).high[column] += Quad(((pairs - lower) >> Words(16u)) - twice);
 }
 
 @compute @workgroup_size(LANES * SLICES)
@@ -96,94 +63,61 @@ fn main(
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) member: u32,
 ) {
-  let lane = member % LANES;
-  let slice = member / LANES;
-  let tile = workgroup.y * workgroups.x + workgroup.x;
-  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
-  let panel = tile / token_tiles;
-  let token = tile % token_tiles * TOKENS;
-  if (panel * LANES * 8u >= params.rows) {
+  let place = place_of(workgroup.y * workgroups.x + workgroup.x, member);
+  if (is_outside(place)) {
     return;
   }
-
-  var low = Block();
-  var high = Block();
+  var total = Sums();
   let groups = params.eights / params.group;
-  for (var group = slice; group < groups; group += SLICES) {
-    let scale = ((panel * groups + group) * LANES + lane) * 2u;
-    let low_scale = load_scales(scale);
-    let high_scale = load_scales(scale + 1u);
-    let group_end = (group + 1u) * params.group;
-    for (var start = group * params.group; start < group_end; start += RUN) {
-      var sums0 = Sums();
-      var sums1 = Sums();
-      var sums2 = Sums();
-      var sums3 = Sums();
-      var bytes0 = Sums();
-      var bytes1 = Sums();
-      var bytes2 = Sums();
-      var bytes3 = Sums();
-      let end = min(start + RUN, group_end);
-      for (var eight = start; eight < end; eight++) {
-        let words = load_codes((panel * params.eights + eight) * LANES + lane) ^ Words(0xaaaaaaaau);
-        let x0 = eight_of_x(token, eight);
-        sums0 += products(words, x0);
-        bytes0 += x0.first + x0.second;
-        if (TOKENS > 1u) {
-          let x1 = eight_of_x(token + 1u, eight);
-          sums1 += products(words, x1);
-          bytes1 += x1.first + x1.second;
-          let x2 = eight_of_x(token + 2u, eight);
-          sums2 += products(words, x2);
-          bytes2 += x2.first + x2.second;
-          let x3 = eight_of_x(token + 3u, eight);
-          sums3 += products(words, x3);
-          bytes3 += x3.first + x3.second;
+  var group = place.slice;
+  if (group < groups) {
+    loop {
+      var sums = Sums();
+      var eight = group * params.group;
+      let group_end = eight + params.group;
+      loop {
+        var run = Run();
+        let end = min(eight + RUN, group_end);
+        loop {
+          let words = load_codes(at_codes(place, 0u, eight));
+          let first = eight_of_x(place.token, eight);
+          add(&run, 0u, words, first);
+          if (PANELS > 1u) {
+            add(&run, 1u, load_codes(at_codes(place, 1u, eight)), first);
+            add(&run, 2u, load_codes(at_codes(place, 2u, eight)), first);
+            add(&run, 3u, load_codes(at_codes(place, 3u, eight)), first);
+          }
+          if (TOKENS > 1u) {
+            add(&run, 1u, words, eight_of_x(place.token + 1u, eight));
+            add(&run, 2u, words, eight_of_x(place.token + 2u, eight));
+            add(&run, 3u, words, eight_of_x(place.token + 3u, eight));
+          }
+          eight++;
+          if (eight >= end) {
+            break;
+          }
+        }
+        extract(&sums, 0u, run.pairs[0], run.bytes[0]);
+        if (TOKENS * PANELS > 1u) {
+          extract(&sums, 1u, run.pairs[1], run.bytes[1]);
+          extract(&sums, 2u, run.pairs[2], run.bytes[2]);
+          extract(&sums, 3u, run.pairs[3], run.bytes[3]);
+        }
+        if (eight >= group_end) {
+          break;
         }
       }
-      let lower0 = lower(sums0);
-      low[0] += Quad(lower0 - twice_total(bytes0)) * low_scale;
-      high[0] += Quad(((sums0 - lower0) >> Words(16u)) - twice_total(bytes0)) * high_scale;
-      if (TOKENS > 1u) {
-        let lower1 = lower(sums1);
-        low[1] += Quad(lower1 - twice_total(bytes1)) * low_scale;
-        high[1] += Quad(((sums1 - lower1) >> Words(16u)) - twice_total(bytes1)) * high_scale;
-        let lower2 = lower(sums2);
-        low[2] += Quad(lower2 - twice_total(bytes2)) * low_scale;
-        high[2] += Quad(((sums2 - lower2) >> Words(16u)) - twice_total(bytes2)) * high_scale;
-        let lower3 = lower(sums3);
-        low[3] += Quad(lower3 - twice_total(bytes3)) * low_scale;
-        high[3] += Quad(((sums3 - lower3) >> Words(16u)) - twice_total(bytes3)) * high_scale;
+      scale(&total, 0u, place, group, sums.low[0], sums.high[0]);
+      if (TOKENS * PANELS > 1u) {
+        scale(&total, 1u, place, group, sums.low[1], sums.high[1]);
+        scale(&total, 2u, place, group, sums.low[2], sums.high[2]);
+        scale(&total, 3u, place, group, sums.low[3], sums.high[3]);
+      }
+      group += SLICES;
+      if (group >= groups) {
+        break;
       }
     }
   }
-
-  if (SLICES > 1u) {
-    for (var t = 0u; t < TOKENS; t++) {
-      partial[(member * TOKENS + t) * 2u] = low[t];
-      partial[(member * TOKENS + t) * 2u + 1u] = high[t];
-    }
-    workgroupBarrier();
-    if (slice > 0u) {
-      return;
-    }
-    for (var other = 1u; other < SLICES; other++) {
-      for (var t = 0u; t < TOKENS; t++) {
-        let at = ((other * LANES + lane) * TOKENS + t) * 2u;
-        low[t] += partial[at];
-        high[t] += partial[at + 1u];
-      }
-    }
-  }
-  let row = (panel * LANES + lane) * 8u;
-  for (var t = 0u; t < TOKENS; t++) {
-    for (var i = 0u; i < 4u; i++) {
-      if (token + t < params.tokens && row + i < params.rows) {
-        out[(token + t) * params.rows + row + i] = low[t][i];
-      }
-      if (token + t < params.tokens && row + 4u + i < params.rows) {
-        out[(token + t) * params.rows + row + 4u + i] = high[t][i];
-      }
-    }
-  }
+  finish(total, place);
 }

@@ -50,19 +50,29 @@ function fromTextures(kernel: Kernel<PackedCall>, texels: Texels): Kernel<Packed
 
 const panels = ({ rows }: PackedCall): number => Math.ceil(rows / PANEL_ROWS);
 
-/** One invocation walks over all columns where textures are read; a graphics processor has many share them. */
+/** Panels that an invocation takes at once, where so many workgroups are left that they occupy a processor. */
+const FEW_PANELS = 4;
+const LEAST_WORKGROUPS = 4;
+
+/** One invocation walks over all columns, and takes several panels, where textures are read; a graphics processor has many share them. */
 function ternaryKernel(name: "ternary_matmul" | "ternary_matmul_int8", slices: number): Kernel<PackedCall> {
   const tokensAtOnce = ({ tokens }: PackedCall) => tokens === 1 ? 1 : FEW_TOKENS;
+  const panelsAtOnce = (call: PackedCall) =>
+    slices === 1 && call.tokens === 1 && panels(call) >= LEAST_WORKGROUPS * FEW_PANELS ? FEW_PANELS : 1;
   return {
     name,
     source: shaders[name],
-    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS / 2,
+    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS / 3, // three loops
     overrides: (call) => ({
       TOKENS: tokensAtOnce(call),
+      PANELS: panelsAtOnce(call),
       SLICES: tokensAtOnce(call) === 1 ? slices : Math.ceil(slices / FEW_TOKENS),
     }),
     params: ({ tokens, rows, eights, group }) => Uint32Array.of(tokens, rows, eights, group),
-    grid: (call, limits) => lineGrid(panels(call) * Math.ceil(call.tokens / tokensAtOnce(call)), limits, { workgroup: 1 }),
+    grid(call, limits) {
+      const tiles = Math.ceil(panels(call) / panelsAtOnce(call)) * Math.ceil(call.tokens / tokensAtOnce(call));
+      return lineGrid(tiles, limits, { workgroup: 1 });
+    },
   };
 }
 

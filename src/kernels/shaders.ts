@@ -2364,10 +2364,14 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 // its lower half and row i + 4 in its upper half, the columns from the lowest bits on. A panel is 64 rows: eight such blocks, one for
 // each of eight neighbouring invocations, lie side by side, then come the next 8 columns. Scales lie the same way, eight for a block.
 //
-// An invocation computes 8 rows for TOKENS rows of X; SLICES of them share the columns, a whole group at a time, and add their sums.
+// An invocation computes 8 rows of one panel for TOKENS rows of X, or of four panels for one row of X; SLICES of them share the
+// columns, a whole group at a time, and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
+// middle for eight invocations at a time, the rest of its body runs once more for none.
 
 // Rows of X that one invocation takes: 1 or 4.
 override TOKENS: u32 = 1;
+// Panels that one invocation takes: 1, or 4 where it takes one row of X.
+override PANELS: u32 = 1;
 // Invocations that share the columns.
 override SLICES: u32 = 1;
 
@@ -2376,171 +2380,6 @@ const LANES = 8u;
 alias Element = f32;
 alias Quad = vec4<Element>;
 alias Words = vec4<u32>;
-alias Block = mat4x4<Element>;
-
-struct Params {
-  // Rows of X and Y.
-  tokens: u32,
-  // Columns of Y.
-  rows: u32,
-  // Columns of X, in eights.
-  eights: u32,
-  // Columns that share a scale, in eights.
-  group: u32,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<Quad>; //: input
-@group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
-@group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
-
-// Sums of the other slices: for each slice and lane rows 0 to 3 of every token, then rows 4 to 7.
-var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * 2u>;
-
-fn load_x(at: u32) -> Quad {
-  return x[at]; //: load
-}
-
-fn load_codes(at: u32) -> Words {
-  return codes[at]; //: load
-}
-
-fn load_scales(at: u32) -> Quad {
-  return scales[at]; //: load
-}
-
-// Four columns of X from a position in fours: column i of the block has element i of each token.
-fn columns_of_x(first: u32, at: u32) -> Block {
-  let pitch = params.eights * 2u;
-  let own = load_x(first * pitch + at);
-  if (TOKENS == 1u) {
-    return Block(Quad(own.x), Quad(own.y), Quad(own.z), Quad(own.w));
-  }
-  let last = params.tokens - 1u;
-  return transpose(Block(
-    own,
-    load_x(min(first + 1u, last) * pitch + at),
-    load_x(min(first + 2u, last) * pitch + at),
-    load_x(min(first + 3u, last) * pitch + at),
-  ));
-}
-
-// Two bits of each word, as numbers: those that a shift to the left brings to the top.
-fn codes_at(words: Words, shift: u32) -> Quad {
-  return Quad(bitcast<vec4<i32>>(words << Words(shift)) >> Words(30u));
-}
-
-fn add(sum: Block, rows: Quad, tokens: Quad) -> Block {
-  if (TOKENS == 1u) {
-    return Block(sum[0] + rows * tokens.x, sum[1], sum[2], sum[3]);
-  }
-  return Block(sum[0] + rows * tokens.x, sum[1] + rows * tokens.y, sum[2] + rows * tokens.z, sum[3] + rows * tokens.w);
-}
-
-fn scaled(sum: Block, scale: Quad) -> Block {
-  return Block(sum[0] * scale, sum[1] * scale, sum[2] * scale, sum[3] * scale);
-}
-
-@compute @workgroup_size(LANES * SLICES)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) member: u32,
-) {
-  let lane = member % LANES;
-  let slice = member / LANES;
-  let tile = workgroup.y * workgroups.x + workgroup.x;
-  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
-  let panel = tile / token_tiles;
-  let token = tile % token_tiles * TOKENS;
-  if (panel * LANES * 8u >= params.rows) {
-    return;
-  }
-
-  var low = Block();
-  var high = Block();
-  let groups = params.eights / params.group;
-  for (var group = slice; group < groups; group += SLICES) {
-    var a = Block();
-    var b = Block();
-    let end = (group + 1u) * params.group;
-    for (var eight = group * params.group; eight < end; eight++) {
-      let words = load_codes((panel * params.eights + eight) * LANES + lane);
-      let first = columns_of_x(token, eight * 2u);
-      a = add(a, codes_at(words, 30u), first[0]);
-      b = add(b, codes_at(words, 14u), first[0]);
-      a = add(a, codes_at(words, 28u), first[1]);
-      b = add(b, codes_at(words, 12u), first[1]);
-      a = add(a, codes_at(words, 26u), first[2]);
-      b = add(b, codes_at(words, 10u), first[2]);
-      a = add(a, codes_at(words, 24u), first[3]);
-      b = add(b, codes_at(words, 8u), first[3]);
-      let second = columns_of_x(token, eight * 2u + 1u);
-      a = add(a, codes_at(words, 22u), second[0]);
-      b = add(b, codes_at(words, 6u), second[0]);
-      a = add(a, codes_at(words, 20u), second[1]);
-      b = add(b, codes_at(words, 4u), second[1]);
-      a = add(a, codes_at(words, 18u), second[2]);
-      b = add(b, codes_at(words, 2u), second[2]);
-      a = add(a, codes_at(words, 16u), second[3]);
-      b = add(b, codes_at(words, 0u), second[3]);
-    }
-    let scale = ((panel * groups + group) * LANES + lane) * 2u;
-    low += scaled(a, load_scales(scale));
-    high += scaled(b, load_scales(scale + 1u));
-  }
-
-  if (SLICES > 1u) {
-    for (var t = 0u; t < TOKENS; t++) {
-      partial[(member * TOKENS + t) * 2u] = low[t];
-      partial[(member * TOKENS + t) * 2u + 1u] = high[t];
-    }
-    workgroupBarrier();
-    if (slice > 0u) {
-      return;
-    }
-    for (var other = 1u; other < SLICES; other++) {
-      for (var t = 0u; t < TOKENS; t++) {
-        let at = ((other * LANES + lane) * TOKENS + t) * 2u;
-        low[t] += partial[at];
-        high[t] += partial[at + 1u];
-      }
-    }
-  }
-  let row = (panel * LANES + lane) * 8u;
-  for (var t = 0u; t < TOKENS; t++) {
-    for (var i = 0u; i < 4u; i++) {
-      if (token + t < params.tokens && row + i < params.rows) {
-        out[(token + t) * params.rows + row + i] = low[t][i];
-      }
-      if (token + t < params.tokens && row + 4u + i < params.rows) {
-        out[(token + t) * params.rows + row + 4u + i] = high[t][i];
-      }
-    }
-  }
-}
-`,
-  ternary_matmul_int8: `// Product with packed ternary weights in whole numbers: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of X[t, k] *
-// code[n, k], where X is bytes in two's complement, four to a word, none below -127.
-//
-// Weights lie as in ternary_matmul.wgsl. One multiplication serves two rows: the halves of a word, moved to the lowest bits of each,
-// are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
-// their half; twice the sum of the bytes is taken away in the end.
-
-// Rows of X that one invocation takes: 1 or 4.
-override TOKENS: u32 = 1;
-// Invocations that share the columns.
-override SLICES: u32 = 1;
-
-const LANES = 8u;
-// Columns, in eights, between two extractions: 64 * 3 * 127 < 2^15.
-const RUN = 8u;
-
-alias Element = f32;
-alias Quad = vec4<Element>;
-alias Words = vec4<u32>;
-alias Sums = vec4<i32>;
 alias Block = mat4x4<Element>;
 
 struct Params {
@@ -2560,8 +2399,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Sums of the other slices: for each slice and lane rows 0 to 3 of every token, then rows 4 to 7.
-var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * 2u>;
+// Sums of the other slices: for each slice, lane and column of the blocks rows 0 to 3, then rows 4 to 7.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
 
 fn load_x(at: u32) -> Words {
   return x[at]; //: load
@@ -2575,15 +2414,314 @@ fn load_scales(at: u32) -> Quad {
   return scales[at]; //: load
 }
 
-// Four neighbouring bytes of a word.
-fn bytes_of(word: u32) -> Sums {
-  return bitcast<Sums>(Words(word << 24u, word << 16u, word << 8u, word)) >> Words(24u);
+// What an invocation works on.
+struct Place {
+  // First panel.
+  panel: u32,
+  // First row of X.
+  token: u32,
+  // Which 8 rows of a panel.
+  lane: u32,
+  // Which share of the columns.
+  slice: u32,
+}
+
+fn place_of(tile: u32, member: u32) -> Place {
+  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
+  return Place(tile / token_tiles * PANELS, tile % token_tiles * TOKENS, member % LANES, member / LANES);
+}
+
+fn is_outside(place: Place) -> bool {
+  return place.panel * LANES * 8u >= params.rows;
+}
+
+// Results of an invocation, by rows 0 to 3 and 4 to 7. Column i belongs to row i of X, or to panel i where it takes four panels.
+struct Sums {
+  low: Block,
+  high: Block,
+}
+
+// The panel of a column; the last one in place of those beyond it.
+fn panel_of(place: Place, column: u32) -> u32 {
+  return select(place.panel, min(place.panel + column, (params.rows - 1u) / (LANES * 8u)), PANELS > 1u);
+}
+
+// Where a panel has the codes of eight columns.
+fn at_codes(place: Place, column: u32, eight: u32) -> u32 {
+  return (panel_of(place, column) * params.eights + eight) * LANES + place.lane;
+}
+
+// Adds a column of sums over a group, with its scales.
+fn scale(total: ptr<function, Sums>, column: u32, place: Place, group: u32, low: Quad, high: Quad) {
+  let at = ((panel_of(place, column) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
+  (*total).low[column] += low * load_scales(at);
+  (*total).high[column] += high * load_scales(at + 1u);
+}
+
+// Adds the sums of all slices and stores them.
+fn finish(sums: Sums, place: Place) {
+  var low = sums.low;
+  var high = sums.high;
+  let columns = TOKENS * PANELS;
+  if (SLICES > 1u) {
+    let member = place.slice * LANES + place.lane;
+    for (var c = 0u; c < columns; c++) {
+      partial[(member * columns + c) * 2u] = low[c];
+      partial[(member * columns + c) * 2u + 1u] = high[c];
+    }
+    workgroupBarrier();
+    if (place.slice > 0u) {
+      return;
+    }
+    for (var other = 1u; other < SLICES; other++) {
+      for (var c = 0u; c < columns; c++) {
+        let at = ((other * LANES + place.lane) * columns + c) * 2u;
+        low[c] += partial[at];
+        high[c] += partial[at + 1u];
+      }
+    }
+  }
+  for (var c = 0u; c < columns; c++) {
+    let token = place.token + select(0u, c, TOKENS > 1u);
+    let row = ((place.panel + select(0u, c, PANELS > 1u)) * LANES + place.lane) * 8u;
+    for (var i = 0u; i < 4u; i++) {
+      if (token < params.tokens && row + i < params.rows) {
+        out[token * params.rows + row + i] = low[c][i];
+      }
+      if (token < params.tokens && row + 4u + i < params.rows) {
+        out[token * params.rows + row + 4u + i] = high[c][i];
+      }
+    }
+  }
 }
 
 // Eight columns of a row of X.
 struct Eight {
-  first: Sums,
-  second: Sums,
+  first: Quad,
+  second: Quad,
+}
+
+fn eight_of_x(token: u32, eight: u32) -> Eight {
+  let at = (min(token, params.tokens - 1u) * params.eights + eight) * 2u;
+  return Eight(bitcast<Quad>(load_x(at)), bitcast<Quad>(load_x(at + 1u)));
+}
+
+// Twice the codes that a shift to the left brings to the top: 00, 01 and 11 there are the floats 0, 2 and -2.
+fn codes_at(words: Words, shift: u32) -> Quad {
+  return bitcast<Quad>((words << Words(shift)) & Words(0xc0000000u));
+}
+
+fn add(sums: ptr<function, Sums>, column: u32, words: Words, x: Eight) {
+  (*sums).low[column] += codes_at(words, 30u) * x.first.x + codes_at(words, 28u) * x.first.y +
+    codes_at(words, 26u) * x.first.z + codes_at(words, 24u) * x.first.w +
+    codes_at(words, 22u) * x.second.x + codes_at(words, 20u) * x.second.y +
+    codes_at(words, 18u) * x.second.z + codes_at(words, 16u) * x.second.w;
+  (*sums).high[column] += codes_at(words, 14u) * x.first.x + codes_at(words, 12u) * x.first.y +
+    codes_at(words, 10u) * x.first.z + codes_at(words, 8u) * x.first.w +
+    codes_at(words, 6u) * x.second.x + codes_at(words, 4u) * x.second.y +
+    codes_at(words, 2u) * x.second.z + codes_at(words, 0u) * x.second.w;
+}
+
+@compute @workgroup_size(LANES * SLICES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) member: u32,
+) {
+  let place = place_of(workgroup.y * workgroups.x + workgroup.x, member);
+  if (is_outside(place)) {
+    return;
+  }
+  var total = Sums();
+  let groups = params.eights / params.group;
+  var group = place.slice;
+  if (group < groups) {
+    loop {
+      var sums = Sums();
+      var eight = group * params.group;
+      let end = eight + params.group;
+      loop {
+        let words = load_codes(at_codes(place, 0u, eight));
+        let first = eight_of_x(place.token, eight);
+        add(&sums, 0u, words, first);
+        if (PANELS > 1u) {
+          add(&sums, 1u, load_codes(at_codes(place, 1u, eight)), first);
+          add(&sums, 2u, load_codes(at_codes(place, 2u, eight)), first);
+          add(&sums, 3u, load_codes(at_codes(place, 3u, eight)), first);
+        }
+        if (TOKENS > 1u) {
+          add(&sums, 1u, words, eight_of_x(place.token + 1u, eight));
+          add(&sums, 2u, words, eight_of_x(place.token + 2u, eight));
+          add(&sums, 3u, words, eight_of_x(place.token + 3u, eight));
+        }
+        eight++;
+        if (eight >= end) {
+          break;
+        }
+      }
+      scale(&total, 0u, place, group, 0.5 * sums.low[0], 0.5 * sums.high[0]);
+      if (TOKENS * PANELS > 1u) {
+        scale(&total, 1u, place, group, 0.5 * sums.low[1], 0.5 * sums.high[1]);
+        scale(&total, 2u, place, group, 0.5 * sums.low[2], 0.5 * sums.high[2]);
+        scale(&total, 3u, place, group, 0.5 * sums.low[3], 0.5 * sums.high[3]);
+      }
+      group += SLICES;
+      if (group >= groups) {
+        break;
+      }
+    }
+  }
+  finish(total, place);
+}
+`,
+  ternary_matmul_int8: `// Product with packed ternary weights in whole numbers: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of X[t, k] *
+// code[n, k], where X is bytes in two's complement, four to a word, none below -127.
+//
+// Weights lie as in ternary_matmul.wgsl. One multiplication serves two rows: the halves of a word, moved to the lowest bits of each,
+// are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
+// their half; twice the sum of the bytes is taken away in the end.
+
+// Rows of X that one invocation takes: 1 or 4.
+override TOKENS: u32 = 1;
+// Panels that one invocation takes: 1, or 4 where it takes one row of X.
+override PANELS: u32 = 1;
+// Invocations that share the columns.
+override SLICES: u32 = 1;
+
+const LANES = 8u;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+alias Words = vec4<u32>;
+alias Block = mat4x4<Element>;
+
+struct Params {
+  // Rows of X and Y.
+  tokens: u32,
+  // Columns of Y.
+  rows: u32,
+  // Columns of X, in eights.
+  eights: u32,
+  // Columns that share a scale, in eights.
+  group: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Words>; //: input
+@group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
+@group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
+@group(0) @binding(3) var<storage, read_write> out: array<Element>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Sums of the other slices: for each slice, lane and column of the blocks rows 0 to 3, then rows 4 to 7.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
+
+fn load_x(at: u32) -> Words {
+  return x[at]; //: load
+}
+
+fn load_codes(at: u32) -> Words {
+  return codes[at]; //: load
+}
+
+fn load_scales(at: u32) -> Quad {
+  return scales[at]; //: load
+}
+
+// What an invocation works on.
+struct Place {
+  // First panel.
+  panel: u32,
+  // First row of X.
+  token: u32,
+  // Which 8 rows of a panel.
+  lane: u32,
+  // Which share of the columns.
+  slice: u32,
+}
+
+fn place_of(tile: u32, member: u32) -> Place {
+  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
+  return Place(tile / token_tiles * PANELS, tile % token_tiles * TOKENS, member % LANES, member / LANES);
+}
+
+fn is_outside(place: Place) -> bool {
+  return place.panel * LANES * 8u >= params.rows;
+}
+
+// Results of an invocation, by rows 0 to 3 and 4 to 7. Column i belongs to row i of X, or to panel i where it takes four panels.
+struct Sums {
+  low: Block,
+  high: Block,
+}
+
+// The panel of a column; the last one in place of those beyond it.
+fn panel_of(place: Place, column: u32) -> u32 {
+  return select(place.panel, min(place.panel + column, (params.rows - 1u) / (LANES * 8u)), PANELS > 1u);
+}
+
+// Where a panel has the codes of eight columns.
+fn at_codes(place: Place, column: u32, eight: u32) -> u32 {
+  return (panel_of(place, column) * params.eights + eight) * LANES + place.lane;
+}
+
+// Adds a column of sums over a group, with its scales.
+fn scale(total: ptr<function, Sums>, column: u32, place: Place, group: u32, low: Quad, high: Quad) {
+  let at = ((panel_of(place, column) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
+  (*total).low[column] += low * load_scales(at);
+  (*total).high[column] += high * load_scales(at + 1u);
+}
+
+// Adds the sums of all slices and stores them.
+fn finish(sums: Sums, place: Place) {
+  var low = sums.low;
+  var high = sums.high;
+  let columns = TOKENS * PANELS;
+  if (SLICES > 1u) {
+    let member = place.slice * LANES + place.lane;
+    for (var c = 0u; c < columns; c++) {
+      partial[(member * columns + c) * 2u] = low[c];
+      partial[(member * columns + c) * 2u + 1u] = high[c];
+    }
+    workgroupBarrier();
+    if (place.slice > 0u) {
+      return;
+    }
+    for (var other = 1u; other < SLICES; other++) {
+      for (var c = 0u; c < columns; c++) {
+        let at = ((other * LANES + place.lane) * columns + c) * 2u;
+        low[c] += partial[at];
+        high[c] += partial[at + 1u];
+      }
+    }
+  }
+  for (var c = 0u; c < columns; c++) {
+    let token = place.token + select(0u, c, TOKENS > 1u);
+    let row = ((place.panel + select(0u, c, PANELS > 1u)) * LANES + place.lane) * 8u;
+    for (var i = 0u; i < 4u; i++) {
+      if (token < params.tokens && row + i < params.rows) {
+        out[token * params.rows + row + i] = low[c][i];
+      }
+      if (token < params.tokens && row + 4u + i < params.rows) {
+        out[token * params.rows + row + 4u + i] = high[c][i];
+      }
+    }
+  }
+}
+
+// Columns, in eights, between two extractions: 64 * 3 * 127 < 2^15.
+const RUN = 8u;
+
+alias Whole = vec4<i32>;
+
+// Four neighbouring bytes of a word.
+fn bytes_of(word: u32) -> Whole {
+  return bitcast<Whole>(Words(word << 24u, word << 16u, word << 8u, word)) >> Words(24u);
+}
+
+// Eight columns of a row of X.
+struct Eight {
+  first: Whole,
+  second: Whole,
 }
 
 fn eight_of_x(token: u32, eight: u32) -> Eight {
@@ -2594,23 +2732,30 @@ fn eight_of_x(token: u32, eight: u32) -> Eight {
 }
 
 // Codes plus 2 of a column, for rows i in the lower and i + 4 in the upper half.
-fn codes_at(words: Words, shift: u32) -> Sums {
-  return bitcast<Sums>((words >> Words(shift)) & Words(0x00030003u));
+fn codes_at(words: Words, shift: u32) -> Whole {
+  return bitcast<Whole>((words >> Words(shift)) & Words(0x00030003u));
 }
 
-fn products(words: Words, eight: Eight) -> Sums {
-  return codes_at(words, 0u) * eight.first.x + codes_at(words, 2u) * eight.first.y +
-    codes_at(words, 4u) * eight.first.z + codes_at(words, 6u) * eight.first.w +
-    codes_at(words, 8u) * eight.second.x + codes_at(words, 10u) * eight.second.y +
-    codes_at(words, 12u) * eight.second.z + codes_at(words, 14u) * eight.second.w;
+// Sums over a run of columns of pairs of products, and of the bytes, by column of the blocks.
+struct Run {
+  pairs: array<Whole, 4>,
+  bytes: array<Whole, 4>,
 }
 
-fn lower(sums: Sums) -> Sums {
-  return (sums << Words(16u)) >> Words(16u);
+fn add(run: ptr<function, Run>, column: u32, words: Words, x: Eight) {
+  let flipped = words ^ Words(0xaaaaaaaau);
+  (*run).pairs[column] += codes_at(flipped, 0u) * x.first.x + codes_at(flipped, 2u) * x.first.y +
+    codes_at(flipped, 4u) * x.first.z + codes_at(flipped, 6u) * x.first.w +
+    codes_at(flipped, 8u) * x.second.x + codes_at(flipped, 10u) * x.second.y +
+    codes_at(flipped, 12u) * x.second.z + codes_at(flipped, 14u) * x.second.w;
+  (*run).bytes[column] += x.first + x.second;
 }
 
-fn twice_total(bytes: Sums) -> i32 {
-  return 2 * (bytes.x + bytes.y + bytes.z + bytes.w);
+fn extract(sums: ptr<function, Sums>, column: u32, pairs: Whole, bytes: Whole) {
+  let twice = Whole(2 * (bytes.x + bytes.y + bytes.z + bytes.w));
+  let lower = (pairs << Words(16u)) >> Words(16u);
+  (*sums).low[column] += Quad(lower - twice);
+  (*sums).high[column] += Quad(((pairs - lower) >> Words(16u)) - twice);
 }
 
 @compute @workgroup_size(LANES * SLICES)
@@ -2619,96 +2764,63 @@ fn main(
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) member: u32,
 ) {
-  let lane = member % LANES;
-  let slice = member / LANES;
-  let tile = workgroup.y * workgroups.x + workgroup.x;
-  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
-  let panel = tile / token_tiles;
-  let token = tile % token_tiles * TOKENS;
-  if (panel * LANES * 8u >= params.rows) {
+  let place = place_of(workgroup.y * workgroups.x + workgroup.x, member);
+  if (is_outside(place)) {
     return;
   }
-
-  var low = Block();
-  var high = Block();
+  var total = Sums();
   let groups = params.eights / params.group;
-  for (var group = slice; group < groups; group += SLICES) {
-    let scale = ((panel * groups + group) * LANES + lane) * 2u;
-    let low_scale = load_scales(scale);
-    let high_scale = load_scales(scale + 1u);
-    let group_end = (group + 1u) * params.group;
-    for (var start = group * params.group; start < group_end; start += RUN) {
-      var sums0 = Sums();
-      var sums1 = Sums();
-      var sums2 = Sums();
-      var sums3 = Sums();
-      var bytes0 = Sums();
-      var bytes1 = Sums();
-      var bytes2 = Sums();
-      var bytes3 = Sums();
-      let end = min(start + RUN, group_end);
-      for (var eight = start; eight < end; eight++) {
-        let words = load_codes((panel * params.eights + eight) * LANES + lane) ^ Words(0xaaaaaaaau);
-        let x0 = eight_of_x(token, eight);
-        sums0 += products(words, x0);
-        bytes0 += x0.first + x0.second;
-        if (TOKENS > 1u) {
-          let x1 = eight_of_x(token + 1u, eight);
-          sums1 += products(words, x1);
-          bytes1 += x1.first + x1.second;
-          let x2 = eight_of_x(token + 2u, eight);
-          sums2 += products(words, x2);
-          bytes2 += x2.first + x2.second;
-          let x3 = eight_of_x(token + 3u, eight);
-          sums3 += products(words, x3);
-          bytes3 += x3.first + x3.second;
+  var group = place.slice;
+  if (group < groups) {
+    loop {
+      var sums = Sums();
+      var eight = group * params.group;
+      let group_end = eight + params.group;
+      loop {
+        var run = Run();
+        let end = min(eight + RUN, group_end);
+        loop {
+          let words = load_codes(at_codes(place, 0u, eight));
+          let first = eight_of_x(place.token, eight);
+          add(&run, 0u, words, first);
+          if (PANELS > 1u) {
+            add(&run, 1u, load_codes(at_codes(place, 1u, eight)), first);
+            add(&run, 2u, load_codes(at_codes(place, 2u, eight)), first);
+            add(&run, 3u, load_codes(at_codes(place, 3u, eight)), first);
+          }
+          if (TOKENS > 1u) {
+            add(&run, 1u, words, eight_of_x(place.token + 1u, eight));
+            add(&run, 2u, words, eight_of_x(place.token + 2u, eight));
+            add(&run, 3u, words, eight_of_x(place.token + 3u, eight));
+          }
+          eight++;
+          if (eight >= end) {
+            break;
+          }
+        }
+        extract(&sums, 0u, run.pairs[0], run.bytes[0]);
+        if (TOKENS * PANELS > 1u) {
+          extract(&sums, 1u, run.pairs[1], run.bytes[1]);
+          extract(&sums, 2u, run.pairs[2], run.bytes[2]);
+          extract(&sums, 3u, run.pairs[3], run.bytes[3]);
+        }
+        if (eight >= group_end) {
+          break;
         }
       }
-      let lower0 = lower(sums0);
-      low[0] += Quad(lower0 - twice_total(bytes0)) * low_scale;
-      high[0] += Quad(((sums0 - lower0) >> Words(16u)) - twice_total(bytes0)) * high_scale;
-      if (TOKENS > 1u) {
-        let lower1 = lower(sums1);
-        low[1] += Quad(lower1 - twice_total(bytes1)) * low_scale;
-        high[1] += Quad(((sums1 - lower1) >> Words(16u)) - twice_total(bytes1)) * high_scale;
-        let lower2 = lower(sums2);
-        low[2] += Quad(lower2 - twice_total(bytes2)) * low_scale;
-        high[2] += Quad(((sums2 - lower2) >> Words(16u)) - twice_total(bytes2)) * high_scale;
-        let lower3 = lower(sums3);
-        low[3] += Quad(lower3 - twice_total(bytes3)) * low_scale;
-        high[3] += Quad(((sums3 - lower3) >> Words(16u)) - twice_total(bytes3)) * high_scale;
+      scale(&total, 0u, place, group, sums.low[0], sums.high[0]);
+      if (TOKENS * PANELS > 1u) {
+        scale(&total, 1u, place, group, sums.low[1], sums.high[1]);
+        scale(&total, 2u, place, group, sums.low[2], sums.high[2]);
+        scale(&total, 3u, place, group, sums.low[3], sums.high[3]);
+      }
+      group += SLICES;
+      if (group >= groups) {
+        break;
       }
     }
   }
-
-  if (SLICES > 1u) {
-    for (var t = 0u; t < TOKENS; t++) {
-      partial[(member * TOKENS + t) * 2u] = low[t];
-      partial[(member * TOKENS + t) * 2u + 1u] = high[t];
-    }
-    workgroupBarrier();
-    if (slice > 0u) {
-      return;
-    }
-    for (var other = 1u; other < SLICES; other++) {
-      for (var t = 0u; t < TOKENS; t++) {
-        let at = ((other * LANES + lane) * TOKENS + t) * 2u;
-        low[t] += partial[at];
-        high[t] += partial[at + 1u];
-      }
-    }
-  }
-  let row = (panel * LANES + lane) * 8u;
-  for (var t = 0u; t < TOKENS; t++) {
-    for (var i = 0u; i < 4u; i++) {
-      if (token + t < params.tokens && row + i < params.rows) {
-        out[(token + t) * params.rows + row + i] = low[t][i];
-      }
-      if (token + t < params.tokens && row + 4u + i < params.rows) {
-        out[(token + t) * params.rows + row + 4u + i] = high[t][i];
-      }
-    }
-  }
+  finish(total, place);
 }
 `,
 } as const;
