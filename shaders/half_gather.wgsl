@@ -1,6 +1,6 @@
 // Rows of a half-precision table, chosen by index: Y[t, k] = W[index[t], k]; rows outside of the table are zeros.
 //
-// W is row-major, two halves to a word. An invocation takes eight columns of a row.
+// W lies as in half_matmul.wgsl. An invocation takes eight columns of a row.
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -38,7 +38,7 @@ fn main(
   let row = indices[token];
   var words: Words;
   if (row < params.rows) {
-    words = load_table(row * params.eights + item % params.eights);
+    words = load_table((row / 64u * params.eights + item % params.eights) * 64u + row % 64u);
   }
   out[item * 2u] = Quad(unpack2x16float(words.x), unpack2x16float(words.y));
   out[item * 2u + 1u] = Quad(unpack2x16float(words.z), unpack2x16float(words.w));

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { KernelBinding, Strided } from "../core/graph.ts";
+import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
 import { lineGrid } from "./grid.ts";
 import type { Kernel } from "./kernel.ts";
@@ -102,31 +102,32 @@ export const ternaryMatmulBinding: KernelBinding<PackedCall> = ternaryBinding("t
 export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul_int8", 1);
 
 function halfKernel({ slices, lanes }: { slices: number; lanes: number }): Kernel<PackedCall> {
-  const rowsAtOnce = 4;
   return {
     name: "half_matmul",
     source: shaders.half_matmul,
     applies: ({ tokens, rows, eights }) => tokens * rows > 0 && tokens <= FEW_TOKENS && eights > 0 && eights <= MAX_TURNS,
-    overrides: () => ({ ROWS: rowsAtOnce, SLICES: slices, LANES: lanes }),
+    overrides: () => ({ ROWS: PANEL_ROWS / lanes, SLICES: slices, LANES: lanes }),
     params: ({ tokens, rows, eights }) => Uint32Array.of(tokens, rows, eights),
-    grid: ({ tokens, rows }, limits) => lineGrid(tokens * Math.ceil(rows / rowsAtOnce) * slices, limits, { workgroup: lanes }),
+    grid: (call, limits) => lineGrid(call.tokens * panels(call), limits, { workgroup: 1 }),
   };
 }
 
-const halfCall = (x: Strided, table: Strided): PackedCall => ({
-  tokens: sizeOf(x.shape.slice(0, -1)),
-  rows: table.shape[0],
-  eights: table.shape[1] * 2 / EIGHT,
+const halfCall = (tokens: number, table: Strided, { rows }: Attributes): PackedCall => ({
+  tokens,
+  rows: rows as number,
+  eights: table.shape[1],
   group: 1,
 });
 
-/** How products with a half-precision table run. Inputs: x `[…, columns]`, words `[rows, columns / 2]`. */
+const halfTexels = (call: PackedCall): number => panels(call) * PANEL_ROWS * call.eights;
+
+/** How products with a half-precision table run. Inputs: x `[…, columns]`, words `[panels, columns / 8, 64, 4]`. Attribute: rows. */
 export const halfMatmulBinding: KernelBinding<PackedCall> = {
   kernels: [
-    fromTextures(halfKernel({ slices: 1, lanes: 8 }), ({ tokens, rows, eights }) => [tokens * eights * 2, rows * eights]),
-    halfKernel({ slices: 32, lanes: 64 }),
+    fromTextures(halfKernel({ slices: 1, lanes: 8 }), (call) => [call.tokens * call.eights * 2, halfTexels(call)]),
+    halfKernel({ slices: 4, lanes: 64 }),
   ],
-  call: ([x, table]) => halfCall(x, table),
+  call: ([x, table], _, attributes) => halfCall(sizeOf(x.shape.slice(0, -1)), table, attributes),
 };
 
 const halfGather: Kernel<PackedCall> = {
@@ -138,8 +139,8 @@ const halfGather: Kernel<PackedCall> = {
   grid: ({ tokens, eights }, limits) => lineGrid(tokens * eights, limits),
 };
 
-/** How rows of a half-precision table are fetched. Inputs: words `[rows, columns / 2]`, uint32 indices. */
+/** How rows of a half-precision table are fetched. Inputs: words `[panels, columns / 8, 64, 4]`, uint32 indices. Attribute: rows. */
 export const halfGatherBinding: KernelBinding<PackedCall> = {
-  kernels: [fromTextures(halfGather, ({ rows, eights }) => [rows * eights, undefined]), halfGather],
-  call: ([table, indices]) => halfCall({ ...indices, shape: [...indices.shape, 1] }, table),
+  kernels: [fromTextures(halfGather, (call) => [halfTexels(call), undefined]), halfGather],
+  call: ([table, indices], _, attributes) => halfCall(sizeOf(indices.shape), table, attributes),
 };

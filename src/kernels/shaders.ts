@@ -803,7 +803,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 `,
   half_gather: `// Rows of a half-precision table, chosen by index: Y[t, k] = W[index[t], k]; rows outside of the table are zeros.
 //
-// W is row-major, two halves to a word. An invocation takes eight columns of a row.
+// W lies as in half_matmul.wgsl. An invocation takes eight columns of a row.
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -841,7 +841,7 @@ fn main(
   let row = indices[token];
   var words: Words;
   if (row < params.rows) {
-    words = load_table(row * params.eights + item % params.eights);
+    words = load_table((row / 64u * params.eights + item % params.eights) * 64u + row % 64u);
   }
   out[item * 2u] = Quad(unpack2x16float(words.x), unpack2x16float(words.y));
   out[item * 2u + 1u] = Quad(unpack2x16float(words.z), unpack2x16float(words.w));
@@ -849,20 +849,22 @@ fn main(
 `,
   half_matmul: `// Product with a half-precision table: Y[t, n] = sum over k of X[t, k] * W[n, k], as the output head needs for one token.
 //
-// W is row-major, two halves to a word. An invocation computes ROWS rows of W for one row of X; SLICES neighbours share the columns,
-// eight at a time, and add their sums.
+// Halves lie two to a word, eight columns of a row in four words. A panel is 64 rows: their first eight columns lie side by side, then
+// come the next eight, so that a panel is read from its beginning to its end. LANES neighbouring invocations take a row each, and
+// then the LANES rows after those, ROWS times; SLICES of them share the columns and add their sums.
 
-// Rows of W that one invocation takes, 1 to 4.
-override ROWS: u32 = 4;
-// Neighbouring invocations that share the columns.
-override SLICES: u32 = 1;
-// Invocations of a workgroup.
+// Rows of W that one invocation takes: 8 or 1.
+override ROWS: u32 = 8;
+// Neighbouring rows that as many invocations take: 64 / ROWS.
 override LANES: u32 = 8;
+// Invocations that share the columns.
+override SLICES: u32 = 1;
+
+const PANEL = 64u;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
 alias Words = vec4<u32>;
-alias Block = mat4x4<Element>;
 
 struct Params {
   // Rows of X and Y.
@@ -878,7 +880,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<Element>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> partial: array<Quad, LANES>;
+var<workgroup> partial: array<Element, PANEL * SLICES>;
 
 fn load_x(at: u32) -> Quad {
   return x[at]; //: load
@@ -894,49 +896,66 @@ fn products(words: Words, first: Quad, second: Quad) -> Quad {
     Quad(unpack2x16float(words.z), unpack2x16float(words.w)) * second;
 }
 
-fn total(sums: Quad) -> Element {
-  return dot(sums, Quad(1.0));
-}
-
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(LANES * SLICES)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) member: u32,
 ) {
-  let slice = member % SLICES;
-  let item = ((workgroup.y * workgroups.x + workgroup.x) * LANES + member) / SLICES;
-  let blocks = (params.rows + ROWS - 1u) / ROWS;
-  let token = min(item / blocks, params.tokens - 1u);
-  let row = item % blocks * ROWS;
-  let last = params.rows - 1u;
-
-  var sums = Block();
-  for (var eight = slice; eight < params.eights; eight += SLICES) {
-    let at = (token * params.eights + eight) * 2u;
-    let first = load_x(at);
-    let second = load_x(at + 1u);
-    sums[0] += products(load_table(row * params.eights + eight), first, second);
-    if (ROWS > 1u) {
-      sums[1] += products(load_table(min(row + 1u, last) * params.eights + eight), first, second);
-      sums[2] += products(load_table(min(row + 2u, last) * params.eights + eight), first, second);
-      sums[3] += products(load_table(min(row + 3u, last) * params.eights + eight), first, second);
-    }
-  }
-  var result = Quad(total(sums[0]), total(sums[1]), total(sums[2]), total(sums[3]));
-  if (SLICES > 1u) {
-    partial[member] = result;
-    workgroupBarrier();
-    for (var other = 1u; other < SLICES; other++) {
-      result += partial[member - slice + (slice + other) % SLICES];
-    }
-  }
-  if (slice > 0u || item >= blocks * params.tokens) {
+  let lane = member % LANES;
+  let slice = member / LANES;
+  let tile = workgroup.y * workgroups.x + workgroup.x;
+  let token = tile % params.tokens;
+  let panel = tile / params.tokens;
+  if (panel * PANEL >= params.rows) {
     return;
   }
+
+  var sums: array<Quad, 8>;
+  var eight = slice;
+  if (eight < params.eights) {
+    loop { // ends at its bottom: see ternary_matmul.wgsl
+      let first = load_x((token * params.eights + eight) * 2u);
+      let second = load_x((token * params.eights + eight) * 2u + 1u);
+      let at = (panel * params.eights + eight) * PANEL + lane;
+      sums[0] += products(load_table(at), first, second);
+      if (ROWS > 1u) {
+        sums[1] += products(load_table(at + 1u * LANES), first, second);
+        sums[2] += products(load_table(at + 2u * LANES), first, second);
+        sums[3] += products(load_table(at + 3u * LANES), first, second);
+        sums[4] += products(load_table(at + 4u * LANES), first, second);
+        sums[5] += products(load_table(at + 5u * LANES), first, second);
+        sums[6] += products(load_table(at + 6u * LANES), first, second);
+        sums[7] += products(load_table(at + 7u * LANES), first, second);
+      }
+      eight += SLICES;
+      if (eight >= params.eights) {
+        break;
+      }
+    }
+  }
+  var results: array<Element, 8>;
   for (var i = 0u; i < ROWS; i++) {
-    if (row + i < params.rows) {
-      out[token * params.rows + row + i] = result[i];
+    results[i] = dot(sums[i], Quad(1.0));
+  }
+  if (SLICES > 1u) {
+    for (var i = 0u; i < ROWS; i++) {
+      partial[slice * PANEL + i * LANES + lane] = results[i];
+    }
+    workgroupBarrier();
+    if (slice > 0u) {
+      return;
+    }
+    for (var other = 1u; other < SLICES; other++) {
+      for (var i = 0u; i < ROWS; i++) {
+        results[i] += partial[other * PANEL + i * LANES + lane];
+      }
+    }
+  }
+  for (var i = 0u; i < ROWS; i++) {
+    let row = panel * PANEL + i * LANES + lane;
+    if (row < params.rows) {
+      out[token * params.rows + row] = results[i];
     }
   }
 }
