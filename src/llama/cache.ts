@@ -23,6 +23,15 @@ export function emptyCache(config: LlamaConfig, { batch = 1, length }: { batch?:
   };
 }
 
+/** The same cache with room for `length` tokens; frees the one that is given. */
+export function grownCache({ layers }: KeyValueCache, { length }: { length: number }): KeyValueCache {
+  const old = layers.flatMap(({ keys, values }) => [keys, values]);
+  const more = length - old[0].shape[2];
+  const buffers = realize(old.map((each) => each.pad([0, 0, 0, 0], [0, 0, more, 0])));
+  old.forEach((each) => each.dispose());
+  return { layers: layers.map((_, layer) => ({ keys: buffers[2 * layer], values: buffers[2 * layer + 1] })) };
+}
+
 /** The cache with `fresh` (`[batch, heads, tokens, headDim]`) written from `position` on; in place where the cache is donated. */
 export function writeCache(cache: Tensor, fresh: Tensor, position: Tensor): Tensor {
   const [batch, heads, length, headDim] = cache.shape;

@@ -8,13 +8,13 @@ import { tensor } from "../create.ts";
 import { rotaryTable } from "../nn/rotary.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Arguments, compile } from "../trace.ts";
-import { emptyCache, type KeyValueCache } from "./cache.ts";
+import { emptyCache, grownCache, type KeyValueCache } from "./cache.ts";
 import { head, llamaCached, type LlamaModel, type Project } from "./model.ts";
 import { argmax, sample } from "./sample.ts";
 
 /** Settings of a {@linkcode Decoder}. */
 export interface DecoderOptions {
-  /** Tokens that the cache must have room for. */
+  /** Tokens that the cache must have room for in the end. Its room grows with the tokens in it, so that no step reads much more. */
   readonly length: number;
   /** uint32. */
   readonly seed: number;
@@ -26,6 +26,8 @@ export interface DecoderOptions {
 
 /** Tokens of a prompt that go in together at most; rooms of caches are multiples of it, so that few programs are compiled. */
 const chunkLength = 64;
+/** Room of the first cache. Each later one has twice the room, and a program of its own. */
+const firstRoom = 2 * chunkLength;
 
 /** Arguments of a step. */
 interface StepInputs {
@@ -54,6 +56,8 @@ export class Decoder {
   /** Tokens of a prompt that go in together. */
   readonly #chunk: number;
   #cache?: KeyValueCache;
+  /** Tokens that the cache has room for. */
+  #room = 0;
   #position = 0;
 
   /** Compiles nothing yet: that happens with the first tokens. */
@@ -69,8 +73,9 @@ export class Decoder {
   /** Empties the cache, reads a prompt of at least one token, and draws what follows: uint32 `[1, 1]`. */
   start(prompt: readonly number[], { draw }: { readonly draw: number }): Tensor {
     this.dispose();
-    this.#cache = emptyCache(this.#model.config, { length: this.#length });
     this.#position = 0;
+    this.#room = this.#roomFor(prompt.length);
+    this.#cache = emptyCache(this.#model.config, { length: this.#room });
     let next: Tensor | undefined;
     for (let from = 0; from < prompt.length; from += this.#chunk) {
       const chunk = prompt.slice(from, from + this.#chunk);
@@ -92,7 +97,14 @@ export class Decoder {
     this.#cache = undefined;
   }
 
+  /** The least room that a cache of so many tokens may have. */
+  #roomFor(tokens: number): number {
+    return Math.min(this.#length, firstRoom * 2 ** Math.max(0, Math.ceil(Math.log2(tokens / firstRoom))));
+  }
+
   #advance(ids: Tensor, { tokens, draw }: { tokens: number; draw: number }): Tensor {
+    const wanted = this.#roomFor(this.#position + tokens);
+    if (wanted > this.#room) this.#cache = grownCache(this.#cache!, { length: this.#room = wanted });
     const place = { position: this.#position, row: tokens - 1, draw };
     const { next, cache } = this.#step({ cache: this.#cache!, ids, ...place, ...this.#settings });
     this.#cache = cache;

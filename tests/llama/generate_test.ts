@@ -34,6 +34,11 @@ Deno.test("a prompt longer than a chunk is read to its end", async () => {
   deepEqual(await written(long, { temperature: 0, maxTokens: 3 }), await likeliest(long, 3));
 });
 
+Deno.test("a text goes on when the first cache is full", async () => {
+  const long = Array.from({ length: 127 }, (_, i) => prompt[(i + 3) % prompt.length]);
+  deepEqual(await written(long, { temperature: 0, maxTokens: 3 }), await likeliest(long, 3));
+});
+
 Deno.test("the same seed gives the same text, another seed another", async () => {
   const options = { maxTokens: 40, temperature: 0.9 };
   const first = await written(prompt, { ...options, seed: 7 });
