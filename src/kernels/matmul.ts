@@ -259,6 +259,19 @@ function quadsRead(call: MatmulCall, side: "a" | "b"): number {
 
 const texelsRead = (call: MatmulCall): [a: number, b: number] => [quadsRead(call, "a"), quadsRead(call, "b")];
 
+/** The same kernel, with operands read from textures: for products of at least so much work. */
+function fromTextures(kernel: MatmulKernel, leastWork: number): MatmulKernel {
+  const source = matmulText(kernel.source, "textures");
+  return {
+    ...kernel,
+    source,
+    text: () => source,
+    applies: (call) => !call.half?.a && !call.half?.b && kernel.applies(call) && Math.max(...texelsRead(call)) <= MAX_TEXELS,
+    suits: (call) => (kernel.suits?.(call) ?? true) && multiplications(call) >= leastWork,
+    texels: texelsRead,
+  };
+}
+
 /**
  * Tiles of quads that are read from textures. Measured on a core with Mesa 22.3's software driver, which loads from storage buffers
  * lane by lane: 14 GFLOP/s with 16 × 16 tiles and 15.5 with 16 × 32, where buffers give 2.3, or 4.2 with 32 × 32. A pipeline takes
@@ -266,18 +279,8 @@ const texelsRead = (call: MatmulCall): [a: number, b: number] => [quadsRead(call
  * 512 × 384 × 128. Uniform buffers are as fast as textures, but hold 64 KiB.
  */
 function textureKernel(columns: 16 | 32): MatmulKernel {
-  const tile = tileKernel(16, columns);
-  const source = matmulText(tile.source, "textures");
-  const leastWork = columns === 16 ? COPY_WORK : LARGE_WORK;
-  return {
-    ...tile,
-    name: `matmul_texture_16x${columns}`,
-    source,
-    text: () => source,
-    applies: (call) => !call.half?.a && !call.half?.b && tile.applies(call) && Math.max(...texelsRead(call)) <= MAX_TEXELS,
-    suits: (call) => tile.suits!(call) && multiplications(call) >= leastWork,
-    texels: texelsRead,
-  };
+  const kernel = fromTextures(tileKernel(16, columns), columns === 16 ? COPY_WORK : LARGE_WORK);
+  return { ...kernel, name: `matmul_texture_16x${columns}` };
 }
 
 /** The longest k of tiles in workgroup memory: their loops turn about four times for each step of k on some sides. */
@@ -362,6 +365,7 @@ export function matmulClass(call: MatmulCall): string | undefined {
  */
 export const matmulKernels: readonly MatmulKernel[] = [
   rowsKernel({ shared: true }),
+  { ...fromTextures(rowsKernel({ shared: false }), COPY_WORK), name: "matmul_texture_rows" },
   textureKernel(32),
   textureKernel(16),
   rowsKernel({ shared: false }),
