@@ -9,6 +9,7 @@ import * as normalization from "../src/kernels/normalization.ts";
 import { scatterAddBinding } from "../src/kernels/scatter_add.ts";
 import * as packed from "../src/kernels/packed.ts";
 import * as softmax from "../src/kernels/softmax.ts";
+import { writeRowsBinding } from "../src/kernels/write_rows.ts";
 import { tensor } from "../mod.ts";
 import { deepEqual, equal, match, ok } from "./assert.ts";
 
@@ -48,6 +49,7 @@ Deno.test("every shader is used by a kernel", () => {
   const bindings = [attention, hestia, normalization, softmax].flatMap((module) => Object.values(module)).concat(packedBindings)
     .concat(
       scatterAddBinding,
+      writeRowsBinding,
     );
   const kernels = [...matmulKernels, ...bindings.flatMap(({ kernels }) => kernels)].map(({ source }) => source);
   const generated = generatedShaders();

@@ -152,7 +152,7 @@ class GroupLowering {
     const { op, shape } = nodes[this.group.roots[0]];
     if (sizeOf(shape) === 0) return [];
     if (this.group.products) return [this.#multiply(this.group.products)];
-    if (op.kind === "kernel" || op.kind === "fused") return [this.#kernel(op.binding)];
+    if (op.kind === "kernel" || op.kind === "fused") return this.#kernel(op.binding);
     return this.group.reduction === undefined ? [this.#map()] : this.#reduce(this.group.reduction);
   }
 
@@ -269,7 +269,7 @@ class GroupLowering {
     );
   }
 
-  #kernel(binding: KernelBinding): Dispatch {
+  #kernel(binding: KernelBinding): Dispatch[] {
     const { nodes } = this.fusion.graph;
     const [root] = this.group.roots;
     const node = nodes[root];
@@ -279,9 +279,12 @@ class GroupLowering {
       kernel,
       suits: kernel.suits?.(call) ?? true,
     }));
-    const bases = inputs.map(({ base }) => base);
+    const [changed, ...others] = inputs.map(({ base }) => base);
+    const bases = binding.overwrites ? others : [changed, ...others];
     const dispatch = this.picker.pick(variants, binding.shapeClass?.(call), ({ kernel }) => this.#stored(kernel, call, bases));
-    if (dispatch) return dispatch;
+    const isThere = !binding.overwrites || this.memory.slotText(changed) === this.memory.slotText(root);
+    const before = isThere ? [] : [copy(this.fusion, this.memory, this.target, changed, this.memory.slotOf.get(root)!)];
+    if (dispatch) return [...before, dispatch];
     throw new RangeError(
       `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,
     );

@@ -7,7 +7,7 @@
 import { heldBytes, type Program, type ProgramBytes, type ProgramOutput, type Slot } from "../core/program.ts";
 import { textureBytes, textureLines } from "../core/texels.ts";
 import { layoutReduction } from "./reduction_code.ts";
-import { type Fusion, type Group, readsOf } from "./groups.ts";
+import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
 
 /** Buffers of a program. */
 export interface Memory {
@@ -74,6 +74,14 @@ function placeLifetimes(lifetimes: readonly Lifetime[]): { bytes: number[]; slot
 const isMap = ({ graph }: Fusion, { roots, reduction, products = [] }: Group) =>
   reduction === undefined && products.length <= 1 && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
 
+/** Whether the kernel of a group changes parts of this node, and reads it for nothing else. */
+function overwrites({ graph: { nodes } }: Fusion, { roots }: Group, changed: number): boolean {
+  const node = nodes[roots[0]];
+  if (node.op.kind !== "fused" || !node.op.binding.overwrites) return false;
+  const bases = node.inputs.map((_, position) => kernelInput(nodes, node, position).base);
+  return bases.indexOf(changed) === 0 && bases.lastIndexOf(changed) === 0;
+}
+
 /**
  * Finds for each output a donated input whose memory it can take over: same size, and nobody reads the input later. What a kernel
  * reads and would overwrite in place comes first, then what is dead by then.
@@ -100,8 +108,8 @@ function chooseDonors(
     }
   };
   choose((leaf, index, node) =>
-    isMap(fusion, groups[index]) && uses.last.get(leaf) === index && uses.reads[index].get(leaf) === true &&
-    nodes[leaf].dtype === nodes[node].dtype
+    uses.last.get(leaf) === index && nodes[leaf].dtype === nodes[node].dtype &&
+    (isMap(fusion, groups[index]) && uses.reads[index].get(leaf) === true || overwrites(fusion, groups[index], leaf))
   );
   choose((leaf, index) => (uses.last.get(leaf) ?? -1) < index);
   return donors;

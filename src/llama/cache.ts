@@ -4,7 +4,7 @@
  * @module
  */
 
-import { arange, zeros } from "../create.ts";
+import { zeros } from "../create.ts";
 import { realize } from "../trace.ts";
 import type { Tensor } from "../tensor.ts";
 import type { LlamaConfig } from "./config.ts";
@@ -30,13 +30,4 @@ export function grownCache({ layers }: KeyValueCache, { length }: { length: numb
   const buffers = realize(old.map((each) => each.pad([0, 0, 0, 0], [0, 0, more, 0])));
   old.forEach((each) => each.dispose());
   return { layers: layers.map((_, layer) => ({ keys: buffers[2 * layer], values: buffers[2 * layer + 1] })) };
-}
-
-/** The cache with `fresh` (`[batch, heads, tokens, headDim]`) written from `position` on; in place where the cache is donated. */
-export function writeCache(cache: Tensor, fresh: Tensor, position: Tensor): Tensor {
-  const [batch, heads, length, headDim] = cache.shape;
-  const tokens = fresh.shape[2];
-  const slot = arange([length], { dtype: "uint32" }).sub(position); // wraps below the position
-  const rows = fresh.transpose([2, 0, 1, 3]).gather(slot).transpose([1, 2, 0, 3]);
-  return slot.less(tokens).reshape([1, 1, length, 1]).expand([batch, heads, length, headDim]).where(rows, cache);
 }

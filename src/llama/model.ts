@@ -14,8 +14,9 @@ import { swiglu } from "../nn/activation.ts";
 import { causalAttention } from "../nn/attention.ts";
 import { rmsNorm } from "../nn/normalization.ts";
 import { rotaryTable, rotate } from "../nn/rotary.ts";
+import { writeRows } from "../nn/write_rows.ts";
 import type { Tensor } from "../tensor.ts";
-import { type KeyValueCache, writeCache } from "./cache.ts";
+import type { KeyValueCache } from "./cache.ts";
 import type { LlamaConfig } from "./config.ts";
 import type { Parameters } from "./parameters.ts";
 
@@ -79,8 +80,8 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
   const q = swapped(rotate(heads("q_proj", x, config.heads), rotary, { axis: -3 })); // [batch, heads, tokens, headDim]
   const newKeys = swapped(rotate(heads("k_proj", x, config.keyValueHeads), rotary, { axis: -3 })); // keyValueHeads of them
   const newValues = swapped(heads("v_proj", x, config.keyValueHeads));
-  const keys = cache ? writeCache(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
-  const values = cache ? writeCache(cache.layers[layer].values, newValues, cache.position) : newValues;
+  const keys = cache ? writeRows(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
+  const values = cache ? writeRows(cache.layers[layer].values, newValues, cache.position) : newValues;
   const attended = swapped(causalAttention(q, keys, values, { offset: cache?.position ?? 0 }));
   const attention = project(
     `${prefix}.self_attn.o_proj.weight`,

@@ -247,6 +247,15 @@ const cases: Case[] = [
     calls: [product(3, 7, 8, { layout: "NT", batch: [3, 2, 2], sharedB: true, offset: 8, gap: 4 })],
   },
   {
+    says: "few rows from textures",
+    uses: "matmul_texture_rows",
+    calls: [
+      product(4, 132, 64, { layout: "NT" }),
+      product(3, 44, 260),
+      product(5, 43, 32, { layout: "NT", batch: [3, 2, 1], offset: 8, gap: 4 }),
+    ],
+  },
+  {
     says: "odd lengths",
     uses: "matmul_general",
     calls: [...inLayouts(1, 1, 1), ...inLayouts(7, 9, 3), ...inLayouts(13, 17, 11), ...inLayouts(8, 1, 5), product(2, 3, 5)],
