@@ -1,19 +1,19 @@
 /**
- * `deno task bench:decode`: packed decoding at the shapes of Llama-3.2-1B, in turns with llama.cpp on the same file.
+ * `deno task bench:decode`: packed decoding at the shapes of Llama-3.2-1B, in turns with llama.cpp on the same file; and an eighth of
+ * the model, packed and by our own float32 kernels in turns.
  *
  * @module
  */
 
-import { backendInfo, openGgufFile, openPacked, type PackedModel, type Tensor } from "../../mod.ts";
+import { backendInfo, openGgufFile, openPacked, type PackedModel } from "../../mod.ts";
 import type { Command } from "../../src/cli/args.ts";
 import { main } from "../../src/cli/main.ts";
 import { formatBytes, formatSeconds, table } from "../../src/cli/table.ts";
-import { Decoder } from "../../src/llama/decode.ts";
-import { LlamaCpp, noLlamaCpp } from "../../tests/support/llama_cpp.ts";
+import { noLlamaCpp } from "../../tests/support/llama_cpp.ts";
 import { ceilings } from "../ceilings.ts";
-import { cpuMilliseconds } from "../clock.ts";
 import { digits, type Work } from "../measure.ts";
-import { oneBillion, writeRandomModel } from "./model.ts";
+import { float32Copy, oneBillion, writeRandomModel } from "./model.ts";
+import { best, hestia, llamaCpp, type Player, race, timed, type Times } from "./race.ts";
 
 const command = {
   name: "bench:decode",
@@ -36,48 +36,9 @@ const command = {
     },
     int8: { type: "boolean", description: "Round activations to bytes, as llama.cpp does" },
     alone: { type: "boolean", description: "Leave llama.cpp out" },
+    float32: { type: "boolean", description: "Also time an eighth of the model, packed and in float32" },
   },
 } as const satisfies Command;
-
-/** Seconds of wall and CPU time. */
-interface Seconds {
-  readonly wall: number;
-  readonly cpu: number;
-}
-
-async function timed(work: () => Promise<void> | void): Promise<Seconds> {
-  const [wall, cpu] = [performance.now(), cpuMilliseconds()];
-  await work();
-  return { wall: (performance.now() - wall) / 1000, cpu: (cpuMilliseconds() - cpu) / 1000 };
-}
-
-const best = (times: readonly Seconds[]): Seconds => ({
-  wall: Math.min(...times.map(({ wall }) => wall)),
-  cpu: Math.min(...times.map(({ cpu }) => cpu)),
-});
-
-/** Our side: a prompt, then tokens whose ids stay on the device until the last. */
-function ours(model: PackedModel, { prompt, tokens }: { prompt: readonly number[]; tokens: number }) {
-  const decoder = new Decoder(model, { length: prompt.length + tokens + 1, seed: 1 });
-  return {
-    async prompt(): Promise<Tensor> {
-      const id = decoder.start(prompt, { draw: 0 });
-      await id.data();
-      return id;
-    },
-    async generate(first: Tensor): Promise<void> {
-      let id = first;
-      for (let draw = 1; draw <= tokens; draw++) {
-        const next = decoder.next(id, { draw });
-        id.dispose();
-        id = next;
-      }
-      await id.data();
-      id.dispose();
-    },
-    dispose: () => decoder.dispose(),
-  };
-}
 
 /** What a copy moves, read and written. */
 async function gigabytesPerSecond(): Promise<number> {
@@ -93,42 +54,62 @@ async function gigabytesPerSecond(): Promise<number> {
   return repetitions * amount.bytes / wall / 1e9;
 }
 
-/** Seconds of prompts and of generations. */
-type Times = [prompts: Seconds[], generations: Seconds[]];
-
-/** Rounds of both, in turns. */
-async function race(
-  engine: ReturnType<typeof ours>,
-  peer: ReturnType<LlamaCpp["session"]> | undefined,
-  { ids, tokens, rounds }: { readonly ids: readonly number[]; readonly tokens: number; readonly rounds: number },
-): Promise<{ readonly hestia: Times; readonly llamaCpp: Times }> {
-  const times: { hestia: Times; llamaCpp: Times } = { hestia: [[], []], llamaCpp: [[], []] };
-  for (let round = 0; round < rounds; round++) {
-    let first: Tensor | undefined;
-    times.hestia[0].push(await timed(async () => void (first = await engine.prompt())));
-    times.hestia[1].push(await timed(() => engine.generate(first!)));
-    if (!peer) continue;
-    times.llamaCpp[0].push(await timed(() => peer.prompt(Int32Array.from(ids))));
-    times.llamaCpp[1].push(
-      await timed(() => {
-        for (let i = 0; i < tokens; i++) peer.next(i % 256);
-      }),
-    );
-  }
-  return times;
-}
-
 /** A line of the table. */
-function row(
-  name: string,
-  [prompts, generations]: Times,
-  { bytes, prompt, tokens }: Record<"bytes" | "prompt" | "tokens", number>,
-) {
+function row({ name, bytes }: Player, { prompts, generations }: Times, { prompt, tokens }: Record<"prompt" | "tokens", number>) {
   const [first, rest] = [best(prompts), best(generations)];
   const perToken = rest.wall / tokens;
   return [name, prompt / first.wall, 1 / perToken, 1000 * rest.cpu / tokens, bytes / perToken / 1e9].map((cell) =>
     typeof cell === "number" ? digits(cell) : cell
   );
+}
+
+/** Sizes of a run. */
+interface Sizes {
+  readonly prompt: number;
+  readonly tokens: number;
+  readonly rounds: number;
+}
+
+/** Rounds of some players, and a table of them. */
+async function compare(players: readonly Player[], sizes: Sizes, print: (text: string) => void): Promise<Times[]> {
+  const warm = await timed(async () => {
+    for (const player of players) {
+      await player.prompt();
+      await player.generate();
+    }
+  });
+  print(`first prompt and ${sizes.tokens} tokens, shaders compiled: ${formatSeconds(warm.wall)}`);
+  const times = await race(players, sizes);
+  players.forEach(({ close }) => close());
+  const rows = players.map((player, index) => row(player, times[index], sizes));
+  print(table(["", "prompt tokens/s", "tokens/s", "CPU ms a token", "GB/s of weights"], rows));
+  return times;
+}
+
+async function opened(path: string, activations: "float32" | "int8"): Promise<PackedModel> {
+  using gguf = await openGgufFile(path);
+  return await openPacked(gguf, { activations });
+}
+
+/** An eighth of the layers and of the vocabulary, packed and in float32. */
+async function againstFloat32(config: typeof oneBillion, sizes: Sizes, print: (text: string) => void) {
+  const eighth = (length: number) => Math.ceil(length / 8);
+  const vocabularySize = Math.max(256, eighth(config.vocabularySize));
+  const path = await modelFile(undefined, { ...config, layers: eighth(config.layers), vocabularySize }, print);
+  try {
+    const model = await opened(path, "float32");
+    const plain = await float32Copy(model);
+    const players = [
+      hestia(model, { name: "an eighth, packed", bytes: model.sizes.bytes, ...sizes }),
+      hestia(plain.model, { name: "an eighth, float32", bytes: plain.bytes, ...sizes }),
+    ];
+    const [packed, float32] = await compare(players, sizes, print);
+    const factor = best(float32.generations).cpu / best(packed.generations).cpu;
+    print(`packed decoding takes ${digits(factor)} times less CPU time than float32`);
+    return { packed, float32, factor };
+  } finally {
+    await Deno.remove(path);
+  }
 }
 
 /** The file at `path`, or a temporary one, made where it is missing. */
@@ -140,31 +121,24 @@ async function modelFile(path: string | undefined, config: typeof oneBillion, pr
   return file;
 }
 
-await main(command, async ({ layers, vocabulary, prompt, tokens, rounds, file, int8, alone }, { print }) => {
-  const path = await modelFile(file, { ...oneBillion, layers, vocabularySize: vocabulary }, print);
+await main(command, async ({ layers, vocabulary, prompt, tokens, rounds, file, int8, alone, float32 }, { print }) => {
+  const config = { ...oneBillion, layers, vocabularySize: vocabulary };
+  const path = await modelFile(file, config, print);
+  const sizes = { prompt, tokens, rounds };
   try {
     let model: PackedModel | undefined;
-    const opening = await timed(async () => {
-      using gguf = await openGgufFile(path);
-      model = await openPacked(gguf, { activations: int8 ? "int8" : "float32" });
-    });
+    const opening = await timed(async () => void (model = await opened(path, int8 ? "int8" : "float32")));
     const { bytes, bitsPerWeight } = model!.sizes;
     print(`opened ${formatBytes(bytes)}, ${bitsPerWeight} bits a weight, in ${formatSeconds(opening.wall)}`);
-    const ids = Array.from({ length: prompt }, (_, index) => index % 256);
-    const engine = ours(model!, { prompt: ids, tokens });
-    const warm = await timed(async () => await engine.generate(await engine.prompt()));
-    print(`first prompt and ${tokens} tokens, shaders compiled: ${formatSeconds(warm.wall)}`);
-    const peer = alone || noLlamaCpp ? undefined : (await LlamaCpp.open()).session(path);
-    const times = await race(engine, peer, { ids, tokens, rounds });
-    engine.dispose();
-    peer?.close();
-    const sizes = { bytes, prompt, tokens };
-    const rows = [row("hestia", times.hestia, sizes), ...peer ? [row("llama.cpp", times.llamaCpp, sizes)] : []];
-    print(table(["", "prompt tokens/s", "tokens/s", "CPU ms a token", "GB/s of weights"], rows));
+    const players = [hestia(model!, { name: "hestia", bytes, ...sizes })];
+    if (!alone && !noLlamaCpp) players.push(await llamaCpp(path, { bytes, ...sizes }));
+    const times = await compare(players, sizes, print);
     const copyGigabytesPerSecond = await gigabytesPerSecond();
     const { description, statistics: { bytesHeld } } = await backendInfo();
     print(`${description}: ${formatBytes(bytesHeld)} of device memory held, a copy moves ${digits(copyGigabytesPerSecond)} GB/s`);
-    return { summary: { bytes, bytesHeld, copyGigabytesPerSecond, ...times } };
+    const eighth = float32 ? await againstFloat32(config, sizes, print) : undefined;
+    const byPlayer = Object.fromEntries(players.map(({ name }, index) => [name, times[index]]));
+    return { summary: { bytes, bytesHeld, copyGigabytesPerSecond, times: byPlayer, eighth } };
   } finally {
     if (!file) await Deno.remove(path);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { byteTokenizer } from "../../mod.ts";
+import { byteTokenizer, type LlamaModel, type PackedModel, tensor } from "../../mod.ts";
 import { writeFileAtomic } from "../../src/io/atomic.ts";
 import { ggmlTypes } from "../../src/io/ggml_types.ts";
 import type { GgufTensor } from "../../src/io/gguf.ts";
@@ -79,4 +79,17 @@ export async function writeRandomModel(path: string, config: LlamaConfig): Promi
     ...tokenizerGgufMetadata(byteTokenizer.toJSON(), { vocabularySize: config.vocabularySize, eosTokenId: 0 }),
   };
   await writeFileAtomic(path, ggufChunks(metadata, tensors));
+}
+
+/** The same model with float32 weights, and their bytes. */
+export async function float32Copy({ config, parameters }: PackedModel): Promise<{ model: LlamaModel; bytes: number }> {
+  const copied: Record<string, ReturnType<typeof tensor>> = {};
+  let bytes = 0;
+  for (const [name, parameter] of Object.entries(parameters)) {
+    const values = Float32Array.from(await parameter.data());
+    if (parameter.shape.length === 2) parameter.dispose(); // computed from what is packed
+    bytes += values.byteLength;
+    copied[name] = tensor(values, { shape: parameter.shape });
+  }
+  return { model: { config, parameters: copied }, bytes };
 }
