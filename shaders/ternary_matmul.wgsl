@@ -4,9 +4,12 @@
 // its lower half and row i + 4 in its upper half, the columns from the lowest bits on. A panel is 64 rows: eight such blocks, one for
 // each of eight neighbouring invocations, lie side by side, then come the next 8 columns. Scales lie the same way, eight for a block.
 //
-// An invocation computes 8 rows of one panel for TOKENS rows of X, or of four panels for one row of X; SLICES of them share the
-// columns, a whole group at a time, and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
+// An invocation computes 8 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a whole group at a
+// time, and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
 // middle for eight invocations at a time, the rest of its body runs once more for none.
+
+// What codes are read as their doubles must be multiplied by.
+const UNIT = 0.5;
 
 //: include ternary
 
@@ -21,7 +24,7 @@ fn eight_of_x(token: u32, eight: u32) -> Eight {
   return Eight(bitcast<Quad>(load_x(at)), bitcast<Quad>(load_x(at + 1u)));
 }
 
-// Twice the codes that a shift to the left brings to the top: 00, 01 and 11 there are the floats 0, 2 and -2.
+// Twice the codes that a shift to the left brings to the top, where 00, 01 and 11 are the floats 0, 2 and -2.
 fn codes_at(words: Words, shift: u32) -> Quad {
   return bitcast<Quad>((words << Words(shift)) & Words(0xc0000000u));
 }
@@ -56,30 +59,36 @@ fn main(
       var eight = group * params.group;
       let end = eight + params.group;
       loop {
-        let words = load_codes(at_codes(place, 0u, eight));
-        let first = eight_of_x(place.token, eight);
-        add(&sums, 0u, words, first);
-        if (PANELS > 1u) {
-          add(&sums, 1u, load_codes(at_codes(place, 1u, eight)), first);
-          add(&sums, 2u, load_codes(at_codes(place, 2u, eight)), first);
-          add(&sums, 3u, load_codes(at_codes(place, 3u, eight)), first);
-        }
+        let words = codes_of(place, 0u, eight);
+        let x = eight_of_x(place.token, eight);
+        add(&sums, 0u, words, x);
         if (TOKENS > 1u) {
-          add(&sums, 1u, words, eight_of_x(place.token + 1u, eight));
-          add(&sums, 2u, words, eight_of_x(place.token + 2u, eight));
-          add(&sums, 3u, words, eight_of_x(place.token + 3u, eight));
+          let x1 = eight_of_x(place.token + 1u, eight);
+          let x2 = eight_of_x(place.token + 2u, eight);
+          let x3 = eight_of_x(place.token + 3u, eight);
+          add(&sums, 1u, words, x1);
+          add(&sums, 2u, words, x2);
+          add(&sums, 3u, words, x3);
+          if (PANELS > 1u) {
+            let others = codes_of(place, 1u, eight);
+            add(&sums, 4u, others, x);
+            add(&sums, 5u, others, x1);
+            add(&sums, 6u, others, x2);
+            add(&sums, 7u, others, x3);
+          }
+        } else if (PANELS > 1u) {
+          add(&sums, 1u, codes_of(place, 1u, eight), x);
+          if (PANELS > 2u) {
+            add(&sums, 2u, codes_of(place, 2u, eight), x);
+            add(&sums, 3u, codes_of(place, 3u, eight), x);
+          }
         }
         eight++;
         if (eight >= end) {
           break;
         }
       }
-      scale(&total, 0u, place, group, 0.5 * sums.low[0], 0.5 * sums.high[0]);
-      if (TOKENS * PANELS > 1u) {
-        scale(&total, 1u, place, group, 0.5 * sums.low[1], 0.5 * sums.high[1]);
-        scale(&total, 2u, place, group, 0.5 * sums.low[2], 0.5 * sums.high[2]);
-        scale(&total, 3u, place, group, 0.5 * sums.low[3], 0.5 * sums.high[3]);
-      }
+      collect_all(&total, sums, place, group);
       group += SLICES;
       if (group >= groups) {
         break;

@@ -5,6 +5,8 @@
 // are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
 // their half; twice the sum of the bytes is taken away in the end.
 
+const UNIT = 1.0;
+
 //: include ternary
 
 // Columns, in eights, between two extractions: 64 * 3 * 127 < 2^15.
@@ -35,9 +37,9 @@ fn codes_at(words: Words, shift: u32) -> Whole {
   return bitcast<Whole>((words >> Words(shift)) & Words(0x00030003u));
 }
 
-// Sums over a run of columns of pairs of products, and of the bytes, by column of the blocks.
+// Sums over a run of columns of pairs of products, by column, and of the bytes, by row of X.
 struct Run {
-  pairs: array<Whole, 4>,
+  pairs: array<Whole, 8>,
   bytes: array<Whole, 4>,
 }
 
@@ -47,11 +49,15 @@ fn add(run: ptr<function, Run>, column: u32, words: Words, x: Eight) {
     codes_at(flipped, 4u) * x.first.z + codes_at(flipped, 6u) * x.first.w +
     codes_at(flipped, 8u) * x.second.x + codes_at(flipped, 10u) * x.second.y +
     codes_at(flipped, 12u) * x.second.z + codes_at(flipped, 14u) * x.second.w;
-  (*run).bytes[column] += x.first + x.second;
+  if (column < TOKENS) {
+    (*run).bytes[column] += x.first + x.second;
+  }
 }
 
-fn extract(sums: ptr<function, Sums>, column: u32, pairs: Whole, bytes: Whole) {
+fn extract(sums: ptr<function, Sums>, column: u32, run: Run) {
+  let bytes = run.bytes[column % TOKENS];
   let twice = Whole(2 * (bytes.x + bytes.y + bytes.z + bytes.w));
+  let pairs = run.pairs[column];
   let lower = (pairs << Words(16u)) >> Words(16u);
   (*sums).low[column] += Quad(lower - twice);
   (*sums).high[column] += Quad(((pairs - lower) >> Words(16u)) - twice);
@@ -79,40 +85,54 @@ fn main(
         var run = Run();
         let end = min(eight + RUN, group_end);
         loop {
-          let words = load_codes(at_codes(place, 0u, eight));
-          let first = eight_of_x(place.token, eight);
-          add(&run, 0u, words, first);
-          if (PANELS > 1u) {
-            add(&run, 1u, load_codes(at_codes(place, 1u, eight)), first);
-            add(&run, 2u, load_codes(at_codes(place, 2u, eight)), first);
-            add(&run, 3u, load_codes(at_codes(place, 3u, eight)), first);
-          }
+          let words = codes_of(place, 0u, eight);
+          let x = eight_of_x(place.token, eight);
+          add(&run, 0u, words, x);
           if (TOKENS > 1u) {
-            add(&run, 1u, words, eight_of_x(place.token + 1u, eight));
-            add(&run, 2u, words, eight_of_x(place.token + 2u, eight));
-            add(&run, 3u, words, eight_of_x(place.token + 3u, eight));
+            let x1 = eight_of_x(place.token + 1u, eight);
+            let x2 = eight_of_x(place.token + 2u, eight);
+            let x3 = eight_of_x(place.token + 3u, eight);
+            add(&run, 1u, words, x1);
+            add(&run, 2u, words, x2);
+            add(&run, 3u, words, x3);
+            if (PANELS > 1u) {
+              let others = codes_of(place, 1u, eight);
+              add(&run, 4u, others, x);
+              add(&run, 5u, others, x1);
+              add(&run, 6u, others, x2);
+              add(&run, 7u, others, x3);
+            }
+          } else if (PANELS > 1u) {
+            add(&run, 1u, codes_of(place, 1u, eight), x);
+            if (PANELS > 2u) {
+              add(&run, 2u, codes_of(place, 2u, eight), x);
+              add(&run, 3u, codes_of(place, 3u, eight), x);
+            }
           }
           eight++;
           if (eight >= end) {
             break;
           }
         }
-        extract(&sums, 0u, run.pairs[0], run.bytes[0]);
+        extract(&sums, 0u, run);
         if (TOKENS * PANELS > 1u) {
-          extract(&sums, 1u, run.pairs[1], run.bytes[1]);
-          extract(&sums, 2u, run.pairs[2], run.bytes[2]);
-          extract(&sums, 3u, run.pairs[3], run.bytes[3]);
+          extract(&sums, 1u, run);
+        }
+        if (TOKENS * PANELS > 2u) {
+          extract(&sums, 2u, run);
+          extract(&sums, 3u, run);
+        }
+        if (TOKENS * PANELS > 4u) {
+          extract(&sums, 4u, run);
+          extract(&sums, 5u, run);
+          extract(&sums, 6u, run);
+          extract(&sums, 7u, run);
         }
         if (eight >= group_end) {
           break;
         }
       }
-      scale(&total, 0u, place, group, sums.low[0], sums.high[0]);
-      if (TOKENS * PANELS > 1u) {
-        scale(&total, 1u, place, group, sums.low[1], sums.high[1]);
-        scale(&total, 2u, place, group, sums.low[2], sums.high[2]);
-        scale(&total, 3u, place, group, sums.low[3], sums.high[3]);
-      }
+      collect_all(&total, sums, place, group);
       group += SLICES;
       if (group >= groups) {
         break;

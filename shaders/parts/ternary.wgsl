@@ -1,6 +1,6 @@
 // Rows of X that one invocation takes: 1 or 4.
 override TOKENS: u32 = 1;
-// Panels that one invocation takes: 1, or 4 where it takes one row of X.
+// Panels that one invocation takes: 1, 2, or 4 where it takes one row of X.
 override PANELS: u32 = 1;
 // Invocations that share the columns.
 override SLICES: u32 = 1;
@@ -10,7 +10,6 @@ const LANES = 8u;
 alias Element = f32;
 alias Quad = vec4<Element>;
 alias Words = vec4<u32>;
-alias Block = mat4x4<Element>;
 
 struct Params {
   // Rows of X and Y.
@@ -29,7 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Sums of the other slices: for each slice, lane and column of the blocks rows 0 to 3, then rows 4 to 7.
+// Sums of the other slices: for each slice, lane and column rows 0 to 3, then rows 4 to 7.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
 
 fn load_x(at: u32) -> Words {
@@ -65,27 +64,60 @@ fn is_outside(place: Place) -> bool {
   return place.panel * LANES * 8u >= params.rows;
 }
 
-// Results of an invocation, by rows 0 to 3 and 4 to 7. Column i belongs to row i of X, or to panel i where it takes four panels.
+// Results of an invocation, by rows 0 to 3 and 4 to 7 of a block. Column p * TOKENS + t is of panel p and row t of X.
 struct Sums {
-  low: Block,
-  high: Block,
+  low: array<Quad, 8>,
+  high: array<Quad, 8>,
 }
 
-// The panel of a column; the last one in place of those beyond it.
-fn panel_of(place: Place, column: u32) -> u32 {
-  return select(place.panel, min(place.panel + column, (params.rows - 1u) / (LANES * 8u)), PANELS > 1u);
+// A panel of an invocation; the last one in place of those beyond it.
+fn panel_at(place: Place, index: u32) -> u32 {
+  return min(place.panel + index, (params.rows - 1u) / (LANES * 8u));
 }
 
-// Where a panel has the codes of eight columns.
-fn at_codes(place: Place, column: u32, eight: u32) -> u32 {
-  return (panel_of(place, column) * params.eights + eight) * LANES + place.lane;
+// The codes that a panel has of eight columns.
+fn codes_of(place: Place, index: u32, eight: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
 }
 
-// Adds a column of sums over a group, with its scales.
-fn scale(total: ptr<function, Sums>, column: u32, place: Place, group: u32, low: Quad, high: Quad) {
-  let at = ((panel_of(place, column) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
-  (*total).low[column] += low * load_scales(at);
-  (*total).high[column] += high * load_scales(at + 1u);
+// Scales of the rows of a block.
+struct Scales {
+  low: Quad,
+  high: Quad,
+}
+
+fn scales_of(place: Place, index: u32, group: u32) -> Scales {
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
+  return Scales(UNIT * load_scales(at), UNIT * load_scales(at + 1u));
+}
+
+// Adds a column of sums over a group.
+fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
+  (*total).low[column] += sums.low[column] * scales.low;
+  (*total).high[column] += sums.high[column] * scales.high;
+}
+
+// Adds all columns of sums over a group.
+fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
+  let first = scales_of(place, 0u, group);
+  collect(total, sums, 0u, first);
+  if (TOKENS > 1u) {
+    collect(total, sums, 1u, first);
+    collect(total, sums, 2u, first);
+    collect(total, sums, 3u, first);
+  }
+  if (PANELS > 1u) {
+    let second = scales_of(place, 1u, group);
+    collect(total, sums, TOKENS, second);
+    if (TOKENS > 1u) {
+      collect(total, sums, 5u, second);
+      collect(total, sums, 6u, second);
+      collect(total, sums, 7u, second);
+    } else if (PANELS > 2u) {
+      collect(total, sums, 2u, scales_of(place, 2u, group));
+      collect(total, sums, 3u, scales_of(place, 3u, group));
+    }
+  }
 }
 
 // Adds the sums of all slices and stores them.
@@ -112,8 +144,8 @@ fn finish(sums: Sums, place: Place) {
     }
   }
   for (var c = 0u; c < columns; c++) {
-    let token = place.token + select(0u, c, TOKENS > 1u);
-    let row = ((place.panel + select(0u, c, PANELS > 1u)) * LANES + place.lane) * 8u;
+    let token = place.token + c % TOKENS;
+    let row = ((place.panel + c / TOKENS) * LANES + place.lane) * 8u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
         out[token * params.rows + row + i] = low[c][i];

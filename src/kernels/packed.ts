@@ -50,15 +50,13 @@ function fromTextures(kernel: Kernel<PackedCall>, texels: Texels): Kernel<Packed
 
 const panels = ({ rows }: PackedCall): number => Math.ceil(rows / PANEL_ROWS);
 
-/** Panels that an invocation takes at once, where so many workgroups are left that they occupy a processor. */
-const FEW_PANELS = 4;
-const LEAST_WORKGROUPS = 4;
+/** Fewest panels of which an invocation takes several: then workgroups still occupy a processor, and shaders repay their compilation. */
+const MANY_PANELS = 16;
 
 /** One invocation walks over all columns, and takes several panels, where textures are read; a graphics processor has many share them. */
 function ternaryKernel(name: "ternary_matmul" | "ternary_matmul_int8", slices: number): Kernel<PackedCall> {
   const tokensAtOnce = ({ tokens }: PackedCall) => tokens === 1 ? 1 : FEW_TOKENS;
-  const panelsAtOnce = (call: PackedCall) =>
-    slices === 1 && call.tokens === 1 && panels(call) >= LEAST_WORKGROUPS * FEW_PANELS ? FEW_PANELS : 1;
+  const panelsAtOnce = (call: PackedCall) => slices > 1 || panels(call) < MANY_PANELS ? 1 : call.tokens === 1 ? 4 : 2;
   return {
     name,
     source: shaders[name],

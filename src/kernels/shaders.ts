@@ -2383,13 +2383,16 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 // its lower half and row i + 4 in its upper half, the columns from the lowest bits on. A panel is 64 rows: eight such blocks, one for
 // each of eight neighbouring invocations, lie side by side, then come the next 8 columns. Scales lie the same way, eight for a block.
 //
-// An invocation computes 8 rows of one panel for TOKENS rows of X, or of four panels for one row of X; SLICES of them share the
-// columns, a whole group at a time, and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
+// An invocation computes 8 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a whole group at a
+// time, and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
 // middle for eight invocations at a time, the rest of its body runs once more for none.
+
+// What codes are read as their doubles must be multiplied by.
+const UNIT = 0.5;
 
 // Rows of X that one invocation takes: 1 or 4.
 override TOKENS: u32 = 1;
-// Panels that one invocation takes: 1, or 4 where it takes one row of X.
+// Panels that one invocation takes: 1, 2, or 4 where it takes one row of X.
 override PANELS: u32 = 1;
 // Invocations that share the columns.
 override SLICES: u32 = 1;
@@ -2399,7 +2402,6 @@ const LANES = 8u;
 alias Element = f32;
 alias Quad = vec4<Element>;
 alias Words = vec4<u32>;
-alias Block = mat4x4<Element>;
 
 struct Params {
   // Rows of X and Y.
@@ -2418,7 +2420,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Sums of the other slices: for each slice, lane and column of the blocks rows 0 to 3, then rows 4 to 7.
+// Sums of the other slices: for each slice, lane and column rows 0 to 3, then rows 4 to 7.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
 
 fn load_x(at: u32) -> Words {
@@ -2454,27 +2456,60 @@ fn is_outside(place: Place) -> bool {
   return place.panel * LANES * 8u >= params.rows;
 }
 
-// Results of an invocation, by rows 0 to 3 and 4 to 7. Column i belongs to row i of X, or to panel i where it takes four panels.
+// Results of an invocation, by rows 0 to 3 and 4 to 7 of a block. Column p * TOKENS + t is of panel p and row t of X.
 struct Sums {
-  low: Block,
-  high: Block,
+  low: array<Quad, 8>,
+  high: array<Quad, 8>,
 }
 
-// The panel of a column; the last one in place of those beyond it.
-fn panel_of(place: Place, column: u32) -> u32 {
-  return select(place.panel, min(place.panel + column, (params.rows - 1u) / (LANES * 8u)), PANELS > 1u);
+// A panel of an invocation; the last one in place of those beyond it.
+fn panel_at(place: Place, index: u32) -> u32 {
+  return min(place.panel + index, (params.rows - 1u) / (LANES * 8u));
 }
 
-// Where a panel has the codes of eight columns.
-fn at_codes(place: Place, column: u32, eight: u32) -> u32 {
-  return (panel_of(place, column) * params.eights + eight) * LANES + place.lane;
+// The codes that a panel has of eight columns.
+fn codes_of(place: Place, index: u32, eight: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
 }
 
-// Adds a column of sums over a group, with its scales.
-fn scale(total: ptr<function, Sums>, column: u32, place: Place, group: u32, low: Quad, high: Quad) {
-  let at = ((panel_of(place, column) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
-  (*total).low[column] += low * load_scales(at);
-  (*total).high[column] += high * load_scales(at + 1u);
+// Scales of the rows of a block.
+struct Scales {
+  low: Quad,
+  high: Quad,
+}
+
+fn scales_of(place: Place, index: u32, group: u32) -> Scales {
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
+  return Scales(UNIT * load_scales(at), UNIT * load_scales(at + 1u));
+}
+
+// Adds a column of sums over a group.
+fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
+  (*total).low[column] += sums.low[column] * scales.low;
+  (*total).high[column] += sums.high[column] * scales.high;
+}
+
+// Adds all columns of sums over a group.
+fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
+  let first = scales_of(place, 0u, group);
+  collect(total, sums, 0u, first);
+  if (TOKENS > 1u) {
+    collect(total, sums, 1u, first);
+    collect(total, sums, 2u, first);
+    collect(total, sums, 3u, first);
+  }
+  if (PANELS > 1u) {
+    let second = scales_of(place, 1u, group);
+    collect(total, sums, TOKENS, second);
+    if (TOKENS > 1u) {
+      collect(total, sums, 5u, second);
+      collect(total, sums, 6u, second);
+      collect(total, sums, 7u, second);
+    } else if (PANELS > 2u) {
+      collect(total, sums, 2u, scales_of(place, 2u, group));
+      collect(total, sums, 3u, scales_of(place, 3u, group));
+    }
+  }
 }
 
 // Adds the sums of all slices and stores them.
@@ -2501,8 +2536,8 @@ fn finish(sums: Sums, place: Place) {
     }
   }
   for (var c = 0u; c < columns; c++) {
-    let token = place.token + select(0u, c, TOKENS > 1u);
-    let row = ((place.panel + select(0u, c, PANELS > 1u)) * LANES + place.lane) * 8u;
+    let token = place.token + c % TOKENS;
+    let row = ((place.panel + c / TOKENS) * LANES + place.lane) * 8u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
         out[token * params.rows + row + i] = low[c][i];
@@ -2525,7 +2560,7 @@ fn eight_of_x(token: u32, eight: u32) -> Eight {
   return Eight(bitcast<Quad>(load_x(at)), bitcast<Quad>(load_x(at + 1u)));
 }
 
-// Twice the codes that a shift to the left brings to the top: 00, 01 and 11 there are the floats 0, 2 and -2.
+// Twice the codes that a shift to the left brings to the top, where 00, 01 and 11 are the floats 0, 2 and -2.
 fn codes_at(words: Words, shift: u32) -> Quad {
   return bitcast<Quad>((words << Words(shift)) & Words(0xc0000000u));
 }
@@ -2560,30 +2595,36 @@ fn main(
       var eight = group * params.group;
       let end = eight + params.group;
       loop {
-        let words = load_codes(at_codes(place, 0u, eight));
-        let first = eight_of_x(place.token, eight);
-        add(&sums, 0u, words, first);
-        if (PANELS > 1u) {
-          add(&sums, 1u, load_codes(at_codes(place, 1u, eight)), first);
-          add(&sums, 2u, load_codes(at_codes(place, 2u, eight)), first);
-          add(&sums, 3u, load_codes(at_codes(place, 3u, eight)), first);
-        }
+        let words = codes_of(place, 0u, eight);
+        let x = eight_of_x(place.token, eight);
+        add(&sums, 0u, words, x);
         if (TOKENS > 1u) {
-          add(&sums, 1u, words, eight_of_x(place.token + 1u, eight));
-          add(&sums, 2u, words, eight_of_x(place.token + 2u, eight));
-          add(&sums, 3u, words, eight_of_x(place.token + 3u, eight));
+          let x1 = eight_of_x(place.token + 1u, eight);
+          let x2 = eight_of_x(place.token + 2u, eight);
+          let x3 = eight_of_x(place.token + 3u, eight);
+          add(&sums, 1u, words, x1);
+          add(&sums, 2u, words, x2);
+          add(&sums, 3u, words, x3);
+          if (PANELS > 1u) {
+            let others = codes_of(place, 1u, eight);
+            add(&sums, 4u, others, x);
+            add(&sums, 5u, others, x1);
+            add(&sums, 6u, others, x2);
+            add(&sums, 7u, others, x3);
+          }
+        } else if (PANELS > 1u) {
+          add(&sums, 1u, codes_of(place, 1u, eight), x);
+          if (PANELS > 2u) {
+            add(&sums, 2u, codes_of(place, 2u, eight), x);
+            add(&sums, 3u, codes_of(place, 3u, eight), x);
+          }
         }
         eight++;
         if (eight >= end) {
           break;
         }
       }
-      scale(&total, 0u, place, group, 0.5 * sums.low[0], 0.5 * sums.high[0]);
-      if (TOKENS * PANELS > 1u) {
-        scale(&total, 1u, place, group, 0.5 * sums.low[1], 0.5 * sums.high[1]);
-        scale(&total, 2u, place, group, 0.5 * sums.low[2], 0.5 * sums.high[2]);
-        scale(&total, 3u, place, group, 0.5 * sums.low[3], 0.5 * sums.high[3]);
-      }
+      collect_all(&total, sums, place, group);
       group += SLICES;
       if (group >= groups) {
         break;
@@ -2600,9 +2641,11 @@ fn main(
 // are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
 // their half; twice the sum of the bytes is taken away in the end.
 
+const UNIT = 1.0;
+
 // Rows of X that one invocation takes: 1 or 4.
 override TOKENS: u32 = 1;
-// Panels that one invocation takes: 1, or 4 where it takes one row of X.
+// Panels that one invocation takes: 1, 2, or 4 where it takes one row of X.
 override PANELS: u32 = 1;
 // Invocations that share the columns.
 override SLICES: u32 = 1;
@@ -2612,7 +2655,6 @@ const LANES = 8u;
 alias Element = f32;
 alias Quad = vec4<Element>;
 alias Words = vec4<u32>;
-alias Block = mat4x4<Element>;
 
 struct Params {
   // Rows of X and Y.
@@ -2631,7 +2673,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Sums of the other slices: for each slice, lane and column of the blocks rows 0 to 3, then rows 4 to 7.
+// Sums of the other slices: for each slice, lane and column rows 0 to 3, then rows 4 to 7.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
 
 fn load_x(at: u32) -> Words {
@@ -2667,27 +2709,60 @@ fn is_outside(place: Place) -> bool {
   return place.panel * LANES * 8u >= params.rows;
 }
 
-// Results of an invocation, by rows 0 to 3 and 4 to 7. Column i belongs to row i of X, or to panel i where it takes four panels.
+// Results of an invocation, by rows 0 to 3 and 4 to 7 of a block. Column p * TOKENS + t is of panel p and row t of X.
 struct Sums {
-  low: Block,
-  high: Block,
+  low: array<Quad, 8>,
+  high: array<Quad, 8>,
 }
 
-// The panel of a column; the last one in place of those beyond it.
-fn panel_of(place: Place, column: u32) -> u32 {
-  return select(place.panel, min(place.panel + column, (params.rows - 1u) / (LANES * 8u)), PANELS > 1u);
+// A panel of an invocation; the last one in place of those beyond it.
+fn panel_at(place: Place, index: u32) -> u32 {
+  return min(place.panel + index, (params.rows - 1u) / (LANES * 8u));
 }
 
-// Where a panel has the codes of eight columns.
-fn at_codes(place: Place, column: u32, eight: u32) -> u32 {
-  return (panel_of(place, column) * params.eights + eight) * LANES + place.lane;
+// The codes that a panel has of eight columns.
+fn codes_of(place: Place, index: u32, eight: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
 }
 
-// Adds a column of sums over a group, with its scales.
-fn scale(total: ptr<function, Sums>, column: u32, place: Place, group: u32, low: Quad, high: Quad) {
-  let at = ((panel_of(place, column) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
-  (*total).low[column] += low * load_scales(at);
-  (*total).high[column] += high * load_scales(at + 1u);
+// Scales of the rows of a block.
+struct Scales {
+  low: Quad,
+  high: Quad,
+}
+
+fn scales_of(place: Place, index: u32, group: u32) -> Scales {
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
+  return Scales(UNIT * load_scales(at), UNIT * load_scales(at + 1u));
+}
+
+// Adds a column of sums over a group.
+fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
+  (*total).low[column] += sums.low[column] * scales.low;
+  (*total).high[column] += sums.high[column] * scales.high;
+}
+
+// Adds all columns of sums over a group.
+fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
+  let first = scales_of(place, 0u, group);
+  collect(total, sums, 0u, first);
+  if (TOKENS > 1u) {
+    collect(total, sums, 1u, first);
+    collect(total, sums, 2u, first);
+    collect(total, sums, 3u, first);
+  }
+  if (PANELS > 1u) {
+    let second = scales_of(place, 1u, group);
+    collect(total, sums, TOKENS, second);
+    if (TOKENS > 1u) {
+      collect(total, sums, 5u, second);
+      collect(total, sums, 6u, second);
+      collect(total, sums, 7u, second);
+    } else if (PANELS > 2u) {
+      collect(total, sums, 2u, scales_of(place, 2u, group));
+      collect(total, sums, 3u, scales_of(place, 3u, group));
+    }
+  }
 }
 
 // Adds the sums of all slices and stores them.
@@ -2714,8 +2789,8 @@ fn finish(sums: Sums, place: Place) {
     }
   }
   for (var c = 0u; c < columns; c++) {
-    let token = place.token + select(0u, c, TOKENS > 1u);
-    let row = ((place.panel + select(0u, c, PANELS > 1u)) * LANES + place.lane) * 8u;
+    let token = place.token + c % TOKENS;
+    let row = ((place.panel + c / TOKENS) * LANES + place.lane) * 8u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
         out[token * params.rows + row + i] = low[c][i];
@@ -2755,9 +2830,9 @@ fn codes_at(words: Words, shift: u32) -> Whole {
   return bitcast<Whole>((words >> Words(shift)) & Words(0x00030003u));
 }
 
-// Sums over a run of columns of pairs of products, and of the bytes, by column of the blocks.
+// Sums over a run of columns of pairs of products, by column, and of the bytes, by row of X.
 struct Run {
-  pairs: array<Whole, 4>,
+  pairs: array<Whole, 8>,
   bytes: array<Whole, 4>,
 }
 
@@ -2767,11 +2842,15 @@ fn add(run: ptr<function, Run>, column: u32, words: Words, x: Eight) {
     codes_at(flipped, 4u) * x.first.z + codes_at(flipped, 6u) * x.first.w +
     codes_at(flipped, 8u) * x.second.x + codes_at(flipped, 10u) * x.second.y +
     codes_at(flipped, 12u) * x.second.z + codes_at(flipped, 14u) * x.second.w;
-  (*run).bytes[column] += x.first + x.second;
+  if (column < TOKENS) {
+    (*run).bytes[column] += x.first + x.second;
+  }
 }
 
-fn extract(sums: ptr<function, Sums>, column: u32, pairs: Whole, bytes: Whole) {
+fn extract(sums: ptr<function, Sums>, column: u32, run: Run) {
+  let bytes = run.bytes[column % TOKENS];
   let twice = Whole(2 * (bytes.x + bytes.y + bytes.z + bytes.w));
+  let pairs = run.pairs[column];
   let lower = (pairs << Words(16u)) >> Words(16u);
   (*sums).low[column] += Quad(lower - twice);
   (*sums).high[column] += Quad(((pairs - lower) >> Words(16u)) - twice);
@@ -2799,40 +2878,54 @@ fn main(
         var run = Run();
         let end = min(eight + RUN, group_end);
         loop {
-          let words = load_codes(at_codes(place, 0u, eight));
-          let first = eight_of_x(place.token, eight);
-          add(&run, 0u, words, first);
-          if (PANELS > 1u) {
-            add(&run, 1u, load_codes(at_codes(place, 1u, eight)), first);
-            add(&run, 2u, load_codes(at_codes(place, 2u, eight)), first);
-            add(&run, 3u, load_codes(at_codes(place, 3u, eight)), first);
-          }
+          let words = codes_of(place, 0u, eight);
+          let x = eight_of_x(place.token, eight);
+          add(&run, 0u, words, x);
           if (TOKENS > 1u) {
-            add(&run, 1u, words, eight_of_x(place.token + 1u, eight));
-            add(&run, 2u, words, eight_of_x(place.token + 2u, eight));
-            add(&run, 3u, words, eight_of_x(place.token + 3u, eight));
+            let x1 = eight_of_x(place.token + 1u, eight);
+            let x2 = eight_of_x(place.token + 2u, eight);
+            let x3 = eight_of_x(place.token + 3u, eight);
+            add(&run, 1u, words, x1);
+            add(&run, 2u, words, x2);
+            add(&run, 3u, words, x3);
+            if (PANELS > 1u) {
+              let others = codes_of(place, 1u, eight);
+              add(&run, 4u, others, x);
+              add(&run, 5u, others, x1);
+              add(&run, 6u, others, x2);
+              add(&run, 7u, others, x3);
+            }
+          } else if (PANELS > 1u) {
+            add(&run, 1u, codes_of(place, 1u, eight), x);
+            if (PANELS > 2u) {
+              add(&run, 2u, codes_of(place, 2u, eight), x);
+              add(&run, 3u, codes_of(place, 3u, eight), x);
+            }
           }
           eight++;
           if (eight >= end) {
             break;
           }
         }
-        extract(&sums, 0u, run.pairs[0], run.bytes[0]);
+        extract(&sums, 0u, run);
         if (TOKENS * PANELS > 1u) {
-          extract(&sums, 1u, run.pairs[1], run.bytes[1]);
-          extract(&sums, 2u, run.pairs[2], run.bytes[2]);
-          extract(&sums, 3u, run.pairs[3], run.bytes[3]);
+          extract(&sums, 1u, run);
+        }
+        if (TOKENS * PANELS > 2u) {
+          extract(&sums, 2u, run);
+          extract(&sums, 3u, run);
+        }
+        if (TOKENS * PANELS > 4u) {
+          extract(&sums, 4u, run);
+          extract(&sums, 5u, run);
+          extract(&sums, 6u, run);
+          extract(&sums, 7u, run);
         }
         if (eight >= group_end) {
           break;
         }
       }
-      scale(&total, 0u, place, group, sums.low[0], sums.high[0]);
-      if (TOKENS * PANELS > 1u) {
-        scale(&total, 1u, place, group, sums.low[1], sums.high[1]);
-        scale(&total, 2u, place, group, sums.low[2], sums.high[2]);
-        scale(&total, 3u, place, group, sums.low[3], sums.high[3]);
-      }
+      collect_all(&total, sums, place, group);
       group += SLICES;
       if (group >= groups) {
         break;

@@ -49,6 +49,8 @@ const ternaryShapes = [
   { tokens: 3, rows: 63, columns: 72, groupSize: 24 },
   { tokens: 4, rows: 8, columns: 128, groupSize: 128 },
   { tokens: 5, rows: 71, columns: 64, groupSize: 32 },
+  { tokens: 1, rows: 1031, columns: 72, groupSize: 24 },
+  { tokens: 6, rows: 1025, columns: 40, groupSize: 8 },
 ];
 
 for (const texelReads of [true, false]) {
