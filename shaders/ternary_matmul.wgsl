@@ -10,8 +10,15 @@
 
 // What codes are read as their doubles must be multiplied by.
 const UNIT = 0.5;
+// Quads of rows in a block.
+const QUADS = 2u;
 
 //: include ternary
+
+// The codes that a panel has of eight columns.
+fn codes_of(place: Place, index: u32, eight: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
+}
 
 // Eight columns of a row of X.
 struct Eight {
@@ -30,11 +37,11 @@ fn codes_at(words: Words, shift: u32) -> Quad {
 }
 
 fn add(sums: ptr<function, Sums>, column: u32, words: Words, x: Eight) {
-  (*sums).low[column] += codes_at(words, 30u) * x.first.x + codes_at(words, 28u) * x.first.y +
+  (*sums)[column * 2u] += codes_at(words, 30u) * x.first.x + codes_at(words, 28u) * x.first.y +
     codes_at(words, 26u) * x.first.z + codes_at(words, 24u) * x.first.w +
     codes_at(words, 22u) * x.second.x + codes_at(words, 20u) * x.second.y +
     codes_at(words, 18u) * x.second.z + codes_at(words, 16u) * x.second.w;
-  (*sums).high[column] += codes_at(words, 14u) * x.first.x + codes_at(words, 12u) * x.first.y +
+  (*sums)[column * 2u + 1u] += codes_at(words, 14u) * x.first.x + codes_at(words, 12u) * x.first.y +
     codes_at(words, 10u) * x.first.z + codes_at(words, 8u) * x.first.w +
     codes_at(words, 6u) * x.second.x + codes_at(words, 4u) * x.second.y +
     codes_at(words, 2u) * x.second.z + codes_at(words, 0u) * x.second.w;

@@ -6,6 +6,8 @@
 // their half; twice the sum of the bytes is taken away in the end.
 
 const UNIT = 1.0;
+// Quads of rows in a block.
+const QUADS = 2u;
 
 //: include ternary
 
@@ -13,6 +15,11 @@ const UNIT = 1.0;
 const RUN = 8u;
 
 alias Whole = vec4<i32>;
+
+// The codes that a panel has of eight columns.
+fn codes_of(place: Place, index: u32, eight: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
+}
 
 // Four neighbouring bytes of a word.
 fn bytes_of(word: u32) -> Whole {
@@ -59,8 +66,8 @@ fn extract(sums: ptr<function, Sums>, column: u32, run: Run) {
   let twice = Whole(2 * (bytes.x + bytes.y + bytes.z + bytes.w));
   let pairs = run.pairs[column];
   let lower = (pairs << Words(16u)) >> Words(16u);
-  (*sums).low[column] += Quad(lower - twice);
-  (*sums).high[column] += Quad(((pairs - lower) >> Words(16u)) - twice);
+  (*sums)[column * 2u] += Quad(lower - twice);
+  (*sums)[column * 2u + 1u] += Quad(((pairs - lower) >> Words(16u)) - twice);
 }
 
 @compute @workgroup_size(LANES * SLICES)

@@ -5,7 +5,10 @@ override PANELS: u32 = 1;
 // Invocations that share the columns.
 override SLICES: u32 = 1;
 
+// Blocks of a panel, each for one of as many neighbouring invocations.
 const LANES = 8u;
+// Rows of a panel; a block has QUADS times four.
+const PANEL_ROWS = LANES * QUADS * 4u;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -28,8 +31,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Sums of the other slices: for each slice, lane and column rows 0 to 3, then rows 4 to 7.
-var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
+// Sums of the other slices: for each slice and lane what an invocation has summed.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
 
 fn load_x(at: u32) -> Words {
   return x[at]; //: load
@@ -49,7 +52,7 @@ struct Place {
   panel: u32,
   // First row of X.
   token: u32,
-  // Which 8 rows of a panel.
+  // Which block of a panel.
   lane: u32,
   // Which share of the columns.
   slice: u32,
@@ -61,43 +64,46 @@ fn place_of(tile: u32, member: u32) -> Place {
 }
 
 fn is_outside(place: Place) -> bool {
-  return place.panel * LANES * 8u >= params.rows;
+  return place.panel * PANEL_ROWS >= params.rows;
 }
 
-// Results of an invocation, by rows 0 to 3 and 4 to 7 of a block. Column p * TOKENS + t is of panel p and row t of X.
-struct Sums {
-  low: array<Quad, 8>,
-  high: array<Quad, 8>,
-}
+// What an invocation has summed: for panel p and row t of X the rows of a block, in quads from (p * TOKENS + t) * QUADS on.
+alias Sums = array<Quad, 8u * QUADS>;
 
 // A panel of an invocation; the last one in place of those beyond it.
 fn panel_at(place: Place, index: u32) -> u32 {
-  return min(place.panel + index, (params.rows - 1u) / (LANES * 8u));
+  return min(place.panel + index, (params.rows - 1u) / PANEL_ROWS);
 }
 
-// The codes that a panel has of eight columns.
-fn codes_of(place: Place, index: u32, eight: u32) -> Words {
-  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
-}
-
-// Scales of the rows of a block.
-struct Scales {
-  low: Quad,
-  high: Quad,
-}
+// Scales of the rows of a block: the first QUADS.
+alias Scales = array<Quad, 5>;
 
 fn scales_of(place: Place, index: u32, group: u32) -> Scales {
-  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
-  return Scales(UNIT * load_scales(at), UNIT * load_scales(at + 1u));
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * QUADS;
+  var scales: Scales;
+  scales[0] = UNIT * load_scales(at);
+  scales[1] = UNIT * load_scales(at + 1u);
+  if (QUADS > 2u) {
+    scales[2] = UNIT * load_scales(at + 2u);
+    scales[3] = UNIT * load_scales(at + 3u);
+    scales[4] = UNIT * load_scales(at + 4u);
+  }
+  return scales;
 }
 
-// Adds a column of sums over a group.
+// Adds the sums over a group of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
-  (*total).low[column] += sums.low[column] * scales.low;
-  (*total).high[column] += sums.high[column] * scales.high;
+  let first = column * QUADS;
+  (*total)[first] += sums[first] * scales[0];
+  (*total)[first + 1u] += sums[first + 1u] * scales[1];
+  if (QUADS > 2u) {
+    (*total)[first + 2u] += sums[first + 2u] * scales[2];
+    (*total)[first + 3u] += sums[first + 3u] * scales[3];
+    (*total)[first + 4u] += sums[first + 4u] * scales[4];
+  }
 }
 
-// Adds all columns of sums over a group.
+// Adds all sums over a group.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);
@@ -122,36 +128,30 @@ fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32)
 
 // Adds the sums of all slices and stores them.
 fn finish(sums: Sums, place: Place) {
-  var low = sums.low;
-  var high = sums.high;
-  let columns = TOKENS * PANELS;
+  var total = sums;
+  let quads = TOKENS * PANELS * QUADS;
   if (SLICES > 1u) {
     let member = place.slice * LANES + place.lane;
-    for (var c = 0u; c < columns; c++) {
-      partial[(member * columns + c) * 2u] = low[c];
-      partial[(member * columns + c) * 2u + 1u] = high[c];
+    for (var q = 0u; q < quads; q++) {
+      partial[member * quads + q] = total[q];
     }
     workgroupBarrier();
     if (place.slice > 0u) {
       return;
     }
     for (var other = 1u; other < SLICES; other++) {
-      for (var c = 0u; c < columns; c++) {
-        let at = ((other * LANES + place.lane) * columns + c) * 2u;
-        low[c] += partial[at];
-        high[c] += partial[at + 1u];
+      for (var q = 0u; q < quads; q++) {
+        total[q] += partial[(other * LANES + place.lane) * quads + q];
       }
     }
   }
-  for (var c = 0u; c < columns; c++) {
-    let token = place.token + c % TOKENS;
-    let row = ((place.panel + c / TOKENS) * LANES + place.lane) * 8u;
+  for (var q = 0u; q < quads; q++) {
+    let column = q / QUADS;
+    let token = place.token + column % TOKENS;
+    let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = low[c][i];
-      }
-      if (token < params.tokens && row + 4u + i < params.rows) {
-        out[token * params.rows + row + 4u + i] = high[c][i];
+        out[token * params.rows + row + i] = total[q][i];
       }
     }
   }

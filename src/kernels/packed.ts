@@ -13,6 +13,9 @@ import { MAX_TEXELS, readingTextures } from "./textures.ts";
 
 /** Rows of a panel: the words of so many are interleaved. */
 export const PANEL_ROWS = 64;
+/** Blocks of four words: of two bits a weight, and of five weights a byte. */
+export const TWO_BITS = { blockRows: 8, blockColumns: 8 } as const;
+export const FIVE_A_BYTE = { blockRows: 20, blockColumns: 4 } as const;
 /** Columns that one step of the kernels takes, and half of the codes of a word. */
 export const EIGHT = 8;
 
@@ -32,6 +35,8 @@ interface PackedCall {
   readonly eights: number;
   /** Columns that share a scale, in eights; one group where there are no scales. */
   readonly group: number;
+  /** Rows of a panel; 64 where absent. */
+  readonly panelRows?: number;
 }
 
 /** Texels of the inputs that the kernels read from textures. */
@@ -48,15 +53,19 @@ function fromTextures(kernel: Kernel<PackedCall>, texels: Texels): Kernel<Packed
   };
 }
 
-const panels = ({ rows }: PackedCall): number => Math.ceil(rows / PANEL_ROWS);
+const panels = ({ rows, panelRows = PANEL_ROWS }: PackedCall): number => Math.ceil(rows / panelRows);
+
+type TernaryName = "ternary_matmul" | "ternary_matmul_int8" | "ternary_matmul_dense";
 
 /** Fewest panels of which an invocation takes several: then workgroups still occupy a processor, and shaders repay their compilation. */
 const MANY_PANELS = 16;
 
 /** One invocation walks over all columns, and takes several panels, where textures are read; a graphics processor has many share them. */
-function ternaryKernel(name: "ternary_matmul" | "ternary_matmul_int8", slices: number): Kernel<PackedCall> {
+function ternaryKernel(name: TernaryName, slices: number): Kernel<PackedCall> {
   const tokensAtOnce = ({ tokens }: PackedCall) => tokens === 1 ? 1 : FEW_TOKENS;
-  const panelsAtOnce = (call: PackedCall) => slices > 1 || panels(call) < MANY_PANELS ? 1 : call.tokens === 1 ? 4 : 2;
+  const [most, mostOfSeveral] = name === "ternary_matmul_dense" ? [2, 1] : [4, 2];
+  const panelsAtOnce = (call: PackedCall) =>
+    slices > 1 || panels(call) < MANY_PANELS ? 1 : call.tokens === 1 ? most : mostOfSeveral;
   return {
     name,
     source: shaders[name],
@@ -74,30 +83,50 @@ function ternaryKernel(name: "ternary_matmul" | "ternary_matmul_int8", slices: n
   };
 }
 
-/** @param width bytes of an element of x */
-function ternaryBinding(name: "ternary_matmul" | "ternary_matmul_int8", width: 1 | 4): KernelBinding<PackedCall> {
+/** How ternary weights lie, and what they are multiplied by. */
+interface TernaryLayout {
+  /** Bytes of an element of x. */
+  readonly width: 1 | 4;
+  /** Rows of four words, which are those of an invocation in one panel. */
+  readonly blockRows: number;
+  /** Columns of four words. */
+  readonly blockColumns: number;
+}
+
+function ternaryBinding(name: TernaryName, { width, blockRows, blockColumns }: TernaryLayout): KernelBinding<PackedCall> {
+  const panelRows = LANES * blockRows;
   const texels: Texels = (call) => {
     const blocks = panels(call) * LANES;
     return [
       Math.ceil(call.tokens * call.eights * EIGHT * width / 16),
-      blocks * call.eights,
-      blocks * call.eights / call.group * 2,
+      blocks * call.eights * EIGHT / blockColumns,
+      blocks * call.eights / call.group * blockRows / 4,
     ];
   };
   return {
     kernels: [fromTextures(ternaryKernel(name, 1), texels), ternaryKernel(name, 32)],
     call([x, words, scales], output) {
-      const eights = words.shape[1];
-      return { tokens: sizeOf(x.shape.slice(0, -1)), rows: output.shape.at(-1)!, eights, group: eights / scales.shape[1] };
+      const eights = words.shape[1] * blockColumns / EIGHT;
+      const tokens = sizeOf(x.shape.slice(0, -1));
+      return { tokens, rows: output.shape.at(-1)!, eights, group: eights / scales.shape[1], panelRows };
     },
   };
 }
 
 /** How products with ternary weights run. Inputs: x `[…, columns]`, words `[panels, eights, 8, 4]`, scales `[panels, groups, 8, 8]`. */
-export const ternaryMatmulBinding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul", 4);
+export const ternaryMatmulBinding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul", { width: 4, ...TWO_BITS });
 
 /** The same for x of bytes, four to a word: `[…, columns / 4]`. */
-export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul_int8", 1);
+export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul_int8", {
+  width: 1,
+  ...TWO_BITS,
+});
+
+/** The same for weights of five to a byte: words `[panels, columns / 4, 8, 4]`, scales `[panels, groups, 8, 20]`. */
+export const ternaryMatmulDenseBinding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul_dense", {
+  width: 4,
+  ...FIVE_A_BYTE,
+});
 
 function halfKernel({ slices, lanes }: { slices: number; lanes: number }): Kernel<PackedCall> {
   return {

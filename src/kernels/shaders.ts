@@ -2389,6 +2389,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
 
 // What codes are read as their doubles must be multiplied by.
 const UNIT = 0.5;
+// Quads of rows in a block.
+const QUADS = 2u;
 
 // Rows of X that one invocation takes: 1 or 4.
 override TOKENS: u32 = 1;
@@ -2397,7 +2399,10 @@ override PANELS: u32 = 1;
 // Invocations that share the columns.
 override SLICES: u32 = 1;
 
+// Blocks of a panel, each for one of as many neighbouring invocations.
 const LANES = 8u;
+// Rows of a panel; a block has QUADS times four.
+const PANEL_ROWS = LANES * QUADS * 4u;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -2420,8 +2425,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Sums of the other slices: for each slice, lane and column rows 0 to 3, then rows 4 to 7.
-var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
+// Sums of the other slices: for each slice and lane what an invocation has summed.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
 
 fn load_x(at: u32) -> Words {
   return x[at]; //: load
@@ -2441,7 +2446,7 @@ struct Place {
   panel: u32,
   // First row of X.
   token: u32,
-  // Which 8 rows of a panel.
+  // Which block of a panel.
   lane: u32,
   // Which share of the columns.
   slice: u32,
@@ -2453,43 +2458,46 @@ fn place_of(tile: u32, member: u32) -> Place {
 }
 
 fn is_outside(place: Place) -> bool {
-  return place.panel * LANES * 8u >= params.rows;
+  return place.panel * PANEL_ROWS >= params.rows;
 }
 
-// Results of an invocation, by rows 0 to 3 and 4 to 7 of a block. Column p * TOKENS + t is of panel p and row t of X.
-struct Sums {
-  low: array<Quad, 8>,
-  high: array<Quad, 8>,
-}
+// What an invocation has summed: for panel p and row t of X the rows of a block, in quads from (p * TOKENS + t) * QUADS on.
+alias Sums = array<Quad, 8u * QUADS>;
 
 // A panel of an invocation; the last one in place of those beyond it.
 fn panel_at(place: Place, index: u32) -> u32 {
-  return min(place.panel + index, (params.rows - 1u) / (LANES * 8u));
+  return min(place.panel + index, (params.rows - 1u) / PANEL_ROWS);
 }
 
-// The codes that a panel has of eight columns.
-fn codes_of(place: Place, index: u32, eight: u32) -> Words {
-  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
-}
-
-// Scales of the rows of a block.
-struct Scales {
-  low: Quad,
-  high: Quad,
-}
+// Scales of the rows of a block: the first QUADS.
+alias Scales = array<Quad, 5>;
 
 fn scales_of(place: Place, index: u32, group: u32) -> Scales {
-  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
-  return Scales(UNIT * load_scales(at), UNIT * load_scales(at + 1u));
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * QUADS;
+  var scales: Scales;
+  scales[0] = UNIT * load_scales(at);
+  scales[1] = UNIT * load_scales(at + 1u);
+  if (QUADS > 2u) {
+    scales[2] = UNIT * load_scales(at + 2u);
+    scales[3] = UNIT * load_scales(at + 3u);
+    scales[4] = UNIT * load_scales(at + 4u);
+  }
+  return scales;
 }
 
-// Adds a column of sums over a group.
+// Adds the sums over a group of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
-  (*total).low[column] += sums.low[column] * scales.low;
-  (*total).high[column] += sums.high[column] * scales.high;
+  let first = column * QUADS;
+  (*total)[first] += sums[first] * scales[0];
+  (*total)[first + 1u] += sums[first + 1u] * scales[1];
+  if (QUADS > 2u) {
+    (*total)[first + 2u] += sums[first + 2u] * scales[2];
+    (*total)[first + 3u] += sums[first + 3u] * scales[3];
+    (*total)[first + 4u] += sums[first + 4u] * scales[4];
+  }
 }
 
-// Adds all columns of sums over a group.
+// Adds all sums over a group.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);
@@ -2514,39 +2522,38 @@ fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32)
 
 // Adds the sums of all slices and stores them.
 fn finish(sums: Sums, place: Place) {
-  var low = sums.low;
-  var high = sums.high;
-  let columns = TOKENS * PANELS;
+  var total = sums;
+  let quads = TOKENS * PANELS * QUADS;
   if (SLICES > 1u) {
     let member = place.slice * LANES + place.lane;
-    for (var c = 0u; c < columns; c++) {
-      partial[(member * columns + c) * 2u] = low[c];
-      partial[(member * columns + c) * 2u + 1u] = high[c];
+    for (var q = 0u; q < quads; q++) {
+      partial[member * quads + q] = total[q];
     }
     workgroupBarrier();
     if (place.slice > 0u) {
       return;
     }
     for (var other = 1u; other < SLICES; other++) {
-      for (var c = 0u; c < columns; c++) {
-        let at = ((other * LANES + place.lane) * columns + c) * 2u;
-        low[c] += partial[at];
-        high[c] += partial[at + 1u];
+      for (var q = 0u; q < quads; q++) {
+        total[q] += partial[(other * LANES + place.lane) * quads + q];
       }
     }
   }
-  for (var c = 0u; c < columns; c++) {
-    let token = place.token + c % TOKENS;
-    let row = ((place.panel + c / TOKENS) * LANES + place.lane) * 8u;
+  for (var q = 0u; q < quads; q++) {
+    let column = q / QUADS;
+    let token = place.token + column % TOKENS;
+    let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = low[c][i];
-      }
-      if (token < params.tokens && row + 4u + i < params.rows) {
-        out[token * params.rows + row + 4u + i] = high[c][i];
+        out[token * params.rows + row + i] = total[q][i];
       }
     }
   }
+}
+
+// The codes that a panel has of eight columns.
+fn codes_of(place: Place, index: u32, eight: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
 }
 
 // Eight columns of a row of X.
@@ -2566,11 +2573,11 @@ fn codes_at(words: Words, shift: u32) -> Quad {
 }
 
 fn add(sums: ptr<function, Sums>, column: u32, words: Words, x: Eight) {
-  (*sums).low[column] += codes_at(words, 30u) * x.first.x + codes_at(words, 28u) * x.first.y +
+  (*sums)[column * 2u] += codes_at(words, 30u) * x.first.x + codes_at(words, 28u) * x.first.y +
     codes_at(words, 26u) * x.first.z + codes_at(words, 24u) * x.first.w +
     codes_at(words, 22u) * x.second.x + codes_at(words, 20u) * x.second.y +
     codes_at(words, 18u) * x.second.z + codes_at(words, 16u) * x.second.w;
-  (*sums).high[column] += codes_at(words, 14u) * x.first.x + codes_at(words, 12u) * x.first.y +
+  (*sums)[column * 2u + 1u] += codes_at(words, 14u) * x.first.x + codes_at(words, 12u) * x.first.y +
     codes_at(words, 10u) * x.first.z + codes_at(words, 8u) * x.first.w +
     codes_at(words, 6u) * x.second.x + codes_at(words, 4u) * x.second.y +
     codes_at(words, 2u) * x.second.z + codes_at(words, 0u) * x.second.w;
@@ -2634,14 +2641,20 @@ fn main(
   finish(total, place);
 }
 `,
-  ternary_matmul_int8: `// Product with packed ternary weights in whole numbers: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of X[t, k] *
-// code[n, k], where X is bytes in two's complement, four to a word, none below -127.
+  ternary_matmul_dense: `// Product with densely packed ternary weights, five to a byte: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of
+// X[t, k] * code[n, k].
 //
-// Weights lie as in ternary_matmul.wgsl. One multiplication serves two rows: the halves of a word, moved to the lowest bits of each,
-// are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
-// their half; twice the sum of the bytes is taken away in the end.
+// A byte b holds codes of five rows as a fraction b / 256 in base three: three times b has the first digit, a code plus one, above its
+// lowest eight bits, and the rest of the fraction in them. Four words side by side hold 20 rows by 4 columns: byte c of word i is of
+// column c and of the rows i, i + 4, i + 8, i + 12 and i + 16. A panel is 160 rows: eight such blocks, one for each of eight neighbouring
+// invocations, lie side by side, then come the next 4 columns. Scales lie the same way, twenty for a block.
+//
+// An invocation computes 20 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a whole group at a
+// time, and add their sums. Loops that run at least once end at their bottom: see ternary_matmul.wgsl.
 
 const UNIT = 1.0;
+// Quads of rows in a block.
+const QUADS = 5u;
 
 // Rows of X that one invocation takes: 1 or 4.
 override TOKENS: u32 = 1;
@@ -2650,7 +2663,10 @@ override PANELS: u32 = 1;
 // Invocations that share the columns.
 override SLICES: u32 = 1;
 
+// Blocks of a panel, each for one of as many neighbouring invocations.
 const LANES = 8u;
+// Rows of a panel; a block has QUADS times four.
+const PANEL_ROWS = LANES * QUADS * 4u;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -2673,8 +2689,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<Element>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// Sums of the other slices: for each slice, lane and column rows 0 to 3, then rows 4 to 7.
-var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * 2u>;
+// Sums of the other slices: for each slice and lane what an invocation has summed.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
 
 fn load_x(at: u32) -> Words {
   return x[at]; //: load
@@ -2694,7 +2710,7 @@ struct Place {
   panel: u32,
   // First row of X.
   token: u32,
-  // Which 8 rows of a panel.
+  // Which block of a panel.
   lane: u32,
   // Which share of the columns.
   slice: u32,
@@ -2706,43 +2722,46 @@ fn place_of(tile: u32, member: u32) -> Place {
 }
 
 fn is_outside(place: Place) -> bool {
-  return place.panel * LANES * 8u >= params.rows;
+  return place.panel * PANEL_ROWS >= params.rows;
 }
 
-// Results of an invocation, by rows 0 to 3 and 4 to 7 of a block. Column p * TOKENS + t is of panel p and row t of X.
-struct Sums {
-  low: array<Quad, 8>,
-  high: array<Quad, 8>,
-}
+// What an invocation has summed: for panel p and row t of X the rows of a block, in quads from (p * TOKENS + t) * QUADS on.
+alias Sums = array<Quad, 8u * QUADS>;
 
 // A panel of an invocation; the last one in place of those beyond it.
 fn panel_at(place: Place, index: u32) -> u32 {
-  return min(place.panel + index, (params.rows - 1u) / (LANES * 8u));
+  return min(place.panel + index, (params.rows - 1u) / PANEL_ROWS);
 }
 
-// The codes that a panel has of eight columns.
-fn codes_of(place: Place, index: u32, eight: u32) -> Words {
-  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
-}
-
-// Scales of the rows of a block.
-struct Scales {
-  low: Quad,
-  high: Quad,
-}
+// Scales of the rows of a block: the first QUADS.
+alias Scales = array<Quad, 5>;
 
 fn scales_of(place: Place, index: u32, group: u32) -> Scales {
-  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * 2u;
-  return Scales(UNIT * load_scales(at), UNIT * load_scales(at + 1u));
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * QUADS;
+  var scales: Scales;
+  scales[0] = UNIT * load_scales(at);
+  scales[1] = UNIT * load_scales(at + 1u);
+  if (QUADS > 2u) {
+    scales[2] = UNIT * load_scales(at + 2u);
+    scales[3] = UNIT * load_scales(at + 3u);
+    scales[4] = UNIT * load_scales(at + 4u);
+  }
+  return scales;
 }
 
-// Adds a column of sums over a group.
+// Adds the sums over a group of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
-  (*total).low[column] += sums.low[column] * scales.low;
-  (*total).high[column] += sums.high[column] * scales.high;
+  let first = column * QUADS;
+  (*total)[first] += sums[first] * scales[0];
+  (*total)[first + 1u] += sums[first + 1u] * scales[1];
+  if (QUADS > 2u) {
+    (*total)[first + 2u] += sums[first + 2u] * scales[2];
+    (*total)[first + 3u] += sums[first + 3u] * scales[3];
+    (*total)[first + 4u] += sums[first + 4u] * scales[4];
+  }
 }
 
-// Adds all columns of sums over a group.
+// Adds all sums over a group.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);
@@ -2767,36 +2786,319 @@ fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32)
 
 // Adds the sums of all slices and stores them.
 fn finish(sums: Sums, place: Place) {
-  var low = sums.low;
-  var high = sums.high;
-  let columns = TOKENS * PANELS;
+  var total = sums;
+  let quads = TOKENS * PANELS * QUADS;
   if (SLICES > 1u) {
     let member = place.slice * LANES + place.lane;
-    for (var c = 0u; c < columns; c++) {
-      partial[(member * columns + c) * 2u] = low[c];
-      partial[(member * columns + c) * 2u + 1u] = high[c];
+    for (var q = 0u; q < quads; q++) {
+      partial[member * quads + q] = total[q];
     }
     workgroupBarrier();
     if (place.slice > 0u) {
       return;
     }
     for (var other = 1u; other < SLICES; other++) {
-      for (var c = 0u; c < columns; c++) {
-        let at = ((other * LANES + place.lane) * columns + c) * 2u;
-        low[c] += partial[at];
-        high[c] += partial[at + 1u];
+      for (var q = 0u; q < quads; q++) {
+        total[q] += partial[(other * LANES + place.lane) * quads + q];
       }
     }
   }
-  for (var c = 0u; c < columns; c++) {
-    let token = place.token + c % TOKENS;
-    let row = ((place.panel + c / TOKENS) * LANES + place.lane) * 8u;
+  for (var q = 0u; q < quads; q++) {
+    let column = q / QUADS;
+    let token = place.token + column % TOKENS;
+    let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = low[c][i];
+        out[token * params.rows + row + i] = total[q][i];
       }
-      if (token < params.tokens && row + 4u + i < params.rows) {
-        out[token * params.rows + row + 4u + i] = high[c][i];
+    }
+  }
+}
+
+// The codes that a panel has of four columns.
+fn codes_of(place: Place, index: u32, four: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights * 2u + four) * LANES + place.lane);
+}
+
+fn four_of_x(token: u32, four: u32) -> Quad {
+  return bitcast<Quad>(load_x(min(token, params.tokens - 1u) * params.eights * 2u + four));
+}
+
+// Digits as they lie in words, two columns in each: multiplied by 2^8 in the lower half and 2^24 in the upper half.
+fn lower(thrice: Words) -> Quad {
+  return Quad(bitcast<vec4<i32>>(thrice & Words(0x300u)));
+}
+
+fn upper(thrice: Words) -> Quad {
+  return Quad(bitcast<vec4<i32>>(thrice & Words(0x03000000u)));
+}
+
+// What is added for four rows: digits of columns 0 and 2, then of columns 1 and 3, times X divided by what they are multiplied by.
+fn products(even: Words, odd: Words, x: Quad) -> Quad {
+  return lower(even) * x.x + upper(even) * x.z + lower(odd) * x.y + upper(odd) * x.w;
+}
+
+// The rest of the fractions.
+fn rest(thrice: Words) -> Words {
+  return thrice & Words(0x00ff00ffu);
+}
+
+fn thrice(fractions: Words) -> Words {
+  return (fractions << Words(1u)) + fractions;
+}
+
+fn add(sums: ptr<function, Sums>, column: u32, words: Words, x: Quad) {
+  let shifted = x * Quad(0x1p-8, 0x1p-8, 0x1p-24, 0x1p-24);
+  let even0 = thrice(rest(words));
+  let odd0 = thrice(rest(words >> Words(8u)));
+  let even1 = thrice(rest(even0));
+  let odd1 = thrice(rest(odd0));
+  let even2 = thrice(rest(even1));
+  let odd2 = thrice(rest(odd1));
+  let even3 = thrice(rest(even2));
+  let odd3 = thrice(rest(odd2));
+  (*sums)[column * 5u] += products(even0, odd0, shifted);
+  (*sums)[column * 5u + 1u] += products(even1, odd1, shifted);
+  (*sums)[column * 5u + 2u] += products(even2, odd2, shifted);
+  (*sums)[column * 5u + 3u] += products(even3, odd3, shifted);
+  (*sums)[column * 5u + 4u] += products(thrice(rest(even3)), thrice(rest(odd3)), shifted);
+}
+
+// Takes away what the ones added to codes have contributed: the sum of X.
+fn correct(sums: ptr<function, Sums>, column: u32, x: Quad) {
+  let excess = Quad(dot(x, Quad(1.0)));
+  (*sums)[column * 5u] -= excess;
+  (*sums)[column * 5u + 1u] -= excess;
+  (*sums)[column * 5u + 2u] -= excess;
+  (*sums)[column * 5u + 3u] -= excess;
+  (*sums)[column * 5u + 4u] -= excess;
+}
+
+@compute @workgroup_size(LANES * SLICES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) member: u32,
+) {
+  let place = place_of(workgroup.y * workgroups.x + workgroup.x, member);
+  if (is_outside(place)) {
+    return;
+  }
+  var total = Sums();
+  let groups = params.eights / params.group;
+  var group = place.slice;
+  if (group < groups) {
+    loop {
+      var sums = Sums();
+      var excess = mat4x4<Element>();
+      var four = group * params.group * 2u;
+      let end = four + params.group * 2u;
+      loop {
+        let words = codes_of(place, 0u, four);
+        let x = four_of_x(place.token, four);
+        add(&sums, 0u, words, x);
+        excess[0] += x;
+        if (TOKENS > 1u) {
+          let x1 = four_of_x(place.token + 1u, four);
+          let x2 = four_of_x(place.token + 2u, four);
+          let x3 = four_of_x(place.token + 3u, four);
+          add(&sums, 1u, words, x1);
+          add(&sums, 2u, words, x2);
+          add(&sums, 3u, words, x3);
+          excess[1] += x1;
+          excess[2] += x2;
+          excess[3] += x3;
+        } else if (PANELS > 1u) {
+          add(&sums, 1u, codes_of(place, 1u, four), x);
+        }
+        four++;
+        if (four >= end) {
+          break;
+        }
+      }
+      correct(&sums, 0u, excess[0]);
+      if (TOKENS > 1u) {
+        correct(&sums, 1u, excess[1]);
+        correct(&sums, 2u, excess[2]);
+        correct(&sums, 3u, excess[3]);
+      } else if (PANELS > 1u) {
+        correct(&sums, 1u, excess[0]);
+      }
+      collect_all(&total, sums, place, group);
+      group += SLICES;
+      if (group >= groups) {
+        break;
+      }
+    }
+  }
+  finish(total, place);
+}
+`,
+  ternary_matmul_int8: `// Product with packed ternary weights in whole numbers: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of X[t, k] *
+// code[n, k], where X is bytes in two's complement, four to a word, none below -127.
+//
+// Weights lie as in ternary_matmul.wgsl. One multiplication serves two rows: the halves of a word, moved to the lowest bits of each,
+// are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
+// their half; twice the sum of the bytes is taken away in the end.
+
+const UNIT = 1.0;
+// Quads of rows in a block.
+const QUADS = 2u;
+
+// Rows of X that one invocation takes: 1 or 4.
+override TOKENS: u32 = 1;
+// Panels that one invocation takes: 1, 2, or 4 where it takes one row of X.
+override PANELS: u32 = 1;
+// Invocations that share the columns.
+override SLICES: u32 = 1;
+
+// Blocks of a panel, each for one of as many neighbouring invocations.
+const LANES = 8u;
+// Rows of a panel; a block has QUADS times four.
+const PANEL_ROWS = LANES * QUADS * 4u;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+alias Words = vec4<u32>;
+
+struct Params {
+  // Rows of X and Y.
+  tokens: u32,
+  // Columns of Y.
+  rows: u32,
+  // Columns of X, in eights.
+  eights: u32,
+  // Columns that share a scale, in eights.
+  group: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Words>; //: input
+@group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
+@group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
+@group(0) @binding(3) var<storage, read_write> out: array<Element>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Sums of the other slices: for each slice and lane what an invocation has summed.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
+
+fn load_x(at: u32) -> Words {
+  return x[at]; //: load
+}
+
+fn load_codes(at: u32) -> Words {
+  return codes[at]; //: load
+}
+
+fn load_scales(at: u32) -> Quad {
+  return scales[at]; //: load
+}
+
+// What an invocation works on.
+struct Place {
+  // First panel.
+  panel: u32,
+  // First row of X.
+  token: u32,
+  // Which block of a panel.
+  lane: u32,
+  // Which share of the columns.
+  slice: u32,
+}
+
+fn place_of(tile: u32, member: u32) -> Place {
+  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
+  return Place(tile / token_tiles * PANELS, tile % token_tiles * TOKENS, member % LANES, member / LANES);
+}
+
+fn is_outside(place: Place) -> bool {
+  return place.panel * PANEL_ROWS >= params.rows;
+}
+
+// What an invocation has summed: for panel p and row t of X the rows of a block, in quads from (p * TOKENS + t) * QUADS on.
+alias Sums = array<Quad, 8u * QUADS>;
+
+// A panel of an invocation; the last one in place of those beyond it.
+fn panel_at(place: Place, index: u32) -> u32 {
+  return min(place.panel + index, (params.rows - 1u) / PANEL_ROWS);
+}
+
+// Scales of the rows of a block: the first QUADS.
+alias Scales = array<Quad, 5>;
+
+fn scales_of(place: Place, index: u32, group: u32) -> Scales {
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * QUADS;
+  var scales: Scales;
+  scales[0] = UNIT * load_scales(at);
+  scales[1] = UNIT * load_scales(at + 1u);
+  if (QUADS > 2u) {
+    scales[2] = UNIT * load_scales(at + 2u);
+    scales[3] = UNIT * load_scales(at + 3u);
+    scales[4] = UNIT * load_scales(at + 4u);
+  }
+  return scales;
+}
+
+// Adds the sums over a group of one row of X and one panel.
+fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
+  let first = column * QUADS;
+  (*total)[first] += sums[first] * scales[0];
+  (*total)[first + 1u] += sums[first + 1u] * scales[1];
+  if (QUADS > 2u) {
+    (*total)[first + 2u] += sums[first + 2u] * scales[2];
+    (*total)[first + 3u] += sums[first + 3u] * scales[3];
+    (*total)[first + 4u] += sums[first + 4u] * scales[4];
+  }
+}
+
+// Adds all sums over a group.
+fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
+  let first = scales_of(place, 0u, group);
+  collect(total, sums, 0u, first);
+  if (TOKENS > 1u) {
+    collect(total, sums, 1u, first);
+    collect(total, sums, 2u, first);
+    collect(total, sums, 3u, first);
+  }
+  if (PANELS > 1u) {
+    let second = scales_of(place, 1u, group);
+    collect(total, sums, TOKENS, second);
+    if (TOKENS > 1u) {
+      collect(total, sums, 5u, second);
+      collect(total, sums, 6u, second);
+      collect(total, sums, 7u, second);
+    } else if (PANELS > 2u) {
+      collect(total, sums, 2u, scales_of(place, 2u, group));
+      collect(total, sums, 3u, scales_of(place, 3u, group));
+    }
+  }
+}
+
+// Adds the sums of all slices and stores them.
+fn finish(sums: Sums, place: Place) {
+  var total = sums;
+  let quads = TOKENS * PANELS * QUADS;
+  if (SLICES > 1u) {
+    let member = place.slice * LANES + place.lane;
+    for (var q = 0u; q < quads; q++) {
+      partial[member * quads + q] = total[q];
+    }
+    workgroupBarrier();
+    if (place.slice > 0u) {
+      return;
+    }
+    for (var other = 1u; other < SLICES; other++) {
+      for (var q = 0u; q < quads; q++) {
+        total[q] += partial[(other * LANES + place.lane) * quads + q];
+      }
+    }
+  }
+  for (var q = 0u; q < quads; q++) {
+    let column = q / QUADS;
+    let token = place.token + column % TOKENS;
+    let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
+    for (var i = 0u; i < 4u; i++) {
+      if (token < params.tokens && row + i < params.rows) {
+        out[token * params.rows + row + i] = total[q][i];
       }
     }
   }
@@ -2806,6 +3108,11 @@ fn finish(sums: Sums, place: Place) {
 const RUN = 8u;
 
 alias Whole = vec4<i32>;
+
+// The codes that a panel has of eight columns.
+fn codes_of(place: Place, index: u32, eight: u32) -> Words {
+  return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
+}
 
 // Four neighbouring bytes of a word.
 fn bytes_of(word: u32) -> Whole {
@@ -2852,8 +3159,8 @@ fn extract(sums: ptr<function, Sums>, column: u32, run: Run) {
   let twice = Whole(2 * (bytes.x + bytes.y + bytes.z + bytes.w));
   let pairs = run.pairs[column];
   let lower = (pairs << Words(16u)) >> Words(16u);
-  (*sums).low[column] += Quad(lower - twice);
-  (*sums).high[column] += Quad(((pairs - lower) >> Words(16u)) - twice);
+  (*sums)[column * 2u] += Quad(lower - twice);
+  (*sums)[column * 2u + 1u] += Quad(((pairs - lower) >> Words(16u)) - twice);
 }
 
 @compute @workgroup_size(LANES * SLICES)

@@ -7,16 +7,27 @@
 import { atCaller } from "../core/errors.ts";
 import type { Attributes, Fused } from "../core/graph.ts";
 import { arange, tensor } from "../create.ts";
-import { EIGHT, PANEL_ROWS, ternaryMatmulBinding, ternaryMatmulInt8Binding } from "../kernels/packed.ts";
+import {
+  EIGHT,
+  FIVE_A_BYTE,
+  ternaryMatmulBinding,
+  ternaryMatmulDenseBinding,
+  ternaryMatmulInt8Binding,
+  TWO_BITS,
+} from "../kernels/packed.ts";
+import { addFives, asFractions, fivesOf, lanes, twoBitsOf, wordsOfBlock, writeTwoBits } from "./weight_layout.ts";
 import { applyFused, type Tensor } from "../tensor.ts";
 import type { TernaryMatrix } from "./format.ts";
 import { groupLength } from "./groups.ts";
 
-/** A ternary weight as kernels read it: two bits a weight, and a float32 scale for each row of each group. */
+/** A ternary weight as kernels read it: two bits a weight or five weights a byte, and a float32 scale for each row of each group. */
 export interface PackedWeight {
-  /** uint32 `[panels, columns / 8, 8, 4]`: a panel is 64 rows; `shaders/ternary_matmul.wgsl` says which bits are which. */
+  /**
+   * uint32. Two bits a weight: `[panels, columns / 8, 8, 4]`, a panel is 64 rows. Five weights a byte: `[panels, columns / 4, 8, 4]`, a
+   * panel is 160 rows. `shaders/ternary_matmul.wgsl` and `ternary_matmul_dense.wgsl` say which bits are which.
+   */
   readonly words: Tensor;
-  /** float32 `[panels, groups, 8, 8]`: of each of the 64 rows of a panel, for each group of columns. */
+  /** float32 `[panels, groups, 8, 8 or 20]`: of each of the rows of a panel, for each group of columns. */
   readonly scales: Tensor;
   /** Output channels. */
   readonly rows: number;
@@ -24,17 +35,14 @@ export interface PackedWeight {
   readonly columns: number;
 }
 
-const lanes = PANEL_ROWS / EIGHT;
-const wordsOfBlock = 4;
-
-/** Word and bit of a code: rows i and i + 4 of a block share word i. */
-function placeOf(row: number, column: number, eights: number): { word: number; bit: number } {
-  const panel = Math.floor(row / PANEL_ROWS);
-  const lane = Math.floor(row % PANEL_ROWS / EIGHT);
-  const [half, word] = [Math.floor(row % EIGHT / wordsOfBlock), row % wordsOfBlock];
-  const block = (panel * eights + Math.floor(column / EIGHT)) * lanes + lane;
-  return { word: block * wordsOfBlock + word, bit: 16 * half + 2 * (column % EIGHT) };
+/** How weights are packed on the device. */
+export interface PackWeightOptions {
+  /** Five weights a byte, a fifth fewer bytes for the device to read, and a sixth slower on a software driver; else two bits each. */
+  readonly dense?: boolean;
 }
+
+const isDense = ({ words, columns }: Pick<PackedWeight, "words" | "columns">) =>
+  words.shape[1] * FIVE_A_BYTE.blockColumns === columns;
 
 /**
  * Lays a ternary matrix out for the kernels. Several matrices of equal columns and groups become one, their rows one after another, so
@@ -52,40 +60,40 @@ function placeOf(row: number, column: number, eights: number): { word: number; b
  * ```
  */
 export function packWeight(...matrices: readonly TernaryMatrix[]): PackedWeight {
+  return packWeights(matrices);
+}
+
+/** {@linkcode packWeight} with options. */
+export function packWeights(matrices: readonly TernaryMatrix[], { dense = false }: PackWeightOptions = {}): PackedWeight {
   const [{ columns }] = matrices;
   const width = commonWidth(matrices);
   const rows = matrices.reduce((sum, matrix) => sum + matrix.rows, 0);
-  const panels = Math.ceil(rows / PANEL_ROWS);
-  const [eights, groups] = [columns / EIGHT, columns / width];
-  const words = new Uint32Array(panels * eights * lanes * wordsOfBlock);
-  const scales = new Float32Array(panels * groups * PANEL_ROWS);
+  const { blockRows, blockColumns } = dense ? FIVE_A_BYTE : TWO_BITS;
+  const panelRows = lanes * blockRows;
+  const panels = Math.ceil(rows / panelRows);
+  const groups = columns / width;
+  const words = new Uint32Array(panels * columns / blockColumns * lanes * wordsOfBlock);
+  const scales = new Float32Array(panels * groups * panelRows);
+  const writeRow = dense ? addFives : writeTwoBits;
   let first = 0;
   for (const matrix of matrices) {
     for (let row = 0; row < matrix.rows; row++) {
-      writeCodes(words, matrix, { row, to: first + row });
-      const panel = Math.floor((first + row) / PANEL_ROWS);
+      writeRow(words, matrix, { row, to: first + row });
+      const panel = Math.floor((first + row) / panelRows);
       for (let group = 0; group < groups; group++) {
-        scales[(panel * groups + group) * PANEL_ROWS + (first + row) % PANEL_ROWS] =
+        scales[(panel * groups + group) * panelRows + (first + row) % panelRows] =
           matrix.scales[Math.floor((row * columns + group * width) / groupLength(matrix))];
       }
     }
     first += matrix.rows;
   }
+  if (dense) asFractions(words);
   return {
-    words: tensor(words, { shape: [panels, eights, lanes, wordsOfBlock] }),
-    scales: tensor(scales, { shape: [panels, groups, lanes, EIGHT] }),
+    words: tensor(words, { shape: [panels, columns / blockColumns, lanes, wordsOfBlock] }),
+    scales: tensor(scales, { shape: [panels, groups, lanes, blockRows] }),
     rows,
     columns,
   };
-}
-
-function writeCodes(words: Uint32Array, { codes, columns }: TernaryMatrix, { row, to }: { row: number; to: number }): void {
-  for (let column = 0; column < columns; column += EIGHT) {
-    let bits = 0;
-    for (let i = 0; i < EIGHT; i++) bits |= (codes[row * columns + column + i] & 3) << 2 * i;
-    const { word, bit } = placeOf(to, column, columns / EIGHT);
-    words[word] |= bits << bit;
-  }
 }
 
 const widthOf = ({ groupSize, columns }: TernaryMatrix): number => groupSize > 0 ? groupSize : columns;
@@ -113,23 +121,26 @@ function commonWidth(matrices: readonly TernaryMatrix[]): number {
 
 /** The float32 weight `[rows, columns]`. */
 function unpacked([words, scales]: readonly Tensor[], rows: number): Tensor {
-  const [panels, eights] = words.shape;
-  const groups = scales.shape[1];
-  const shifts = arange([2, 1, 1], { axis: 0, dtype: "uint32" }).mul(16).add(arange([1, 1, EIGHT], { dtype: "uint32" }).mul(2));
-  // two's complement of two bits: flipping the upper bit and taking away 2 extends the sign
-  const codes = words.reshape([panels, eights, lanes, 1, wordsOfBlock, 1]).shiftRight(shifts).bitAnd(3).bitXor(2)
-    .cast("float32").sub(2); // [panels, eights, lanes, half, word, column]
-  const weight = codes.transpose([0, 2, 3, 4, 1, 5]).reshape([panels, lanes, EIGHT, groups, eights * EIGHT / groups])
-    .mul(scales.transpose([0, 2, 3, 1]).reshape([panels, lanes, EIGHT, groups, 1]));
-  return weight.reshape([panels * PANEL_ROWS, eights * EIGHT]).slice([0], [rows]);
+  const [panels, groups, , blockRows] = scales.shape;
+  const codes = blockRows === FIVE_A_BYTE.blockRows ? fivesOf(words) : twoBitsOf(words);
+  const columns = codes.shape[2];
+  const weight = codes.reshape([panels, lanes, blockRows, groups, columns / groups])
+    .mul(scales.transpose([0, 2, 3, 1]).reshape([panels, lanes, blockRows, groups, 1]));
+  return weight.reshape([panels * lanes * blockRows, columns]).slice([0], [rows]);
 }
 
+const product: Fused["compose"] = ([x, words, scales], { rows }: Attributes) =>
+  x.matmul(unpacked([words, scales], rows as number).transpose());
+
 /** Inputs: x, words, scales. Attribute: rows. */
-const ternaryMatmul: Fused = {
+const ternaryMatmul: Fused = { kind: "fused", name: "ternaryMatmul", binding: ternaryMatmulBinding, compose: product };
+
+/** The same for weights of five to a byte. */
+const ternaryMatmulDense: Fused = {
   kind: "fused",
-  name: "ternaryMatmul",
-  binding: ternaryMatmulBinding,
-  compose: ([x, words, scales], { rows }: Attributes) => x.matmul(unpacked([words, scales], rows as number).transpose()),
+  name: "ternaryMatmulDense",
+  binding: ternaryMatmulDenseBinding,
+  compose: product,
 };
 
 /** A packed weight as float32 `[rows, columns]`, computed on the device. */
@@ -166,7 +177,7 @@ const ternaryMatmulInt8: Fused = {
 export interface PackedMatmulOptions {
   /**
    * `float32`, the default, takes `x` as it is. `int8` rounds each row of it to 255 steps of its largest magnitude, as llama.cpp does in
-   * blocks, and computes in whole numbers, without a derivative: a fifth fewer instructions on a software driver, which the rounding eats
+   * blocks, and computes in whole numbers, without a derivative, where weights have two bits: a fifth fewer instructions on a software driver, which the rounding eats
    * up again where products are small (`bench/LOG.md`).
    */
   readonly activations?: "float32" | "int8";
@@ -184,6 +195,7 @@ export function packedMatmul(x: Tensor, weight: PackedWeight, { activations = "f
   if (x.shape.at(-1) !== columns) {
     throw atCaller(new TypeError(`Cannot multiply ${x} by packed [${rows},${columns}]: wanted a last length of ${columns}`));
   }
+  if (isDense(weight)) return applyFused(ternaryMatmulDense, [x, words, scales], { rows });
   if (activations === "float32") return applyFused(ternaryMatmul, [x, words, scales], { rows });
   const step = x.abs().max({ axes: -1, keepDims: true }).div(maxByte).maximum(tiny);
   return applyFused(ternaryMatmulInt8, [toBytes(x.div(step).round()), words, scales], { rows }).mul(step);

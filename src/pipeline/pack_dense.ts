@@ -89,13 +89,16 @@ export function parseDense(bytes: Uint8Array, { source }: { readonly source: str
   };
 }
 
-/** Opens a dense file, compressed or not: see `openPacked`. */
+/** Opens a dense file, compressed or not: see `openPacked`. Its weights stay five to a byte, but for whole activations. */
 export async function openDense(
   bytes: Uint8Array,
   { source, ...options }: PackedMatmulOptions & { readonly source: string },
 ): Promise<PackedModel> {
   const { checkpoint, config, tokenizer, view } = parseDense(bytes, { source });
   const model = await languageModel({ config, tokenizer, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
-  const packed = await packedMaps(model.config, (name) => storedParameter(checkpoint, name, view), options);
+  const packed = await packedMaps(model.config, (name) => storedParameter(checkpoint, name, view), {
+    ...options,
+    dense: options.activations !== "int8",
+  });
   return { ...model, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
 }

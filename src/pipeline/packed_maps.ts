@@ -17,13 +17,17 @@ import {
   type PackedMatmulOptions,
   packedValues,
   type PackedWeight,
-  packWeight,
+  type PackWeightOptions,
+  packWeights,
 } from "../pack/packed_weight.ts";
 import { float16ToFloat32 } from "../io/float16.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** A parameter as a file holds it: a ternary matrix, half-precision bit patterns, or floats. */
 export type StoredParameter = TernaryMatrix | Uint16Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
+
+/** How packed weights lie and are computed with. */
+export type PackedMapsOptions = PackedMatmulOptions & PackWeightOptions;
 
 /** A parameter on the device. */
 interface Placed {
@@ -44,7 +48,7 @@ const together: readonly (readonly (typeof layerLinears)[number][])[] = [
 ];
 
 /**
- * Puts the parameters of a packed model on the device as they are stored: two bits a ternary weight, halves for embeddings. What the
+ * Puts the parameters of a packed model on the device: two bits a ternary weight or five weights a byte, halves for embeddings. What the
  * packed kernels do not take becomes float32.
  *
  * @param read gives a parameter by name, rows in the model's order; each is asked for once
@@ -53,7 +57,7 @@ const together: readonly (readonly (typeof layerLinears)[number][])[] = [
 export async function packedMaps(
   config: LlamaConfig,
   read: (name: string, shape: Shape) => Promise<StoredParameter>,
-  options: PackedMatmulOptions = {},
+  options: PackedMapsOptions = {},
 ): Promise<LlamaModel & { readonly maps: LinearMaps }> {
   const shapes = parameterShapes(config);
   const placed: Record<string, Placed> = {};
@@ -84,10 +88,10 @@ function groupsOf(config: LlamaConfig): string[][] {
 }
 
 /** Ternary matrices as one weight; undefined where they are not all ternary, or do not fit together. */
-function ternaryGroup(stored: readonly StoredParameter[], options: PackedMatmulOptions): Placed[] | undefined {
+function ternaryGroup(stored: readonly StoredParameter[], options: PackedMapsOptions): Placed[] | undefined {
   const matrices = stored.filter((values): values is TernaryMatrix => !ArrayBuffer.isView(values));
   if (matrices.length < stored.length || !fitsKernels(matrices)) return undefined;
-  const weight = packWeight(...matrices);
+  const weight = packWeights(matrices, options);
   let from = 0;
   return matrices.map(({ rows }) => rowsOf(weight, { from, to: from += rows }, options));
 }
@@ -104,7 +108,7 @@ function rowsOf(weight: PackedWeight, { from, to }: { from: number; to: number }
   };
 }
 
-function single(stored: StoredParameter, shape: Shape, options: PackedMatmulOptions): Placed {
+function single(stored: StoredParameter, shape: Shape, options: PackedMapsOptions): Placed {
   if (!ArrayBuffer.isView(stored)) return ternaryGroup([stored], options)?.[0] ?? float(ternaryWeights(stored), shape);
   if (stored instanceof Float32Array) return float(stored, shape);
   const [rows, columns] = shape;

@@ -1,8 +1,9 @@
-import { packedMatmul, packWeight, tensor, useBackend } from "../../mod.ts";
+import { gradients, packedMatmul, packWeight, tensor, useBackend } from "../../mod.ts";
+import { packedValues, packWeights } from "../../src/pack/packed_weight.ts";
 import { halfTable, halfTableMatmul, halfTableRows } from "../../src/pack/half_table.ts";
 import { type TernaryMatrix, ternaryWeights } from "../../src/pack/format.ts";
 import { runLowered } from "../support/lowered.ts";
-import { equal, ok, throws } from "../assert.ts";
+import { deepEqual, equal, ok, throws } from "../assert.ts";
 
 /** A sequence that looks random: a number below `below` for each index. */
 const scrambled = (index: number, below: number) => (Math.imul(index + 1, 0x9e3779b1) >>> 8) % below;
@@ -51,19 +52,22 @@ const ternaryShapes = [
   { tokens: 5, rows: 71, columns: 64, groupSize: 32 },
   { tokens: 1, rows: 1031, columns: 72, groupSize: 24 },
   { tokens: 6, rows: 1025, columns: 40, groupSize: 8 },
+  { tokens: 1, rows: 2563, columns: 16, groupSize: 16 },
 ];
 
 for (const texelReads of [true, false]) {
-  Deno.test(`products with ternary weights equal those with their floats (${texelReads ? "textures" : "buffers"})`, async () => {
-    for (const { groupSize, ...sizes } of ternaryShapes) {
-      const matrix = ternary(sizes.rows, sizes.columns, groupSize);
-      const x = inputs(sizes.tokens, sizes.columns);
-      const [got] = await runLowered([packedMatmul(tensor(x, { shape: [sizes.tokens, sizes.columns] }), packWeight(matrix))], {
-        texelReads,
-      });
-      close(got, product(x, ternaryWeights(matrix), sizes), JSON.stringify({ ...sizes, groupSize }));
-    }
-  });
+  for (const dense of [false, true]) {
+    const says = `${texelReads ? "textures" : "buffers"}, ${dense ? "five a byte" : "two bits"}`;
+    Deno.test(`products with ternary weights equal those with their floats (${says})`, async () => {
+      for (const { groupSize, ...sizes } of ternaryShapes) {
+        const matrix = ternary(sizes.rows, sizes.columns, groupSize);
+        const x = inputs(sizes.tokens, sizes.columns);
+        const activations = tensor(x, { shape: [sizes.tokens, sizes.columns] });
+        const [got] = await runLowered([packedMatmul(activations, packWeights([matrix], { dense }))], { texelReads });
+        close(got, product(x, ternaryWeights(matrix), sizes), JSON.stringify({ ...sizes, groupSize }));
+      }
+    });
+  }
 
   Deno.test(`whole activations lose half a step each, and nothing else (${texelReads ? "textures" : "buffers"})`, async () => {
     for (const { groupSize, ...sizes } of ternaryShapes) {
@@ -129,6 +133,12 @@ Deno.test("packed products mean the same on the reference backend", async () => 
     product(x, ternaryWeights(matrix), sizes),
     "ternary",
   );
+  const dense = packWeights([matrix], { dense: true });
+  close(
+    await packedMatmul(tensor(x, { shape: [2, 48] }), dense).data(),
+    product(x, ternaryWeights(matrix), sizes),
+    "five a byte",
+  );
   const whole = x.map((value) => Math.round(value * 127));
   whole[0] = whole[48] = 127;
   const bytes = packedMatmul(tensor(whole, { shape: [2, 48] }), packWeight(matrix), { activations: "int8" });
@@ -145,6 +155,24 @@ Deno.test("several matrices in one weight give their products side by side", asy
     [packWeight(a, b), packWeight(a), packWeight(b)].map((weight) => packedMatmul(x, weight)),
   );
   close(both, [...first, ...second], "33 and 70 rows");
+});
+
+Deno.test("five weights lie in a byte, and mean what they meant", async () => {
+  const matrix = ternary(163, 24, 8);
+  const weight = packWeights([matrix], { dense: true });
+  deepEqual(weight.words.shape, [2, 6, 8, 4]); // 320 rows of 24 columns in 1536 bytes
+  close(await packedValues(weight).data(), [...ternaryWeights(matrix)], "163 rows");
+});
+
+Deno.test("products with packed weights are differentiable in what is multiplied", async () => {
+  const matrix = ternary(35, 24, 8);
+  const floats = ternaryWeights(matrix);
+  for (const dense of [false, true]) {
+    const x = tensor(inputs(2, 24), { shape: [2, 24] });
+    const [slope] = gradients(packedMatmul(x, packWeights([matrix], { dense })).sum(), [x]);
+    const sums = Array.from({ length: 24 }, (_, k) => floats.reduce((sum, w, i) => i % 24 === k ? sum + w : sum, 0));
+    close(await slope.data(), [...sums, ...sums], `dense ${dense}`);
+  }
 });
 
 Deno.test("what packed kernels cannot hold is refused", () => {
