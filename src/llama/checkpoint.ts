@@ -124,6 +124,21 @@ export interface ModelParts {
 /** The model of {@linkcode loadCheckpoint} from its parts. `source` names it in errors. */
 export async function languageModel(parts: ModelParts, { source }: { readonly source: string }): Promise<LanguageModel> {
   const { config: json, checkpoint } = parts;
+  const settings = await modelSettings(parts, { source });
+  const quantization = quantizationOf(json, source);
+  const model = { ...settings, parameters: await readTensors(checkpoint, Object.keys(parameterShapes(settings.config))) };
+  if (!quantization) return model;
+  const learned = learnedNames(checkpoint, settings.config);
+  const own = learned.length > 0 ? { parameters: await readTensors(checkpoint, learned) } : {};
+  return { ...model, quantization: { ...quantization, ...own } };
+}
+
+/** A model but for its tensors, which are checked and not read. `source` names it in errors. */
+export async function modelSettings(
+  parts: ModelParts,
+  { source }: { readonly source: string },
+): Promise<Omit<LanguageModel, "parameters" | "quantization">> {
+  const { config: json, checkpoint } = parts;
   const config = llamaConfig(json as unknown as HuggingFaceConfig);
   const quantization = quantizationOf(json, source);
   const tokenizer = await loadTokenizer(parts.tokenizer);
@@ -137,11 +152,7 @@ export async function languageModel(parts: ModelParts, { source }: { readonly so
   }
   const learned = quantization ? learnedNames(checkpoint, config) : [];
   checkTensors(checkpoint, config, { source, learned });
-  const parameters = await readTensors(checkpoint, Object.keys(parameterShapes(config)));
-  const model = { config, parameters, tokenizer, ...specialTokens(json) };
-  if (!quantization) return model;
-  const own = learned.length > 0 ? { parameters: await readTensors(checkpoint, learned) } : {};
-  return { ...model, quantization: { ...quantization, ...own } };
+  return { config, tokenizer, ...specialTokens(json) };
 }
 
 function specialTokens({ bos_token_id: begin, eos_token_id: end }: JsonObject): Pick<TextSettings, "beginToken" | "endTokens"> {

@@ -9,7 +9,7 @@ import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { safetensorsChunks } from "../io/safetensors.ts";
 import { readCheckpointFolder } from "../io/safetensors_file.ts";
-import { type LanguageModel, languageModel, type Quantization } from "../llama/checkpoint.ts";
+import { type LanguageModel, modelSettings, type Quantization } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
 import { bitnet } from "../pack/bitnet.ts";
@@ -102,7 +102,7 @@ export async function openBitnet(folder: string, options: PackedMatmulOptions = 
   using checkpoint = await readCheckpointFolder(folder);
   const view = bitnetView(config, { source });
   const unpacked = unpackedCheckpoint(checkpoint, view);
-  const model = await languageModel({ config, tokenizer, checkpoint: unpacked }, { source });
-  const packed = await packedMaps(model.config, (name) => storedParameter(checkpoint, name, view), options);
-  return { ...model, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
+  const settings = await modelSettings({ config, tokenizer, checkpoint: unpacked }, { source });
+  const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), options);
+  return { ...settings, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, settings) };
 }

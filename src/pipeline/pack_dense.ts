@@ -11,7 +11,7 @@ import { gunzip, isGzip } from "../io/gzip.ts";
 import { type JsonObject, parseJsonObject } from "../io/json.ts";
 import { parseSafetensors, writeSafetensors } from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
-import { type LanguageModel, languageModel } from "../llama/checkpoint.ts";
+import { type LanguageModel, modelSettings } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
 import { dense, denseRowBytes } from "../pack/dense.ts";
@@ -95,10 +95,10 @@ export async function openDense(
   { source, ...options }: PackedMatmulOptions & { readonly source: string },
 ): Promise<PackedModel> {
   const { checkpoint, config, tokenizer, view } = parseDense(bytes, { source });
-  const model = await languageModel({ config, tokenizer, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
-  const packed = await packedMaps(model.config, (name) => storedParameter(checkpoint, name, view), {
+  const settings = await modelSettings({ config, tokenizer, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
+  const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), {
     ...options,
     dense: options.activations !== "int8",
   });
-  return { ...model, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, model) };
+  return { ...settings, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, settings) };
 }

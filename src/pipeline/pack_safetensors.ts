@@ -129,7 +129,7 @@ export async function storedMatrix(checkpoint: Checkpoint, name: string, view: U
 /** Measures the stored tensors of a packed checkpoint. */
 export function checkpointSizes(
   tensors: ReadonlyMap<string, { readonly shape: Shape; readonly dtype: SafetensorsDType }>,
-  { config }: LanguageModel,
+  { config }: Pick<LanguageModel, "config">,
 ): PackedSizes {
   const quantized = new Set(quantizedNames(config));
   const shapes = parameterShapes(config);
