@@ -104,7 +104,7 @@ function ternaryBinding(name: TernaryName, { width, blockRows, blockColumns }: T
     ];
   };
   return {
-    kernels: [fromTextures(ternaryKernel(name, 1), texels), ternaryKernel(name, 32)],
+    kernels: [fromTextures(ternaryKernel(name, 1), texels), ternaryKernel(name, blockRows > EIGHT ? 16 : 32)], // 10 KiB and 8 KiB of sums
     call([x, words, scales], output) {
       const eights = words.shape[1] * blockColumns / EIGHT;
       const tokens = sizeOf(x.shape.slice(0, -1));

@@ -177,8 +177,8 @@ const ternaryMatmulInt8: Fused = {
 export interface PackedMatmulOptions {
   /**
    * `float32`, the default, takes `x` as it is. `int8` rounds each row of it to 255 steps of its largest magnitude, as llama.cpp does in
-   * blocks, and computes in whole numbers, without a derivative, where weights have two bits: a fifth fewer instructions on a software driver, which the rounding eats
-   * up again where products are small (`bench/LOG.md`).
+   * blocks, and computes in whole numbers, without a derivative, where weights have two bits: a sixth fewer instructions a
+   * token on a software driver (`bench/LOG.md`).
    */
   readonly activations?: "float32" | "int8";
 }
