@@ -4,8 +4,9 @@
  * @module
  */
 
-import { sameShape } from "../core/shape.ts";
+import { sameShape, type Shape } from "../core/shape.ts";
 import { type Bytes, viewAs } from "../io/bytes.ts";
+import { float32ToFloat16 } from "../io/float16.ts";
 import { floatTypes, ggmlFloats } from "../io/ggml_floats.ts";
 import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type GgufTensor } from "../io/gguf.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
@@ -33,7 +34,8 @@ export interface PackedModel extends Omit<LanguageModel, "quantization"> {
 
 /**
  * Opens a packed Llama model: a GGUF file, ours or one that llama.cpp has quantized, or a dense file, compressed or not. Weights stay
- * packed on the device. In GGUF they may be of any packed format, F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K or Q6_K.
+ * packed on the device. In GGUF they may be of any packed format, F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q4_K or Q6_K; embeddings and heads of
+ * fewer than 16 bits are held in half precision.
  *
  * @param source the bytes, or what `fetch` gave, or a stream, or an open file, from which one tensor at a time is read
  * @throws Error that names the tensor or metadata key, what it is, and what was wanted
@@ -69,10 +71,20 @@ async function openGguf(file: GgufFile, options: PackedMatmulOptions): Promise<P
   const config = await architecture(file);
   const { json, ...special } = ggufTokenizer(file.metadata);
   const tokenizer = await loadTokenizer(json);
-  const model = await packedMaps(config, (name, shape) => storedParameter(file, config, { name, shape }), options);
+  const read = async (name: string, shape: Shape) => asTable(await storedParameter(file, config, { name, shape }), file, name);
+  const model = await packedMaps(config, read, options);
   const trainedWith = quantizationOf(file.metadata);
   return { ...model, tokenizer, ...special, ...(trainedWith ? { trainedWith } : {}), sizes: packedSizes(file) };
 }
+
+/** Embeddings and heads that are stored in fewer than 16 bits are held in halves, not in twice as much: that rounds by 2⁻¹² at most. */
+function asTable(stored: StoredParameter, { tensors }: GgufFile, name: string): StoredParameter {
+  const isTable = name === "model.embed_tokens.weight" || name === "lm_head.weight";
+  if (!isTable || !(stored instanceof Float32Array) || ["F32", "BF16"].includes(tensors.get(ggufName(name))!.type)) return stored;
+  return stored.every((value) => Math.abs(value) <= largestHalf) ? float32ToFloat16(stored) : stored;
+}
+
+const largestHalf = 65504;
 
 /** What the metadata and the shapes of the tensors say. */
 export async function architecture(file: GgufFile): Promise<LlamaConfig> {

@@ -1,6 +1,7 @@
 /** Every format from the model to the file and back. */
 
 import { gguf as parseByHuggingFace } from "@huggingface/gguf";
+import { ggmlFloats } from "../../src/io/ggml_floats.ts";
 import { ggmlTypes } from "../../src/io/ggml_types.ts";
 import { openGgufFile } from "../../src/io/gguf_file.ts";
 import { gzip } from "../../src/io/gzip.ts";
@@ -117,6 +118,8 @@ Deno.test("embeddings in eight bits", async () => {
     const largest = Array.from(want).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     close(got, want, { absolute: largest / 250, relative: 0, says: name });
   }
+  const floats = ggmlFloats("Q8_0", tensors.get("token_embd.weight")!.bytes)!;
+  deepEqual([...await packed.parameters["model.embed_tokens.weight"].data()], [...Float16Array.from(floats)]); // held in halves
   await rejects(pack(modelOf(0), { format: "dense", embeddings: "q8_0" }), /embeddings as q8_0 in a dense file: wanted f16/);
   const narrow: LanguageModel = {
     ...tinyModel({ hiddenSize: 48, heads: 3, keyValueHeads: 1 }),
