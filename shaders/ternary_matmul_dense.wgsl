@@ -80,10 +80,11 @@ fn main(
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) member: u32,
 ) {
-  let place = place_of(workgroup.y * workgroups.x + workgroup.x, member);
-  if (is_outside(place)) {
+  let tile = workgroup.y * workgroups.x + workgroup.x;
+  if (is_outside(tile)) {
     return;
   }
+  let place = place_of(tile, member);
   var total = Sums();
   let groups = params.eights / params.group;
   var group = place.slice;

@@ -58,13 +58,17 @@ struct Place {
   slice: u32,
 }
 
-fn place_of(tile: u32, member: u32) -> Place {
-  let token_tiles = (params.tokens + TOKENS - 1u) / TOKENS;
-  return Place(tile / token_tiles * PANELS, tile % token_tiles * TOKENS, member % LANES, member / LANES);
+fn token_tiles() -> u32 {
+  return (params.tokens + TOKENS - 1u) / TOKENS;
 }
 
-fn is_outside(place: Place) -> bool {
-  return place.panel * PANEL_ROWS >= params.rows;
+fn place_of(tile: u32, member: u32) -> Place {
+  return Place(tile / token_tiles() * PANELS, tile % token_tiles() * TOKENS, member % LANES, member / LANES);
+}
+
+// Whether a workgroup has nothing to do: the same for all of its invocations, which must meet at barriers.
+fn is_outside(tile: u32) -> bool {
+  return tile / token_tiles() * PANELS * PANEL_ROWS >= params.rows;
 }
 
 // What an invocation has summed: for panel p and row t of X the rows of a block, in quads from (p * TOKENS + t) * QUADS on.
