@@ -282,12 +282,13 @@ class GroupLowering {
     const [changed, ...others] = inputs.map(({ base }) => base);
     const bases = binding.overwrites ? others : [changed, ...others];
     const dispatch = this.picker.pick(variants, binding.shapeClass?.(call), ({ kernel }) => this.#stored(kernel, call, bases));
+    if (!dispatch) {
+      throw new RangeError(
+        `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,
+      );
+    }
     const isThere = !binding.overwrites || this.memory.slotText(changed) === this.memory.slotText(root);
-    const before = isThere ? [] : [copy(this.fusion, this.memory, this.target, changed, this.memory.slotOf.get(root)!)];
-    if (dispatch) return [...before, dispatch];
-    throw new RangeError(
-      `Cannot compute ${node.op.name} of ${inputs.map(({ view }) => `[${view.shape}]`)}: no kernel takes these sizes`,
-    );
+    return isThere ? [dispatch] : [copy(this.fusion, this.memory, this.target, changed, this.memory.slotOf.get(root)!), dispatch];
   }
 
   /** A stored shader as it is. */
