@@ -102,17 +102,20 @@ async function calibrateResumably(
   const resume = await readState(statePath);
   if (resume) console.error(`going on from ${statePath}, ${resume.probes} probes done`);
   let shown = -Infinity;
-  const result = await calibrate(model, batches, {
+  return await calibrate(model, batches, {
     ...options,
     resume,
     onProgress: async ({ probes, of, scaleError, state }) => {
       if (probes < of && performance.now() - shown < 1000) return;
       await writeFileAtomic(statePath, JSON.stringify(state));
-      console.error(`calibration ${probes}/${of} probes, scales known to ${scaleError.toFixed(4)}`);
+      const known = Number.isFinite(scaleError) ? `, scales known to ${scaleError.toFixed(4)}` : "";
+      console.error(`calibration ${probes}/${of} probes${known}`);
       shown = performance.now();
     },
+  }).catch((error: Error) => {
+    if (!resume || !error.message.startsWith("Cannot go on")) throw error;
+    throw new UsageError(`cannot go on from ${statePath}: ${error.message.replace(/^.*: /, "")}; remove it to start anew`);
   });
-  return result;
 }
 
 /** A row for each tensor, for people. */

@@ -152,7 +152,9 @@ if (import.meta.main) {
       }
       const folder = output ?? `runs/${path.replace(/^.*[/\\]/, "").replace(/\.json$/, "")}`;
       await makeWritableFolder(folder);
-      const { report, tables } = await wholeExperiment(experiment, cut, openStore(folder, { fresh })).catch((error) => {
+      const onKept = (name: string) =>
+        console.error(`${name}: kept from an earlier run; remove ${folder}/${name}.json to have it made again`);
+      const { report, tables } = await wholeExperiment(experiment, cut, openStore(folder, { fresh, onKept })).catch((error) => {
         if (signal.aborted) console.error(`Interrupted. What is finished is in ${folder}; the same command goes on from there.`);
         throw error;
       });

@@ -11,7 +11,7 @@ import { byteTokenizer } from "../llama/tokenizer.ts";
 import { calibrate, type Calibration, type Curvature, probeNames } from "../pipeline/calibrate.ts";
 import { heldOutLoss } from "../pipeline/evaluate.ts";
 import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
-import { batchAt, batches } from "../train/data.ts";
+import { batchAt, batches, seedFor } from "../train/data.ts";
 import { type Histogram, weightHistogram } from "./weights.ts";
 import type { Experiment, ExperimentSettings } from "./settings.ts";
 import type { Store } from "./store.ts";
@@ -36,50 +36,41 @@ export interface Base extends BaseResult {
   readonly model: LlamaModel;
 }
 
-/** Seeds of the batches of each purpose, so that none sees another's. */
-export const dataSeeds = { pretrain: 0, arm: 1_000_000, calibration: 2_000_000 } as const;
-
-/** The settings that a base depends on. */
+/** The settings that the training of a base depends on. */
 function baseSettings(
-  { corpus, heldOutFraction, model, deviation, batchSize, sequenceLength, pretrain, arm, evaluation }: ExperimentSettings,
+  { corpus, heldOutFraction, model, deviation, batchSize, sequenceLength, pretrain }: ExperimentSettings,
 ) {
-  const { groupSize } = arm;
-  return {
-    corpus,
-    heldOutFraction,
-    model,
-    deviation,
-    batchSize,
-    sequenceLength,
-    pretrain,
-    groupSize,
-    batches: evaluation.batches,
-  };
+  return { corpus, heldOutFraction, model, deviation, batchSize, sequenceLength, pretrain };
 }
 
-/** The base of a seed: from the store, or trained and stored. */
+/** The base of a seed: from the store, or trained, measured and stored. */
 export async function baseOf(seed: number, experiment: Experiment, store: Store): Promise<Base> {
   const { settings } = experiment;
+  const { groupSize } = settings.arm;
+  const { batches } = settings.evaluation;
   const folder = `${store.folder}/seed-${seed}/base`;
-  let model: LlamaModel | undefined;
-  const result = await store.result(`seed-${seed}/base`, baseSettings(settings), async () => {
+  let trained: LlamaModel | undefined;
+  const { trainingLosses } = await store.result(`seed-${seed}/base`, baseSettings(settings), async () => {
     const initial = initialModel(settings.model, { seed, deviation: settings.deviation });
-    const trained = await trainLogged(`seed ${seed}, base`, initial, settings.pretrain, {
+    const { model, steps } = await trainLogged(`seed ${seed}, base`, initial, settings.pretrain, {
       ...experiment,
-      seed: seed + dataSeeds.pretrain,
+      seed: seedFor(seed, "pretrain"),
     });
-    model = trained.model;
+    trained = model;
     await saveCheckpoint(folder, model, { tokenizer: byteTokenizer });
-    const { groupSize } = settings.arm;
-    return {
-      seed,
-      heldOut: await heldOutOf(model, experiment, settings.evaluation.batches),
-      trainingLosses: trained.steps.map(({ lossNats }) => lossNats),
-      histogram: await weightHistogram(model, { groupSize }),
-    };
+    return { trainingLosses: steps.map(({ lossNats }) => lossNats) };
   });
-  const { config, parameters } = model ?? await loadCheckpoint(folder);
-  return { ...result, model: { config, parameters } };
+  const { config, parameters } = trained ?? await loadCheckpoint(folder);
+  const model = { config, parameters };
+  const measured = await store.result(
+    `seed-${seed}/base-measured`,
+    { ...baseSettings(settings), groupSize, batches },
+    async () => ({
+      heldOut: await heldOutOf(model, experiment, batches),
+      histogram: await weightHistogram(model, { groupSize }),
+    }),
+  );
+  return { seed, trainingLosses, ...measured, model };
 }
 
 /** Whether {@linkcode baseOf} would have to train. */
@@ -99,7 +90,7 @@ export async function calibrationOf(
   return await store.result(`seed-${seed}/calibration-${curvature}`, { ...baseSettings(settings), calibration: own }, () => {
     const data = Array.from(
       { length: calibration.batches },
-      (_, step) => batchAt(tokens.training, { batchSize, sequenceLength, seed: seed + dataSeeds.calibration, step }),
+      (_, step) => batchAt(tokens.training, { batchSize, sequenceLength, seed: seedFor(seed, "calibration"), step }),
     );
     const { probes, kappa } = calibration;
     tell(`seed ${seed}, calibration · ${probes} ${probeNames[curvature]}`);

@@ -7,9 +7,10 @@
 import { roundedModel } from "../pipeline/rounded.ts";
 import type { TrainedModel } from "../pipeline/train.ts";
 import type { Calibration, Curvature } from "../pipeline/calibrate.ts";
+import { seedFor } from "../train/data.ts";
 import { disposeAll } from "../train/trainer.ts";
 import type { Arm } from "./arms.ts";
-import { type Base, baseOf, type BaseResult, calibrationOf, dataSeeds, type HeldOut, heldOutOf, trainLogged } from "./base.ts";
+import { type Base, baseOf, type BaseResult, calibrationOf, type HeldOut, heldOutOf, trainLogged } from "./base.ts";
 import { armOptions, curvatureOf, curvaturesOf, type Experiment } from "./settings.ts";
 import { median } from "./statistics.ts";
 import type { Store } from "./store.ts";
@@ -117,7 +118,7 @@ async function runArm(arm: Arm, base: Base, calibrations: Calibrations, experime
       const { lossNats } = await heldOutRounded(model, experiment, settings.evaluation.curveBatches);
       curve.push({ step, lossNats });
     },
-  }, { ...experiment, seed: base.seed + dataSeeds.arm });
+  }, { ...experiment, seed: seedFor(base.seed, "quantize") });
   const result = {
     ...told,
     heldOut: await heldOutRounded(model, experiment, settings.evaluation.batches),

@@ -19,8 +19,16 @@ export interface Store {
   has(name: string, settings: unknown): Promise<boolean>;
 }
 
-/** Opens a folder. With `fresh` every result is made again, once. */
-export function openStore(folder: string, { fresh = false }: { readonly fresh?: boolean } = {}): Store {
+/** Settings of {@linkcode openStore}. */
+export interface StoreOptions {
+  /** Every result is made again, once. */
+  readonly fresh?: boolean;
+  /** Told of every result that is there already. */
+  readonly onKept?: (name: string) => void;
+}
+
+/** Opens a folder. */
+export function openStore(folder: string, { fresh = false, onKept }: StoreOptions = {}): Store {
   const made = new Set<string>();
   const find = async (name: string, settings: unknown): Promise<{ result: unknown } | undefined> => {
     if (fresh && !made.has(name)) return undefined;
@@ -32,7 +40,10 @@ export function openStore(folder: string, { fresh = false }: { readonly fresh?: 
     has: async (name, settings) => await find(name, settings) !== undefined,
     async result<T>(name: string, settings: unknown, make: () => Promise<T>): Promise<T> {
       const found = await find(name, settings);
-      if (found) return found.result as T;
+      if (found) {
+        onKept?.(name);
+        return found.result as T;
+      }
       const result = await make();
       const path = `${folder}/${name}.json`;
       await makeFolder(path.slice(0, path.lastIndexOf("/")));

@@ -78,6 +78,9 @@ export function annealing(options: AnnealingOptions): Annealing {
     endTemperature = 0,
     style = "cosine",
   } = options;
+  if (!(Number.isInteger(totalSteps) && totalSteps >= 0)) {
+    throw atCaller(new RangeError(`Cannot anneal over totalSteps ${totalSteps}: wanted an integer of at least 0`));
+  }
   checkRange({ compressRatio, annealRatio }, { maximum: 1 });
   checkRange({ initialTemperature, endTemperature }, { maximum: Infinity });
   checkRange({ hardSteps }, { maximum: totalSteps });
@@ -88,7 +91,7 @@ export function annealing(options: AnnealingOptions): Annealing {
   return {
     at(step, { scale = 1 } = {}) {
       if (hardSteps > 0 && step >= softSteps) return { temperature: 0, pressure: 1, hard: true };
-      const progress = Math.min(step / softSteps, 1);
+      const progress = step < softSteps ? step / softSteps : 1;
       const share = remaining(progress, { annealRatio, style });
       const temperature = scale * (endTemperature + (initialTemperature - endTemperature) * share);
       return { temperature, pressure: compressRatio === 0 ? 1 : Math.min(progress / compressRatio, 1), hard: temperature === 0 };

@@ -57,6 +57,7 @@ Deno.test("deno task experiment goes on where it was killed, and ends as if it h
     const { code, stderr } = await runCommand("experiment", [...args, "--output", `${folder}/killed`]);
     equal(code, 0, stderr);
     ok(!/seed 7, (base|absmean STE)/.test(stderr), "what was stored was run again");
+    match(stderr, /^seed-7\/ste: kept from an earlier run; remove .*seed-7\/ste\.json to have it made again$/m);
     match(stderr, /seed 8, Hestia/);
 
     const { code: first, stderr: said, ...finished } = await whole;

@@ -38,6 +38,8 @@ Deno.test("annealing() ends in the hard steps that it is told to", () => {
 
 Deno.test("annealing() refuses settings outside of their ranges", () => {
   throws(() => annealing({ totalSteps: 10, compressRatio: 2 }), /Cannot anneal with compressRatio 2: wanted 0 to 1/);
+  throws(() => annealing({ totalSteps: NaN }), /Cannot anneal over totalSteps NaN: wanted an integer of at least 0/);
+  throws(() => annealing({ totalSteps: -5 }), /Cannot anneal over totalSteps -5/);
   throws(() => annealing({ totalSteps: 10, hardSteps: 11 }), /hardSteps 11: wanted 0 to 10/);
   throws(() => annealing({ totalSteps: 10, initialTemperature: NaN }), /initialTemperature NaN: wanted a finite number/);
   throws(() => annealing({ totalSteps: 10, style: "step" as "linear" }), /style "step": wanted one of cosine, linear/);
