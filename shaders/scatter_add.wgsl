@@ -1,6 +1,6 @@
 // output[v, d] = sum over i with indices[i] = v of updates[i, d]
 // One invocation owns SPAN neighbouring elements of one row of the output and looks through all indices in order, so that the sum does
-// not depend on timing. Work is tokens x rows x width / SPAN comparisons: meant for small tables.
+// not depend on timing. Work is tokens x rows x width / SPAN comparisons, four at a time: meant for small tables.
 
 struct Params {
   tokens: u32, // length of indices, and rows of updates
@@ -9,7 +9,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> updates: array<f32>;
-@group(0) @binding(1) var<storage, read> indices: array<u32>;
+@group(0) @binding(1) var<storage, read> indices: array<vec4<u32>>; // by fours, the last of which need not all be there
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -26,9 +26,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first = (i % spans) * SPAN;
   let last = params.width - 1u;
   var total: array<f32, SPAN>;
-  for (var token = 0u; token < params.tokens; token++) {
-    if (indices[token] == row) {
-      let start = token * params.width;
+  for (var four = 0u; 4u * four < params.tokens; four++) {
+    let tokens = 4u * four + vec4<u32>(0u, 1u, 2u, 3u);
+    let matches = (indices[four] == vec4<u32>(row)) & (tokens < vec4<u32>(params.tokens));
+    // a loop, as software drivers jump over loops alone
+    for (var left = dot(vec4<u32>(matches), vec4<u32>(1u, 2u, 4u, 8u)); left != 0u; left &= left - 1u) {
+      let start = (4u * four + firstTrailingBit(left)) * params.width;
       // unrolled: columns beyond the row are read from its last element, and never stored
       total[0] += updates[start + min(first, last)];
       total[1] += updates[start + min(first + 1u, last)];

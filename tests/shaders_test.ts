@@ -63,7 +63,12 @@ Deno.test("every shader is used by a kernel", () => {
 function generatedShaders(): string[] {
   const x = tensor([1, 2, 3]);
   const { graph } = flattenGraph(
-    [x.exp(), x.sum(), x.reshape([3, 1]).expand([3, 999]).sum({ axes: 1 })].map(({ node }) => node),
+    [
+      tensor([1, 2]).exp(),
+      x.sum(),
+      tensor([[1, 2], [3, 4]]).softmax(),
+      x.reshape([3, 1]).expand([3, 999]).sum({ axes: 1 }),
+    ].map(({ node }) => node),
     [],
     new Set(),
   );

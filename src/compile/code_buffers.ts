@@ -18,6 +18,8 @@ export interface CodeBinding {
   readonly dtype: DType;
   /** `overwritten`: read through the output of the same name. */
   readonly access: "read" | "write" | "overwritten";
+  /** Whether it is stored four elements at a time, where outputs of one kernel differ in that. */
+  readonly wide?: boolean;
   /** Read from a texture instead: of how many texels. */
   readonly texels?: number;
   /** How it is cut, where it is larger than one binding may be. */
@@ -79,8 +81,8 @@ export class CodeBuffers {
   }
 
   store(name: string, position: string, value: string): string {
-    const { dtype, segments } = this.#declared(name);
-    const stored = dtype === "float16" ? `${wgslStoredType(dtype, this.wide)}(${value})` : value;
+    const { dtype, segments, wide = this.wide } = this.#declared(name);
+    const stored = dtype === "float16" ? `${wgslStoredType(dtype, wide)}(${value})` : value;
     return segments ? `write_${name}(${position}, ${stored});` : `${name}[${position}] = ${stored};`;
   }
 
@@ -90,7 +92,7 @@ export class CodeBuffers {
       const { node, name, dtype, access, texels, segments } = binding;
       if (texels !== undefined) return `@group(0) @binding(${next++}) var ${name}: texture_storage_2d<rgba32float, read>;`;
       const isInput = access === "read" && node >= 0;
-      const wide = isInput ? this.#wide.has(name) && !this.#narrow.has(name) : this.wide;
+      const wide = isInput ? this.#wide.has(name) && !this.#narrow.has(name) : binding.wide ?? this.wide;
       const type = wgslStoredType(dtype, wide);
       const mode = access === "read" ? "read" : "read_write";
       const declare = (buffer: string) => `@group(0) @binding(${next++}) var<storage, ${mode}> ${buffer}: array<${type}>;`;

@@ -194,6 +194,7 @@ export class ExpressionWriter {
     const typesOf = () => ({ inputs: inputs.map((input) => this.nodes[input].dtype), output: dtype, wide: true });
     if (op.kind === "elementwise") return this.define(op.wgsl(inputs.map((input) => this.wideValue(input, index)), typesOf()));
     if (op.kind === "generator" && op.name === "constant") return this.#splat(op.wgsl([], node.attributes, dtype), node);
+    if (op.kind === "gather") return this.#wideGathered(position, index);
     if (op.kind !== "view") return this.#oneByOne(position, index);
     if (op.name === "stopGradient") return this.wideValue(inputs[0], index);
     const maps = op.map(this.nodes[inputs[0]].shape, node.attributes);
@@ -244,6 +245,25 @@ export class ExpressionWriter {
     return inside.length === 0 ? value : this.define(`select(${zero(node.dtype)}, ${value}, ${inside.join(" && ")})`);
   }
 
+  /** Four neighbours of a row are neighbours in the table. */
+  #wideGathered(position: number, index: Index): string {
+    const node = this.nodes[position];
+    const [table, indices] = node.inputs;
+    const rank = this.nodes[indices].shape.length;
+    const { shape } = this.nodes[table];
+    if (shape.length < 2 || shape[shape.length - 1] % 4 !== 0) return this.#oneByOne(position, index);
+    const coordinates = this.coordinates(index, quads(node.shape));
+    const row = this.#row(indices, { coordinates: coordinates.slice(0, rank) });
+    const value = this.wideValue(table, { coordinates: [row, ...coordinates.slice(rank)] });
+    return this.define(`select(${wgslType(node.dtype, true)}(${zero(node.dtype)}), ${value}, ${row} < ${shape[0]}u)`);
+  }
+
+  /** Variable that holds the row that an index tells. */
+  #row(indices: number, index: Index): string {
+    const row = this.value(indices, index);
+    return this.nodes[indices].dtype === "int32" ? this.define(`bitcast<u32>(${row})`) : row;
+  }
+
   #gathered(node: FlatNode, index: Index): string {
     const [table, indices] = node.inputs;
     const rank = this.nodes[indices].shape.length;
@@ -252,15 +272,14 @@ export class ExpressionWriter {
     let row: string, rest: readonly string[];
     if (index.linear !== undefined) {
       const width = sizeOf(inner);
-      row = this.value(indices, { linear: width === 1 ? index.linear : this.define(`${index.linear} / ${width}u`) });
+      row = this.#row(indices, { linear: width === 1 ? index.linear : this.define(`${index.linear} / ${width}u`) });
       rest = width === 1
         ? inner.map(() => "0u")
         : this.coordinates({ linear: this.define(`${index.linear} % ${width}u`) }, inner);
     } else {
-      row = this.value(indices, { coordinates: index.coordinates!.slice(0, rank) });
+      row = this.#row(indices, { coordinates: index.coordinates!.slice(0, rank) });
       rest = index.coordinates!.slice(rank);
     }
-    if (this.nodes[indices].dtype === "int32") row = this.define(`bitcast<u32>(${row})`);
     const value = this.value(table, { coordinates: [row, ...rest] });
     return this.define(`select(${zero(node.dtype)}, ${value}, ${row} < ${shape[0]}u)`);
   }

@@ -22,31 +22,26 @@ function dependency(node: Node, index: number): Node | undefined {
   return index === node.inputs.length && node.op.kind === "fused" ? node.composition : undefined;
 }
 
-/** Nodes that the outputs need, inputs before users; computed nodes end the walk. */
-function topological(outputs: readonly Node[]): Node[] {
-  const seen = new Set<Node>();
-  const ordered: Node[] = [];
+/** Visits what the outputs need, inputs before users, but for what `isKnown` tells of; computed nodes end the walk. */
+function walk(outputs: readonly Node[], isKnown: (node: Node) => boolean, visit: (node: Node) => void): void {
   const path: Node[] = [];
   const next: number[] = []; // dependency to look at, of each node on the path
-  const enter = (node: Node) => {
-    if (seen.has(node)) return;
-    seen.add(node);
-    path.push(node);
-    next.push(0);
-  };
   for (const output of outputs) {
-    enter(output);
+    if (isKnown(output)) continue;
+    path.push(output);
+    next.push(0);
     while (path.length > 0) {
       const last = path.length - 1;
       const found = dependency(path[last], next[last]++);
-      if (found) enter(found);
-      else {
-        ordered.push(path.pop()!);
+      if (!found) {
+        visit(path.pop()!);
         next.pop();
+      } else if (!isKnown(found)) {
+        path.push(found);
+        next.push(0);
       }
     }
   }
-  return ordered;
 }
 
 /**
@@ -70,16 +65,9 @@ export function flattenGraph(outputs: readonly Node[], arguments_: readonly Node
     key += `${node.dtype}[${node.shape}];`;
   };
   arguments_.forEach(addLeaf);
-  for (const node of topological(outputs)) {
-    if (positionOf.has(node)) continue;
-    if (node.value || node.op.kind === "leaf") {
-      addLeaf(node);
-      continue;
-    }
-    if (node.simpler) {
-      positionOf.set(node, positionOf.get(node.simpler)!);
-      continue;
-    }
+  const addNode = (node: Node) => {
+    if (node.value || node.op.kind === "leaf") return addLeaf(node);
+    if (node.simpler) return void positionOf.set(node, positionOf.get(node.simpler)!);
     let text = node.text;
     for (const input of node.inputs) text += `,${positionOf.get(input)}`;
     if (node.op.kind === "fused") text += `=${positionOf.get(node.composition)}`;
@@ -91,7 +79,8 @@ export function flattenGraph(outputs: readonly Node[], arguments_: readonly Node
       key += `${text};`;
     }
     positionOf.set(node, position);
-  }
+  };
+  walk(outputs, (node) => positionOf.has(node), addNode);
   const wanted = outputs.map((output) => positionOf.get(output)!);
   key += `>${wanted}|${[...donated]}`;
   return {

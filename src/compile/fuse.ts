@@ -6,10 +6,11 @@
 
 import type { FlatNode, Graph } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
-import { joinSinks } from "./horizontal.ts";
+import { joinMaps, joinSinks } from "./horizontal.ts";
 import { mergeGroups } from "./merge.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
-import { shareProducts } from "./products.ts";
+import { absorbProducts, joinProducts } from "./products.ts";
+import { joinRows } from "./row_groups.ts";
 import { windowOf } from "./strided.ts";
 
 /** Longest path of nodes computed in place: longer expressions are cut, as drivers take long to compile them. */
@@ -132,12 +133,14 @@ function countUsers(graph: Graph, stored: readonly boolean[], roots: readonly nu
 export interface FuseOptions {
   /** The most buffers that one shader may bind. */
   readonly maxBuffers: number;
-  /** Whether independent matrix products of one layout share kernels. */
+  /** Whether independent matrix products of one layout share kernels, and independent small kernels of one size. */
   readonly sideBySide: boolean;
+  /** Whether textures are read sooner than buffers. */
+  readonly texelReads: boolean;
 }
 
 /** Decides what is stored and groups it into kernels. */
-export function fuse(graph: Graph, { maxBuffers, sideBySide }: FuseOptions): Fusion {
+export function fuse(graph: Graph, { maxBuffers, sideBySide, texelReads }: FuseOptions): Fusion {
   const stored = mandatory(graph);
   const cuts = storeDeep(graph, stored);
   storeShared(graph, stored);
@@ -155,7 +158,9 @@ export function fuse(graph: Graph, { maxBuffers, sideBySide }: FuseOptions): Fus
     return reduction === undefined ? { roots: [root] } : { roots: [root], reduction };
   });
   const merged = dropPrivate({ graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) }, cuts);
-  return joinSinks(shareProducts(merged, { maxBuffers, sideBySide }), maxBuffers);
+  const began = absorbProducts(merged, maxBuffers);
+  const joined = dropPrivate(joinRows(began, { maxBuffers, texelReads, cuts }), cuts);
+  return joinSinks(sideBySide ? dropPrivate(joinMaps(joinProducts(joined, maxBuffers), maxBuffers), cuts) : joined, maxBuffers);
 }
 
 /** Takes the memory from nodes that only their own kernel uses, as merging leaves them, but for the `cuts` in long chains. */

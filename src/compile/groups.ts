@@ -17,14 +17,24 @@ export interface Product {
   readonly roots: readonly number[];
 }
 
+/** Rows that are reduced, and read again. */
+export interface RowShape {
+  /** How many. */
+  readonly count: number;
+  /** Elements of each, at least 2. */
+  readonly width: number;
+}
+
 /** One kernel to be. */
 export interface Group {
-  /** Nodes that it stores, all of one size; a later one may use an earlier one. */
+  /** Nodes that it stores, all of one size (but for rows); a later one may use an earlier one. */
   readonly roots: readonly number[];
   /** The reduction whose loop comes first, for a group that reduces. */
   readonly reduction?: number;
   /** The matrix products that come first, for a group that multiplies matrices; each root belongs to one. */
   readonly products?: readonly Product[];
+  /** For a group that works on rows: roots have an element for each row, or for each element of the rows. */
+  readonly rows?: RowShape;
 }
 
 /** What the fuser decided. */
@@ -49,10 +59,11 @@ export function kernelInput(nodes: readonly FlatNode[], node: FlatNode, position
 /** Stored nodes that an expression reads, and whether each is read only at the element being computed. */
 export function readsOf({ nodes }: Graph, stored: readonly boolean[], root: number): Map<number, boolean> {
   const reads = new Map<number, boolean>();
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   const visit = (position: number, aligned: boolean) => {
-    if (seen.has(`${position}${aligned}`)) return;
-    seen.add(`${position}${aligned}`);
+    const key = 2 * position + (aligned ? 1 : 0);
+    if (seen.has(key)) return;
+    seen.add(key);
     if (position !== root && nodes[position].shape.includes(0)) return; // has no element to read
     if (stored[position] && position !== root) {
       reads.set(position, (reads.get(position) ?? true) && aligned);

@@ -8,6 +8,7 @@
 import type { DType } from "../core/dtype.ts";
 import { sizeOf } from "../core/shape.ts";
 import { type Fusion, type Group, readsOf } from "./groups.ts";
+import { GroupJoiner } from "./joining.ts";
 
 /** Most bindings of one such kernel, where a device has more: what drivers do for each binding costs more than a launch. */
 const mostBuffers = 32;
@@ -19,18 +20,35 @@ interface Bundle {
   overwritten: number;
 }
 
+const isMap = ({ graph: { nodes } }: Fusion, { roots, reduction, products, rows }: Group): boolean =>
+  reduction === undefined && !products && !rows && !["kernel", "fused", "reduction"].includes(nodes[roots[0]].op.kind);
+
+/** What some nodes read, and whether at the element being computed alone. */
+function readsOfAll({ graph, stored }: Fusion, roots: readonly number[]): Map<number, boolean> {
+  const own = roots.map((root) => readsOf(graph, stored, root));
+  const nodes = new Set(own.flatMap((each) => [...each.keys()]));
+  return new Map([...nodes].map((node) => [node, own.every((each) => each.get(node) ?? true)]));
+}
+
+/** Whether what may be overwritten is read at the element being computed alone. */
+function keepsOverwriting(
+  { graph: { nodes, donated } }: Fusion,
+  roots: readonly number[],
+  reads: ReadonlyMap<number, boolean>,
+): boolean {
+  const size = sizeOf(nodes[roots[0]].shape);
+  const isOverwritten = (node: number) => donated.has(nodes[node].leaf ?? -1) && sizeOf(nodes[node].shape) >= size;
+  return [...reads].every(([node, aligned]) => aligned || !isOverwritten(node));
+}
+
 /** Whether nobody reads the results, and what may be overwritten is read at the element being computed alone. */
 function isSink(
   fusion: Fusion,
-  { roots, reduction, products }: Group,
+  group: Group,
   reads: ReadonlyMap<number, boolean>,
   read: ReadonlyMap<number, number>,
 ): boolean {
-  const { nodes, donated } = fusion.graph;
-  if (reduction !== undefined || products || ["kernel", "fused", "reduction"].includes(nodes[roots[0]].op.kind)) return false;
-  const size = sizeOf(nodes[roots[0]].shape);
-  const isOverwritten = (node: number) => donated.has(nodes[node].leaf ?? -1) && sizeOf(nodes[node].shape) >= size;
-  return !roots.some((root) => read.has(root)) && [...reads].every(([node, aligned]) => aligned || !isOverwritten(node));
+  return isMap(fusion, group) && !group.roots.some((root) => read.has(root)) && keepsOverwriting(fusion, group.roots, reads);
 }
 
 /** How many results surely take over the memory of donated inputs that they are made of: those pairs share a binding. */
@@ -54,9 +72,9 @@ export function joinSinks(fusion: Fusion, maxBuffers: number): Fusion {
   const { graph, stored, groups } = fusion;
   if (graph.donated.size === 0) return fusion;
   const reads = groups.map(({ roots }) => {
-    const own = roots.map((root) => readsOf(graph, stored, root));
-    const nodes = new Set(own.flatMap((each) => [...each.keys()]).filter((node) => !roots.includes(node)));
-    return new Map([...nodes].map((node) => [node, own.every((each) => each.get(node) ?? true)]));
+    const all = readsOfAll(fusion, roots);
+    roots.forEach((root) => all.delete(root));
+    return all;
   });
   const last = new Map(reads.flatMap((each, index) => [...each.keys()].map((node) => [node, index])));
   const open = new Map<number, Bundle>(); // the one of each size that is not full
@@ -81,4 +99,22 @@ export function joinSinks(fusion: Fusion, maxBuffers: number): Fusion {
   });
   const joined = [...ordered].map((group): Group => "nodes" in group ? { roots: group.roots.sort((a, b) => a - b) } : group);
   return { graph, stored, groups: joined };
+}
+
+/** Most elements of what runs side by side though others read its results: larger kernels keep a device busy alone. */
+const mostShared = 2 ** 18;
+
+/** Joins elementwise groups of one size whose results others read, as many as a shader may bind, where neither has to wait for the other. */
+export function joinMaps(fusion: Fusion, maxBuffers: number): Fusion {
+  const { nodes } = fusion.graph;
+  const isSmallMap = (group: Group) => isMap(fusion, group) && sizeOf(nodes[group.roots[0]].shape) <= mostShared;
+  return new GroupJoiner(fusion).run((a, b, joiner) => {
+    if (!isSmallMap(a) || !isSmallMap(b) || sizeOf(nodes[a.roots[0]].shape) !== sizeOf(nodes[b.roots[0]].shape)) return undefined;
+    if (![a, b].every((group) => group.roots.some((root) => joiner.isRead(root)))) return undefined;
+    const roots = [...a.roots, ...b.roots].sort((m, n) => m - n);
+    const bound = new Set([...joiner.reads(a), ...joiner.reads(b), ...roots]);
+    if (bound.size > Math.min(maxBuffers, mostBuffers)) return undefined;
+    const reads = readsOfAll(fusion, roots);
+    return keepsOverwriting(fusion, roots, reads) && roots.every((root) => reads.get(root) !== false) ? { roots } : undefined;
+  });
 }

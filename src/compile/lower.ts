@@ -13,13 +13,15 @@ import { chooseKernels } from "./choose.ts";
 import { composeLarge } from "./compose_large.ts";
 import type { CodeBinding } from "./code_buffers.ts";
 import { fuse } from "./fuse.ts";
-import { type Fusion, type Group, kernelInput, type Product, readsOf } from "./groups.ts";
+import { type Fusion, type Group, kernelInput, type Product, readsOf, type RowShape } from "./groups.ts";
 import { type GeneratedCode, mapCode } from "./map_code.ts";
 import { type Memory, planMemory } from "./memory.ts";
 import { readHalf } from "./half_operands.ts";
 import { planProducts, productCode, type ProductPlan } from "./product_code.ts";
 import { sumProducts } from "./products.ts";
+import { rewrite } from "./rewrite.ts";
 import { layoutReduction, reductionCode } from "./reduction_code.ts";
+import { rowCode } from "./row_code.ts";
 import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
 import { lineGrid } from "../kernels/grid.ts";
 import { readAsTexels } from "./texel_reads.ts";
@@ -90,8 +92,12 @@ export function lower(graph: Graph, target: Target, options: LowerOptions = {}):
     fits,
   );
   // products side by side would read copies of weights that live in textures, and software drivers take seconds to compile a kernel more
-  const bounds = { maxBuffers: maxBuffers(small, target), sideBySide: options.sideBySide ?? !target.texelReads };
-  const chosen = sumProducts(target.float16 && !target.texelReads ? readHalf(small) : small, bounds);
+  const bounds = {
+    maxBuffers: maxBuffers(small, target),
+    sideBySide: options.sideBySide ?? !target.texelReads,
+    texelReads: target.texelReads,
+  };
+  const chosen = rewrite(sumProducts(target.float16 && !target.texelReads ? readHalf(small) : small, bounds));
   const bytesOf = (node: number) => storedBytes(chosen.nodes[node], target);
   const fusion = fuse(chosen, bounds);
   const memory = planMemory(fusion, bytesOf);
@@ -124,6 +130,7 @@ function copy({ graph }: Fusion, memory: Memory, target: Target, node: number, s
     bindings,
     stores: new Map([[node, "out0"]]),
     count: sizeOf(shape),
+    inTurns: target.texelReads,
     copies: true,
   });
   return {
@@ -151,6 +158,7 @@ class GroupLowering {
     const { nodes } = this.fusion.graph;
     const { op, shape } = nodes[this.group.roots[0]];
     if (sizeOf(shape) === 0) return [];
+    if (this.group.rows) return [this.#goOverRows(this.group.rows)];
     if (this.group.products) return [this.#multiply(this.group.products)];
     if (op.kind === "kernel" || op.kind === "fused") return this.#kernel(op.binding);
     return this.group.reduction === undefined ? [this.#map()] : this.#reduce(this.group.reduction);
@@ -220,7 +228,21 @@ class GroupLowering {
     const count = sizeOf(nodes[this.group.roots[0]].shape);
     const code = readAsTexels(this.#codeBindings(), { ...this.group, nodes, target: this.target, loads: () => count });
     const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
-    return this.#generated(code, mapCode({ nodes, bindings: code, stores, count }));
+    return this.#generated(code, mapCode({ nodes, bindings: code, stores, count, inTurns: this.target.texelReads }));
+  }
+
+  #goOverRows(rows: RowShape): Dispatch {
+    const { graph, stored } = this.fusion;
+    const elements = rows.count * rows.width;
+    const { texelReads } = this.target;
+    const code = readAsTexels(this.#codeBindings(), {
+      ...this.group,
+      nodes: graph.nodes,
+      target: this.target,
+      loads: () => elements,
+    });
+    const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
+    return this.#generated(code, rowCode({ graph, stored, rows, texelReads, bindings: code, stores }));
   }
 
   #reduce(reduction: number): Dispatch[] {

@@ -71,8 +71,8 @@ function placeLifetimes(lifetimes: readonly Lifetime[]): { bytes: number[]; slot
 }
 
 /** Whether each invocation reads what is stored at its elements before it stores there; side by side, others may be ahead of it. */
-const isMap = ({ graph }: Fusion, { roots, reduction, products = [] }: Group) =>
-  reduction === undefined && products.length <= 1 && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
+const isMap = ({ graph }: Fusion, { roots, reduction, rows, products = [] }: Group) =>
+  reduction === undefined && !rows && products.length <= 1 && !["kernel", "fused"].includes(graph.nodes[roots[0]].op.kind);
 
 /** Whether the kernel of a group changes parts of this node, and reads it for nothing else. */
 function overwrites({ graph: { nodes } }: Fusion, { roots }: Group, changed: number): boolean {

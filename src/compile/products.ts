@@ -6,11 +6,12 @@
  */
 
 import type { FlatNode, Graph } from "../core/program.ts";
-import { sizeOf } from "../core/shape.ts";
+import { sameShape, sizeOf } from "../core/shape.ts";
 import { MATMUL_MAX_PARTS, type MatmulCall } from "../kernels/matmul.ts";
 import { matmulBinding } from "../kernels/matmul_binding.ts";
 import { prune } from "./choose.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
+import { GroupJoiner, type Join } from "./joining.ts";
 
 /** A product, or a sum of products: the call of the first, and where the operands of each lie. */
 export interface ProductTerms {
@@ -70,9 +71,12 @@ class SumRewriter {
 
   /** What an addition adds up, through additions that nobody else needs. */
   #summands(position: number): number[] {
-    return this.graph.nodes[position].inputs.flatMap((input) =>
-      this.graph.nodes[input].op.name === "add" && this.#users[input] === 1 ? this.#summands(input) : [input]
-    );
+    const { nodes } = this.graph;
+    return nodes[position].inputs.flatMap((input) => {
+      let inner = input;
+      while (nodes[inner].op.name === "reshape" && this.#users[inner] === 1) [inner] = nodes[inner].inputs;
+      return nodes[inner].op.name === "add" && this.#users[inner] === 1 ? this.#summands(inner) : [input];
+    });
   }
 
   /** The product behind reshapes, where nobody else needs it. */
@@ -118,10 +122,9 @@ class SumRewriter {
   #joined(products: readonly number[], root: FlatNode): number {
     const { nodes } = this.graph;
     const first = nodes[products[0]];
-    if (!isProduct(first)) return this.#positions[products[0]];
     const inputs = products.flatMap((product) => this.#moved(nodes[product]).inputs);
-    const sum = this.#push({ ...first, inputs });
-    if (`${first.shape}` === `${root.shape}`) return sum;
+    const sum = isProduct(first) ? this.#push({ ...first, inputs }) : this.#positions[products[0]];
+    if (sameShape(first.shape, root.shape)) return sum;
     const reshape = nodes.find(({ op }) => op.name === "reshape")!.op;
     return this.#push({ ...root, op: reshape, attributes: { shape: root.shape }, inputs: [sum] });
   }
@@ -139,7 +142,9 @@ function absorbedProduct({ graph, stored }: Fusion, group: Group, { readers, max
 }): number | undefined {
   const { nodes, outputs } = graph;
   const [root] = group.roots;
-  if (group.reduction !== undefined || nodes[root].op.kind === "kernel" || nodes[root].op.kind === "fused") return undefined;
+  if (group.reduction !== undefined || group.rows || nodes[root].op.kind === "kernel" || nodes[root].op.kind === "fused") {
+    return undefined;
+  }
   const reads = new Map<number, boolean>();
   for (const each of group.roots) {
     for (const [node, aligned] of readsOf(graph, stored, each)) reads.set(node, (reads.get(node) ?? true) && aligned);
@@ -156,7 +161,7 @@ function absorbedProduct({ graph, stored }: Fusion, group: Group, { readers, max
 }
 
 /** Kernels of elementwise results begin with the product that only they need. */
-function absorbProducts(fusion: Fusion, maxBuffers: number): Fusion {
+export function absorbProducts(fusion: Fusion, maxBuffers: number): Fusion {
   const { graph, stored } = fusion;
   const readers = new Map<number, number>();
   for (const { roots } of fusion.groups) {
@@ -178,69 +183,32 @@ function absorbProducts(fusion: Fusion, maxBuffers: number): Fusion {
 /** Largest operands, in elements, of products that run side by side: those of larger ones keep a device busy alone. */
 const maxShared = 2 ** 24;
 
-/** Runs independent products of one layout side by side. */
-class Joiner {
-  readonly #groups: Group[];
-
-  constructor(private readonly fusion: Fusion, private readonly maxBuffers: number) {
-    this.#groups = [...fusion.groups];
-  }
-
-  run(): Fusion {
-    for (let first = 0; first < this.#groups.length; first++) {
-      for (let second = first + 1; this.#groups[first].products && second < this.#groups.length; second++) {
-        const joined = this.#joined(this.#groups[first], this.#groups[second]);
-        if (!joined) continue;
-        if (this.#movesUp(first, second)) {
-          this.#groups[first] = joined;
-          this.#groups.splice(second--, 1);
-        } else if (this.#movesDown(first, second)) {
-          this.#groups[second] = joined;
-          this.#groups.splice(first, 1);
-          second = first;
-        }
-      }
+/** Two kernels of products of one layout as one. */
+function productsTogether({ graph: { nodes } }: Fusion, maxBuffers: number): Join {
+  const texts = new Map<Group, string | undefined>();
+  const textOf = (group: Group): string | undefined => {
+    if (!texts.has(group)) {
+      const terms = group.products && productTerms(nodes, nodes[group.products[0].node]);
+      texts.set(group, terms && `${terms.terms.length}${layoutText(terms)}`);
     }
-    return { ...this.fusion, groups: this.#groups };
-  }
-
-  #reads({ roots }: Group): Set<number> {
-    const { graph, stored } = this.fusion;
-    return new Set(roots.flatMap((root) => [...readsOf(graph, stored, root).keys()]));
-  }
-
-  #movesUp(first: number, second: number): boolean {
-    const reads = this.#reads(this.#groups[second]);
-    return this.#groups.slice(first, second).every(({ roots }) => !roots.some((root) => reads.has(root)));
-  }
-
-  #movesDown(first: number, second: number): boolean {
-    const made = this.#groups[first].roots;
-    return this.#groups.slice(first + 1, second + 1).every((group) => {
-      const reads = this.#reads(group);
-      return !made.some((root) => reads.has(root));
-    });
-  }
-
-  #joined(a: Group, b: Group): Group | undefined {
-    if (!a.products || !b.products) return undefined;
-    const { nodes } = this.fusion.graph;
+    return texts.get(group);
+  };
+  return (a, b, joiner) => {
+    if (!a.products || !b.products || textOf(a) !== textOf(b)) return undefined;
     const products = [...a.products, ...b.products];
     const terms = products.map(({ node }) => productTerms(nodes, nodes[node]));
-    const text = (each: ProductTerms) => `${each.terms.length}${layoutText(each)}`;
-    if (terms.some((each) => text(each) !== text(terms[0])) || products.length * terms[0].terms.length > MATMUL_MAX_PARTS) {
-      return undefined;
-    }
+    if (products.length * terms[0].terms.length > MATMUL_MAX_PARTS) return undefined;
+    const [readsA, readsB] = [a, b].map((group) => joiner.reads(group));
+    if (a.roots.some((root) => readsB.has(root)) || b.roots.some((root) => readsA.has(root))) return undefined;
     const sources = buffersOf(terms);
     const elements = [...sources].reduce((sum, source) => sum + sizeOf(nodes[source].shape), 0);
     const roots = [...a.roots, ...b.roots];
-    const buffers = new Set([...this.#reads(a), ...this.#reads(b), ...roots]);
-    return elements <= maxShared && buffers.size <= this.maxBuffers ? { roots, products } : undefined;
-  }
+    const buffers = new Set([...readsA, ...readsB, ...roots]);
+    return elements <= maxShared && buffers.size <= maxBuffers ? { roots, products } : undefined;
+  };
 }
 
-/** Matrix products with what follows them, and side by side where that is wanted. */
-export function shareProducts(fusion: Fusion, { maxBuffers, sideBySide }: { maxBuffers: number; sideBySide: boolean }): Fusion {
-  const absorbed = absorbProducts(fusion, maxBuffers);
-  return sideBySide ? new Joiner(absorbed, maxBuffers).run() : absorbed;
+/** Runs independent products of one layout side by side. */
+export function joinProducts(fusion: Fusion, maxBuffers: number): Fusion {
+  return new GroupJoiner(fusion).run(productsTogether(fusion, maxBuffers));
 }

@@ -23,7 +23,7 @@ export const scatterAddBinding: KernelBinding<ScatterAddCall> = {
   kernels: [{
     name: "scatter_add",
     source: shaders.scatter_add,
-    applies: ({ tokens }) => tokens <= 65_000, // one loop over all tokens: some drivers end an invocation after 65 535 iterations
+    applies: ({ tokens }) => tokens <= 50_000, // a turn for four tokens, and one for each that is added: some drivers end after 65 535
     overrides: () => ({}),
     params: ({ tokens, rows, width }) => new Uint32Array([tokens, rows, width]),
     grid: ({ rows, width }, limits) => lineGrid(rows * Math.ceil(width / span), limits),

@@ -1194,19 +1194,19 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   }
 }
 `,
-  map: `// One invocation computes one element of each output. The compiler replaces the two marked lines by the bindings and the body of a
-// fused expression; as stored, the shader writes each element's position.
+  map: `// One invocation computes one element (or four, or several times four) of each output. The compiler replaces the marked lines by the
+// bindings and the body of a fused expression; as stored, the shader writes each element's position.
 
 const COUNT: u32 = 1u; //: constants
 @group(0) @binding(0) var<storage, read_write> out0: array<f32>; //: bindings
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= COUNT) {
+  let place = (group.y * groups.x + group.x) * 64u + lane;
+  if (place >= COUNT) {
     return;
   }
-  out0[i] = f32(i); //: body
+  out0[place] = f32(place); //: body
 }
 `,
   matmul_general: `// Matrix product of any strided views: C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]. No k gives zeros.
@@ -2141,9 +2141,26 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   }
 }
 `,
+  rows: `// MEMBERS invocations of a workgroup go over a row together: they reduce it, perhaps several times, and compute its elements from what
+// they have reduced. The compiler replaces the marked lines: bindings, the ways to combine what the members of a row have, and the passes
+// over a row. As stored, the shader writes each row's number.
+
+const ROWS: u32 = 1u; const WIDTH: u32 = 1u; const MEMBERS: u32 = 1u; const LANES: u32 = 64u; //: constants
+@group(0) @binding(0) var<storage, read_write> out0: array<f32>; //: bindings
+//: joins
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let member = lane % MEMBERS;
+  let place = (group.y * groups.x + group.x) * (LANES / MEMBERS) + lane / MEMBERS;
+  let exists = place < ROWS;
+  let row = min(place, ROWS - 1u);
+  if (exists && member == 0u) { out0[row] = f32(row); } //: passes
+}
+`,
   scatter_add: `// output[v, d] = sum over i with indices[i] = v of updates[i, d]
 // One invocation owns SPAN neighbouring elements of one row of the output and looks through all indices in order, so that the sum does
-// not depend on timing. Work is tokens x rows x width / SPAN comparisons: meant for small tables.
+// not depend on timing. Work is tokens x rows x width / SPAN comparisons, four at a time: meant for small tables.
 
 struct Params {
   tokens: u32, // length of indices, and rows of updates
@@ -2152,7 +2169,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> updates: array<f32>;
-@group(0) @binding(1) var<storage, read> indices: array<u32>;
+@group(0) @binding(1) var<storage, read> indices: array<vec4<u32>>; // by fours, the last of which need not all be there
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -2169,9 +2186,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let first = (i % spans) * SPAN;
   let last = params.width - 1u;
   var total: array<f32, SPAN>;
-  for (var token = 0u; token < params.tokens; token++) {
-    if (indices[token] == row) {
-      let start = token * params.width;
+  for (var four = 0u; 4u * four < params.tokens; four++) {
+    let tokens = 4u * four + vec4<u32>(0u, 1u, 2u, 3u);
+    let matches = (indices[four] == vec4<u32>(row)) & (tokens < vec4<u32>(params.tokens));
+    // a loop, as software drivers jump over loops alone
+    for (var left = dot(vec4<u32>(matches), vec4<u32>(1u, 2u, 4u, 8u)); left != 0u; left &= left - 1u) {
+      let start = (4u * four + firstTrailingBit(left)) * params.width;
       // unrolled: columns beyond the row are read from its last element, and never stored
       total[0] += updates[start + min(first, last)];
       total[1] += updates[start + min(first + 1u, last)];

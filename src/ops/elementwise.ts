@@ -25,8 +25,8 @@ function checkShapes(name: string, inputs: readonly TensorType[]): void {
 }
 
 function checkKinds(name: string, inputs: readonly TensorType[]): void {
-  const kinds = new Set(inputs.map((input) => computed(input.dtype)));
-  if (kinds.size > 1) {
+  const kind = computed(inputs[0].dtype);
+  if (!inputs.every(({ dtype }) => computed(dtype) === kind)) {
     throw new TypeError(`Cannot apply ${name} to ${inputs.map(describe).join(" and ")}: dtypes must agree, cast one of them`);
   }
 }

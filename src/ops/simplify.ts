@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { DType } from "../core/dtype.ts";
 import { type Attributes, noAttributes, Node, type Primitive } from "../core/graph.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { primitives } from "./primitives.ts";
@@ -60,7 +61,7 @@ function inFours([a, b]: readonly Node[], shape: Shape): Node | undefined {
 }
 
 /** Most indices that one `scatterAdd` looks through: some drivers end an invocation after 65 535 iterations. */
-const maxScattered = 65_000;
+const maxScattered = 50_000;
 
 function rowsOf(x: Node, from: number, to: number): Node {
   return node(primitives.slice, [x], { start: [from, ...x.shape.slice(1).fill(0)], stop: [to, ...x.shape.slice(1)] });
@@ -77,6 +78,30 @@ function scattered([updates, indices]: readonly Node[], attributes: Attributes):
   return node(primitives.add, [part(0, count >> 1), part(count >> 1, count)]);
 }
 
+/** Fewest rows for each index where a table is mostly zeros. */
+const manyRows = 4;
+
+/**
+ * Scatters into one row for each index, that of the first equal one, and reads the table from these: its zeros are written only where a
+ * kernel wants them, and indices are compared once for each row rather than for each part of it.
+ */
+function scatteredSparsely([updates, indices]: readonly Node[], attributes: Attributes): Node | undefined {
+  const count = sizeOf(indices.shape);
+  const rows = attributes.length as number;
+  const terms = [rows, count];
+  if (count === 0 || rows < manyRows * count || sizeOf(terms) >= 2 ** 32) return undefined;
+  const number = (value: number, shape: Shape) => node(primitives.constant, [], { shape, dtype: "uint32", value });
+  const along = (axis: number, dtype: DType) => node(primitives.iota, [], { shape: terms, dtype, axis });
+  const listed = node(primitives.expand, [node(primitives.reshape, [indices], { shape: [1, count] })], { shape: terms });
+  const isRow = node(primitives.equal, [listed, along(0, indices.dtype)]);
+  const fromEnd = node(primitives.sub, [number(count, terms), along(1, "uint32")]);
+  const largest = node(primitives.max, [node(primitives.where, [isRow, fromEnd, number(0, terms)])], { axes: [1] });
+  const firsts = node(primitives.reshape, [largest], { shape: [rows] }); // counted from the end; 0 for none
+  const position = (x: Node) => node(primitives.sub, [number(count, x.shape), x]);
+  const sums = node(primitives.scatterAdd, [updates, position(node(primitives.gather, [firsts, indices]))], { length: count });
+  return node(primitives.gather, [sums, position(firsts)]);
+}
+
 /**
  * A node of the graph, which knows a simpler one of the same value where there is one. Throws where the types of the inputs do not fit.
  * Only what changes nothing (a factor of one, axes left in their order) is no node of its own.
@@ -91,7 +116,7 @@ export function node(op: Primitive, inputs: readonly Node[], attributes: Attribu
     : op === primitives.matmul
     ? inFours(inputs, shape)
     : op === primitives.scatterAdd
-    ? scattered(inputs, attributes)
+    ? scattered(inputs, attributes) ?? scatteredSparsely(inputs, attributes)
     : undefined;
   return new Node(op, inputs, shape, dtype, attributes, undefined, simpler);
 }

@@ -54,6 +54,7 @@ Deno.test("gradients of random graphs are the same on both backends", async () =
 
 const variations: Readonly<Record<string, Variation>> = {
   "without fused kernels": { fused: false },
+  "without textures": { texelReads: false },
   "with five buffers a kernel": { limits: { maxStorageBuffers: 5 } },
   "with a kilobyte a binding": { limits: { maxBindingBytes: 1024 }, texelReads: false },
 };
