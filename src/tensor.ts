@@ -10,7 +10,6 @@ import { type Attributes, describe, type Fused, noAttributes, Node, type Primiti
 import { broadcastShapes, completeShape, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
 import { node } from "./ops/simplify.ts";
-import { softmax } from "./ops/softmax.ts";
 import { disposeValue, readNode } from "./runtime.ts";
 
 /** Which axes a reduction combines (all by default; negative ones count from the end) and whether they stay with length 1. */
@@ -342,9 +341,9 @@ export class Tensor {
   }
   /** exp(x) / Σ exp(x) along an axis, the last by default; stable for large values. */
   softmax(axis = -1): Tensor {
-    const place = normalizeAxis(axis, this.shape, `take the softmax of ${this}`);
-    const fits = place === this.shape.length - 1 && this.dtype === "float32";
-    return fits ? applyFused(softmax, [this]) : softmax.compose([this], { axis: place });
+    const over = { axes: normalizeAxis(axis, this.shape, `take the softmax of ${this}`), keepDims: true };
+    const powers = this.sub(this.max(over).stopGradient()).exp();
+    return powers.div(powers.sum(over));
   }
   /** log Σ exp(x) along an axis, the last by default, which stays with length 1; stable for large values. */
   logSumExp(axis = -1): Tensor {

@@ -5,7 +5,6 @@ import { shaders } from "../src/kernels/shaders.ts";
 import * as attention from "../src/kernels/attention.ts";
 import * as hestia from "../src/kernels/hestia.ts";
 import { matmulKernels } from "../src/kernels/matmul.ts";
-import * as normalization from "../src/kernels/normalization.ts";
 import { scatterAddBinding } from "../src/kernels/scatter_add.ts";
 import * as packed from "../src/kernels/packed.ts";
 import * as softmax from "../src/kernels/softmax.ts";
@@ -46,7 +45,7 @@ Deno.test("every shader compiles as stored", async () => {
 
 Deno.test("every shader is used by a kernel", () => {
   const packedBindings = Object.values(packed).filter((value) => typeof value === "object" && "kernels" in value);
-  const bindings = [attention, hestia, normalization, softmax].flatMap((module) => Object.values(module)).concat(packedBindings)
+  const bindings = [attention, hestia, softmax].flatMap((module) => Object.values(module)).concat(packedBindings)
     .concat(
       scatterAddBinding,
       writeRowsBinding,

@@ -1,5 +1,5 @@
 /**
- * Kernels of softmax and of cross-entropy.
+ * Kernels of causal softmax and of cross-entropy.
  *
  * @module
  */
@@ -44,16 +44,4 @@ export const causalSoftmaxBinding: KernelBinding<CausalCall> = {
     params: ({ queries }) => [queries],
   }),
   call: ([{ shape }]) => ({ ...rowsOf(shape), queries: shape.at(-2)! }),
-};
-
-/** Softmax of each row. */
-export const softmaxForwardBinding: KernelBinding<Rows> = {
-  kernels: rowKernels({ name: "softmax_forward", source: shaders.softmax_forward, inputs: ["rows"], passes: 2 }),
-  call: ([{ shape }]) => rowsOf(shape),
-};
-
-/** Inputs: result of a softmax, gradient of the result. */
-export const softmaxBackwardBinding: KernelBinding<Rows> = {
-  kernels: rowKernels({ name: "softmax_backward", source: shaders.softmax_backward, inputs: ["rows", "rows"], passes: 2 }),
-  call: ([{ shape }]) => rowsOf(shape),
 };

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { applyFused, type Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 import { checkNorm } from "./checks.ts";
-import { rmsNormForward } from "./fused.ts";
 
 /**
  * Root-mean-square normalisation over the last axis: `x / sqrt(mean(x²) + epsilon) * weight`
@@ -24,6 +23,5 @@ import { rmsNormForward } from "./fused.ts";
  */
 export function rmsNorm(x: Tensor, weight: Tensor, { epsilon = 1e-5 }: { epsilon?: number } = {}): Tensor {
   checkNorm(x, weight, epsilon);
-  const fits = x.dtype === "float32" && weight.dtype === "float32";
-  return fits ? applyFused(rmsNormForward, [x, weight], { epsilon }) : rmsNormForward.compose([x, weight], { epsilon });
+  return x.div(x.square().mean({ axes: -1, keepDims: true }).add(epsilon).sqrt()).mul(weight);
 }

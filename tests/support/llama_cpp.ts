@@ -73,9 +73,24 @@ async function libraryFolder(): Promise<string> {
   return new URL("../bins/linux-x64/", import.meta.resolve("@node-llama-cpp/linux-x64")).pathname;
 }
 
+const loadNow = 2; // RTLD_NOW of Linux
+const neverUnload = 0x1000; // RTLD_NODELETE
+
+/**
+ * Opens a library that stays until the process ends. Deno closes what a test file opened when it is through, and ggml, loaded once more at
+ * the same address, finds its own handler for uncaught exceptions and aborts the process.
+ */
+function openForGood<T extends Deno.ForeignLibraryInterface>(path: string, symbols: T): Deno.DynamicLibrary<T>["symbols"] {
+  const library = Deno.dlopen(path, symbols);
+  const libc = Deno.dlopen("libc.so.6", { dlopen: { parameters: ["buffer", "i32"], result: "pointer" } });
+  ok(libc.symbols.dlopen(cString(path), loadNow | neverUnload), `${path} cannot be kept`);
+  libc.close();
+  return library.symbols;
+}
+
 /** ggml's own quantizers and dequantizers. Throws where the library is missing. */
 export async function openGgml(): Promise<Deno.DynamicLibrary<typeof ggmlSymbols>["symbols"]> {
-  return Deno.dlopen(`${await libraryFolder()}libggml-base.so`, ggmlSymbols).symbols;
+  return openForGood(`${await libraryFolder()}libggml-base.so`, ggmlSymbols);
 }
 
 /** llama.cpp, without a word of its log. */
@@ -89,9 +104,9 @@ export class LlamaCpp {
   /** Loads the libraries. Throws where they are missing. */
   static async open(): Promise<LlamaCpp> {
     const folder = await libraryFolder();
-    const { symbols } = Deno.dlopen(`${folder}libllama.v0.5.0.so`, llamaSymbols);
+    const symbols = openForGood(`${folder}libllama.v0.5.0.so`, llamaSymbols);
     symbols.llama_log_set(symbols.llama_max_devices, null); // a function that looks at no argument and prints nothing
-    Deno.dlopen(`${folder}libggml.v0.5.0.so`, loaderSymbols).symbols.ggml_backend_load_all_from_path(cString(folder));
+    openForGood(`${folder}libggml.v0.5.0.so`, loaderSymbols).ggml_backend_load_all_from_path(cString(folder));
     symbols.llama_backend_init();
     return new LlamaCpp(symbols);
   }
