@@ -80,17 +80,28 @@ function order(vertices: readonly Vertex[], producers: ReadonlyMap<number, Verte
   return postorder([...byDepth(vertices.filter(isLate)), ...vertices], inputsOf);
 }
 
-/** Vertices with their inputs before them, otherwise in the order of `roots`. */
+/** Vertices with their inputs before them, otherwise in the order of `roots`. Chains may be long, so nothing calls itself. */
 function postorder(roots: readonly Vertex[], inputsOf: ReadonlyMap<Vertex, readonly Vertex[]>): Vertex[] {
-  const done = new Set<Vertex>();
+  const seen = new Set<Vertex>();
   const ordered: Vertex[] = [];
-  const visit = (vertex: Vertex): void => {
-    if (done.has(vertex)) return;
-    done.add(vertex);
-    inputsOf.get(vertex)!.forEach(visit);
-    ordered.push(vertex);
-  };
-  roots.forEach(visit);
+  for (const root of roots) {
+    const path = [{ vertex: root, next: 0 }];
+    while (path.length > 0) {
+      const place = path[path.length - 1];
+      const { vertex } = place;
+      if (place.next === 0 && seen.has(vertex)) {
+        path.pop();
+        continue;
+      }
+      seen.add(vertex);
+      const inputs = inputsOf.get(vertex)!;
+      if (place.next < inputs.length) path.push({ vertex: inputs[place.next++], next: 0 });
+      else {
+        ordered.push(vertex);
+        path.pop();
+      }
+    }
+  }
   return ordered;
 }
 

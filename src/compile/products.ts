@@ -47,11 +47,15 @@ class SumRewriter {
   readonly #nodes: FlatNode[] = [];
   readonly #positions: number[] = [];
   readonly #users: number[];
+  /** Additions that are part of a larger one. */
+  readonly #inner: ReadonlySet<number>;
 
   constructor(private readonly graph: Graph, private readonly maxBuffers: number) {
     this.#users = graph.nodes.map(() => 0);
     for (const { inputs } of graph.nodes) inputs.forEach((input) => this.#users[input]++);
     graph.outputs.forEach((output) => this.#users[output] += 2);
+    const sums = graph.nodes.filter(({ op }) => op.name === "add");
+    this.#inner = new Set(sums.flatMap(({ inputs }) => inputs.flatMap((input) => this.#innerSum(input) ?? [])));
   }
 
   run(): Graph {
@@ -69,14 +73,24 @@ class SumRewriter {
     return this.#nodes.push(node) - 1;
   }
 
+  /** The addition behind reshapes, where nobody else needs it. */
+  #innerSum(position: number): number | undefined {
+    const { nodes } = this.graph;
+    while (nodes[position].op.name === "reshape" && this.#users[position] === 1) [position] = nodes[position].inputs;
+    return nodes[position].op.name === "add" && this.#users[position] === 1 ? position : undefined;
+  }
+
   /** What an addition adds up, through additions that nobody else needs. */
   #summands(position: number): number[] {
     const { nodes } = this.graph;
-    return nodes[position].inputs.flatMap((input) => {
-      let inner = input;
-      while (nodes[inner].op.name === "reshape" && this.#users[inner] === 1) [inner] = nodes[inner].inputs;
-      return nodes[inner].op.name === "add" && this.#users[inner] === 1 ? this.#summands(inner) : [input];
-    });
+    const found: number[] = [];
+    const left = nodes[position].inputs.toReversed();
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const inner = this.#innerSum(next);
+      if (inner === undefined) found.push(next);
+      else left.push(...nodes[inner].inputs.toReversed());
+    }
+    return found;
   }
 
   /** The product behind reshapes, where nobody else needs it. */
@@ -90,7 +104,7 @@ class SumRewriter {
   #sum(position: number): number | undefined {
     const { nodes } = this.graph;
     const root = nodes[position];
-    if (root.op.name !== "add" || root.dtype !== "float32") return undefined;
+    if (root.op.name !== "add" || root.dtype !== "float32" || this.#inner.has(position)) return undefined;
     const byLayout = new Map<string, number[]>();
     const summands = this.#summands(position);
     for (const summand of summands) {

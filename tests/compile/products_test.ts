@@ -2,7 +2,7 @@
 
 import { arange, compile, type Shape, type Tensor, tensor, useBackend } from "../../mod.ts";
 import { lower } from "../../src/compile/lower.ts";
-import { deepEqual, equal } from "../assert.ts";
+import { deepEqual, equal, ok } from "../assert.ts";
 import { differences, onBoth, read } from "../support/backends.ts";
 import { flat, smallTarget } from "../support/compiler.ts";
 import { runLowered } from "../support/lowered.ts";
@@ -130,4 +130,13 @@ Deno.test("what a kernel of products binds stays within the limits", () => {
       for (const { bindings } of dispatches) equal(bindings.filter(({ texels }) => texels === undefined).length <= 8, true);
     }
   }
+});
+
+Deno.test("a sum of two thousand tensors is compiled in a moment, and joins the products in it", () => {
+  let sum = random(4, 4);
+  for (let term = 0; term < 2000; term++) sum = sum.add(term % 1000 === 7 ? random(4, 4).matmul(random(4, 4)) : random(4, 4));
+  const start = performance.now();
+  const { dispatches } = lower(flat([sum]), smallTarget);
+  ok(performance.now() - start < 10_000, "it took a minute once");
+  equal(dispatches.filter(({ label }) => label.includes("matmul")).length, 1);
 });
