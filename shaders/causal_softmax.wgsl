@@ -23,46 +23,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<Quad>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> parts: array<Element, LANES>;
+//: include members
+
+//: include powers
 
 fn scores_at(index: u32) -> Quad {
   return scores[index]; //: load
-}
-
-// The largest of the members of a row.
-fn largest(part: Element, lane: u32, member: u32) -> Element {
-  if (MEMBERS == 1u) {
-    return part;
-  }
-  parts[lane] = part;
-  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (member < step) {
-      parts[lane] = max(parts[lane], parts[lane + step]);
-    }
-  }
-  workgroupBarrier();
-  let result = parts[lane - member];
-  workgroupBarrier();
-  return result;
-}
-
-// The sum over the members of a row.
-fn total(part: Element, lane: u32, member: u32) -> Element {
-  if (MEMBERS == 1u) {
-    return part;
-  }
-  parts[lane] = part;
-  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (member < step) {
-      parts[lane] = parts[lane] + parts[lane + step];
-    }
-  }
-  workgroupBarrier();
-  let result = parts[lane - member];
-  workgroupBarrier();
-  return result;
 }
 
 // Scores of a quad, those at or beyond `end` so low that their power is zero.
@@ -74,14 +40,6 @@ fn visible_at(first: u32, quad: u32, end: u32) -> Quad {
 struct Powers {
   top: Element,
   sum: Quad,
-}
-
-fn counted_from(top: Element, powers: Powers) -> Powers {
-  return Powers(top, powers.sum * exp(powers.top - top));
-}
-
-fn largest_of(v: Quad) -> Element {
-  return max(max(v.x, v.y), max(v.z, v.w));
 }
 
 @compute @workgroup_size(LANES)

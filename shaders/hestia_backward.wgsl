@@ -30,7 +30,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> out: array<Quad>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-var<workgroup> parts: array<Element, LANES>;
+//: include members
+
+//: include scale
 
 fn weight_at(index: u32) -> Quad {
   return weight[index]; //: load
@@ -38,29 +40,6 @@ fn weight_at(index: u32) -> Quad {
 
 fn gradient_at(index: u32) -> Quad {
   return gradient[index]; //: load
-}
-
-// The sum over the members of a group.
-fn total(part: Element, lane: u32, member: u32) -> Element {
-  if (MEMBERS == 1u) {
-    return part;
-  }
-  parts[lane] = part;
-  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (member < step) {
-      parts[lane] += parts[lane + step];
-    }
-  }
-  workgroupBarrier();
-  let sum = parts[lane - member];
-  workgroupBarrier();
-  return sum;
-}
-
-fn scale_of(mean: Element) -> Element {
-  let scale = max(mean, 1e-5);
-  return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
 }
 
 // Of the result by the weight and by the scale.

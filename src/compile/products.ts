@@ -110,7 +110,9 @@ class SumRewriter {
     for (const summand of summands) {
       const product = this.#product(summand);
       const key = product === undefined ? `${summand}` : layoutText(productTerms(nodes, nodes[product]));
-      byLayout.set(key, [...byLayout.get(key) ?? [], product ?? summand]);
+      const alike = byLayout.get(key);
+      if (alike) alike.push(product ?? summand);
+      else byLayout.set(key, [product ?? summand]);
     }
     if (byLayout.size === summands.length) return undefined;
     const joined = [...byLayout.values()].flatMap((list) => this.#chunks(list)).map((list) => this.#joined(list, root));

@@ -23,7 +23,7 @@ export interface RowShader<Call extends Rows> {
   /** With `override MEMBERS`, the invocations that share a row, and `Params` that begin with the rows and the quads of a row. */
   readonly source: string;
   /** For each input whether the marked lines read it; the others stay buffers. */
-  readonly inputs: readonly ("rows" | "row" | "buffer")[];
+  readonly inputs: readonly ("rows" | "buffer")[];
   /** How often an invocation walks over a row. */
   readonly passes: number;
   /** Rows that invocations work on one after another, where the shader has `override ROWS`. */
@@ -89,8 +89,7 @@ const neighbours: Share = ({ rows, width }, together) => {
  */
 export function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly Kernel<Call>[] {
   const { name, source, inputs } = shader;
-  const texels = ({ rows, width }: Rows) =>
-    inputs.map((kind) => kind === "buffer" ? undefined : (kind === "rows" ? rows : 1) * width / QUAD);
+  const texels = ({ rows, width }: Rows) => inputs.map((kind) => kind === "buffer" ? undefined : rows * width / QUAD);
   const texture = kernel(shader, reading);
   const pays = ({ rows, width }: Rows) => rows * width >= TEXTURE_ELEMENTS && rows * width <= MAX_TEXELS * QUAD;
   const reads = { ...texture, name: `${name}_texture`, source: readingTextures(source), texels };

@@ -487,8 +487,22 @@ struct Params {
 
 var<workgroup> parts: array<Element, LANES>;
 
-fn scores_at(index: u32) -> Quad {
-  return scores[index]; //: load
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
 }
 
 // The largest of the members of a row.
@@ -509,22 +523,16 @@ fn largest(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
-// The sum over the members of a row.
-fn total(part: Element, lane: u32, member: u32) -> Element {
-  if (MEMBERS == 1u) {
-    return part;
-  }
-  parts[lane] = part;
-  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (member < step) {
-      parts[lane] = parts[lane] + parts[lane + step];
-    }
-  }
-  workgroupBarrier();
-  let result = parts[lane - member];
-  workgroupBarrier();
-  return result;
+fn counted_from(top: Element, powers: Powers) -> Powers {
+  return Powers(top, powers.sum * exp(powers.top - top));
+}
+
+fn largest_of(v: Quad) -> Element {
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+fn scores_at(index: u32) -> Quad {
+  return scores[index]; //: load
 }
 
 // Scores of a quad, those at or beyond \`end\` so low that their power is zero.
@@ -536,14 +544,6 @@ fn visible_at(first: u32, quad: u32, end: u32) -> Quad {
 struct Powers {
   top: Element,
   sum: Quad,
-}
-
-fn counted_from(top: Element, powers: Powers) -> Powers {
-  return Powers(top, powers.sum * exp(powers.top - top));
-}
-
-fn largest_of(v: Quad) -> Element {
-  return max(max(v.x, v.y), max(v.z, v.w));
 }
 
 @compute @workgroup_size(LANES)
@@ -608,8 +608,22 @@ struct Params {
 
 var<workgroup> parts: array<Element, LANES>;
 
-fn logits_at(index: u32) -> Quad {
-  return logits[index]; //: load
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
 }
 
 // The largest of the members of a row.
@@ -630,36 +644,22 @@ fn largest(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
-// The sum over the members of a row.
-fn total(part: Element, lane: u32, member: u32) -> Element {
-  if (MEMBERS == 1u) {
-    return part;
-  }
-  parts[lane] = part;
-  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (member < step) {
-      parts[lane] = parts[lane] + parts[lane + step];
-    }
-  }
-  workgroupBarrier();
-  let result = parts[lane - member];
-  workgroupBarrier();
-  return result;
-}
-
-// Sum of powers of e, counted from the exponent \`top\`, the largest so far.
-struct Powers {
-  top: Element,
-  sum: Quad,
-}
-
 fn counted_from(top: Element, powers: Powers) -> Powers {
   return Powers(top, powers.sum * exp(powers.top - top));
 }
 
 fn largest_of(v: Quad) -> Element {
   return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+fn logits_at(index: u32) -> Quad {
+  return logits[index]; //: load
+}
+
+// Sum of powers of e, counted from the exponent \`top\`, the largest so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
 }
 
 @compute @workgroup_size(LANES)
@@ -718,8 +718,22 @@ struct Params {
 
 var<workgroup> parts: array<Element, LANES>;
 
-fn logits_at(index: u32) -> Quad {
-  return logits[index]; //: load
+// The sum over the members of a row.
+fn total(part: Element, lane: u32, member: u32) -> Element {
+  if (MEMBERS == 1u) {
+    return part;
+  }
+  parts[lane] = part;
+  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
+    workgroupBarrier();
+    if (member < step) {
+      parts[lane] = parts[lane] + parts[lane + step];
+    }
+  }
+  workgroupBarrier();
+  let result = parts[lane - member];
+  workgroupBarrier();
+  return result;
 }
 
 // The largest of the members of a row.
@@ -740,36 +754,22 @@ fn largest(part: Element, lane: u32, member: u32) -> Element {
   return result;
 }
 
-// The sum over the members of a row.
-fn total(part: Element, lane: u32, member: u32) -> Element {
-  if (MEMBERS == 1u) {
-    return part;
-  }
-  parts[lane] = part;
-  for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
-    workgroupBarrier();
-    if (member < step) {
-      parts[lane] = parts[lane] + parts[lane + step];
-    }
-  }
-  workgroupBarrier();
-  let result = parts[lane - member];
-  workgroupBarrier();
-  return result;
-}
-
-// Sum of powers of e, counted from the exponent \`top\`, the largest so far.
-struct Powers {
-  top: Element,
-  sum: Quad,
-}
-
 fn counted_from(top: Element, powers: Powers) -> Powers {
   return Powers(top, powers.sum * exp(powers.top - top));
 }
 
 fn largest_of(v: Quad) -> Element {
   return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+fn logits_at(index: u32) -> Quad {
+  return logits[index]; //: load
+}
+
+// Sum of powers of e, counted from the exponent \`top\`, the largest so far.
+struct Powers {
+  top: Element,
+  sum: Quad,
 }
 
 @compute @workgroup_size(LANES)
@@ -994,15 +994,7 @@ struct Params {
 
 var<workgroup> parts: array<Element, LANES>;
 
-fn weight_at(index: u32) -> Quad {
-  return weight[index]; //: load
-}
-
-fn gradient_at(index: u32) -> Quad {
-  return gradient[index]; //: load
-}
-
-// The sum over the members of a group.
+// The sum over the members of a row.
 fn total(part: Element, lane: u32, member: u32) -> Element {
   if (MEMBERS == 1u) {
     return part;
@@ -1011,18 +1003,26 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
     workgroupBarrier();
     if (member < step) {
-      parts[lane] += parts[lane + step];
+      parts[lane] = parts[lane] + parts[lane + step];
     }
   }
   workgroupBarrier();
-  let sum = parts[lane - member];
+  let result = parts[lane - member];
   workgroupBarrier();
-  return sum;
+  return result;
 }
 
 fn scale_of(mean: Element) -> Element {
   let scale = max(mean, 1e-5);
   return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
+}
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
+}
+
+fn gradient_at(index: u32) -> Quad {
+  return gradient[index]; //: load
 }
 
 // Of the result by the weight and by the scale.
@@ -1123,11 +1123,7 @@ struct Params {
 
 var<workgroup> parts: array<Element, LANES>;
 
-fn weight_at(index: u32) -> Quad {
-  return weight[index]; //: load
-}
-
-// The sum over the members of a group.
+// The sum over the members of a row.
 fn total(part: Element, lane: u32, member: u32) -> Element {
   if (MEMBERS == 1u) {
     return part;
@@ -1136,18 +1132,22 @@ fn total(part: Element, lane: u32, member: u32) -> Element {
   for (var step = MEMBERS / 2u; step > 0u; step /= 2u) {
     workgroupBarrier();
     if (member < step) {
-      parts[lane] += parts[lane + step];
+      parts[lane] = parts[lane] + parts[lane + step];
     }
   }
   workgroupBarrier();
-  let sum = parts[lane - member];
+  let result = parts[lane - member];
   workgroupBarrier();
-  return sum;
+  return result;
 }
 
 fn scale_of(mean: Element) -> Element {
   let scale = max(mean, 1e-5);
   return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
+}
+
+fn weight_at(index: u32) -> Quad {
+  return weight[index]; //: load
 }
 
 // Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; \`last\`

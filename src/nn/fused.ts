@@ -1,5 +1,5 @@
 /**
- * The layers whose forward and backward passes are one kernel each. Derivatives of the backward passes go through their compositions.
+ * The layers whose forward pass is a stored kernel; where the backward pass is one too, its derivative goes through its composition.
  *
  * @module
  */
