@@ -149,7 +149,7 @@ export type { Distillation } from "./src/pipeline/distillation.ts";
 export { train, type TrainedModel, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
 export { type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";
-export { pack, type PackOptions } from "./src/pipeline/pack.ts";
+export { pack, packFile, type PackOptions } from "./src/pipeline/pack.ts";
 export { type BitnetOptions, openBitnet, packBitnet } from "./src/pipeline/pack_bitnet.ts";
 export type { PackedSizes } from "./src/pipeline/packed_weights.ts";
 export { openPacked, type PackedModel } from "./src/pipeline/open_packed.ts";

@@ -7,8 +7,8 @@
 import { byteTokenizer, type LlamaModel, type PackedModel, tensor } from "../../mod.ts";
 import { writeFileAtomic } from "../../src/io/atomic.ts";
 import { ggmlTypes } from "../../src/io/ggml_types.ts";
-import type { GgufTensor } from "../../src/io/gguf.ts";
-import { ggufChunks } from "../../src/io/gguf_writer.ts";
+import type { GgufSource } from "../../src/io/gguf.ts";
+import { ggufStream } from "../../src/io/gguf_writer.ts";
 import type { LlamaConfig } from "../../src/llama/config.ts";
 import { huggingFaceConfig } from "../../src/llama/config.ts";
 import { type LlamaConfigJson, llamaGgufMetadata } from "../../src/llama/gguf_metadata.ts";
@@ -64,21 +64,21 @@ function halves(count: number, seed: number): Uint8Array<ArrayBuffer> {
 /** Writes the file. Its tokenizer knows bytes; all other ids are unused. */
 export async function writeRandomModel(path: string, config: LlamaConfig): Promise<void> {
   const quantized = new Set(quantizedNames(config));
-  const tensors: Record<string, GgufTensor> = {};
+  const tensors: Record<string, GgufSource> = {};
   Object.entries(parameterShapes(config)).forEach(([name, shape], index) => {
     const size = shape.reduce((a, b) => a * b);
     const norm = () => new Uint8Array(new Float32Array(size).fill(1).buffer);
     tensors[ggufName(name)] = quantized.has(name)
-      ? { type: "Q2_0", shape, bytes: ternaryBlocks(size, index + 1) }
+      ? { type: "Q2_0", shape, read: () => ternaryBlocks(size, index + 1) }
       : isNorm(name)
-      ? { type: "F32", shape, bytes: norm() }
-      : { type: "F16", shape, bytes: halves(size, index + 1) };
+      ? { type: "F32", shape, read: norm }
+      : { type: "F16", shape, read: () => halves(size, index + 1) };
   });
   const metadata = {
     ...llamaGgufMetadata(huggingFaceConfig(config) as unknown as LlamaConfigJson, { name: "random" }),
     ...tokenizerGgufMetadata(byteTokenizer.toJSON(), { vocabularySize: config.vocabularySize, eosTokenId: 0 }),
   };
-  await writeFileAtomic(path, ggufChunks(metadata, tensors));
+  await writeFileAtomic(path, ggufStream(metadata, tensors));
 }
 
 /** The same model with float32 weights, and their bytes. */

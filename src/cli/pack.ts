@@ -8,7 +8,7 @@ import { writeFileAtomic } from "../io/atomic.ts";
 import { gzip } from "../io/gzip.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import { type PackedFormatName, packedFormats } from "../pack/formats.ts";
-import { pack, type PackOptions } from "../pipeline/pack.ts";
+import { pack, packFile, type PackOptions } from "../pipeline/pack.ts";
 import { packBitnet } from "../pipeline/pack_bitnet.ts";
 import { quantizers } from "../quant/registry.ts";
 import type { Command, Values } from "./args.ts";
@@ -100,8 +100,9 @@ async function write(model: LanguageModel, quantization: Quantization | undefine
     return output;
   }
   const packing: PackOptions = { format, quantization, allowLoss, embeddings };
-  const bytes = await refusing(() => pack(model, packing));
-  await refusing(() => writeFileAtomic(output, compress ? gzip(bytes) : bytes));
+  await refusing(async () =>
+    compress ? await writeFileAtomic(output, gzip(await pack(model, packing))) : await packFile(output, model, packing)
+  );
   return output;
 }
 

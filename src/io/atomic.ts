@@ -10,7 +10,7 @@ export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIter
 /**
  * Writes `content` to a temporary file in the folder of `path`, then renames it into place: a reader sees the old file or the new
  * one, never half of one. On any failure the temporary file is removed, an older file stays as it was, and an `Error` names the
- * path and the reason (its `cause` is the original error).
+ * path and the reason (its `cause` is the original error). A `RangeError` of the content itself is thrown as it is.
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const temporary = `${path}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`;
@@ -19,6 +19,7 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
     await Deno.rename(temporary, path);
   } catch (cause) {
     await Deno.remove(temporary).catch(() => {}); // it may never have been made
+    if (cause instanceof RangeError) throw cause;
     throw new Error(`Cannot write "${path}": ${reasonOf(cause)}`, { cause });
   }
 }

@@ -87,6 +87,12 @@ export interface GgufTensor {
   readonly bytes: Uint8Array;
 }
 
+/** A tensor whose bytes are made when they are written. */
+export interface GgufSource extends Pick<GgufTensor, "type" | "shape"> {
+  /** Blocks of elements, row after row. */
+  readonly read: () => Uint8Array | Promise<Uint8Array>;
+}
+
 /** A whole file. */
 export interface Gguf {
   /** Metadata by key. */

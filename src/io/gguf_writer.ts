@@ -13,6 +13,7 @@ import {
   ggufMagic,
   ggufMaximumRank,
   type GgufMetadata,
+  type GgufSource,
   type GgufTensor,
   type GgufValueType,
   ggufValueTypes,
@@ -28,27 +29,38 @@ const maximumNameBytes = 63;
  * their shape.
  */
 export function writeGguf(metadata: GgufMetadata, tensors: Record<string, GgufTensor>): Bytes {
-  return joinBytes(ggufChunks(metadata, tensors));
+  const alignment = alignmentOf(metadata, "Cannot write GGUF");
+  const data = Object.entries(tensors).flatMap(([name, tensor]) => alignedData(name, tensor, alignment));
+  return joinBytes([headerBytes(metadata, tensors, alignment), ...data]);
 }
 
-/** The bytes of {@link writeGguf}, header first, then one tensor at a time: to write a file without holding it twice. */
-export function* ggufChunks(metadata: GgufMetadata, tensors: Record<string, GgufTensor>): Generator<Uint8Array> {
+/** The bytes of {@link writeGguf} from tensors that are read one at a time, for models that memory should not hold whole. */
+export async function* ggufStream(metadata: GgufMetadata, tensors: Record<string, GgufSource>): AsyncGenerator<Uint8Array> {
   const alignment = alignmentOf(metadata, "Cannot write GGUF");
   yield headerBytes(metadata, tensors, alignment);
-  for (const { bytes } of Object.values(tensors)) {
-    yield bytes;
-    yield new Uint8Array(alignUp(bytes.length, alignment) - bytes.length);
+  for (const [name, { read, ...type }] of Object.entries(tensors)) {
+    yield* alignedData(name, { ...type, bytes: await read() }, alignment);
   }
 }
 
-/** Length in bytes of the file that {@link writeGguf} makes. */
-export function ggufBytes(metadata: GgufMetadata, tensors: Record<string, GgufTensor>): number {
-  const alignment = alignmentOf(metadata, "Cannot write GGUF");
-  const data = Object.values(tensors).reduce((sum, { bytes }) => sum + alignUp(bytes.length, alignment), 0);
-  return headerBytes(metadata, tensors, alignment).length + data;
+/** What a header tells of a tensor. */
+type Stored = Pick<GgufTensor, "type" | "shape">;
+
+function storedBytes(name: string, { type, shape }: Stored): number {
+  return ggmlBytes(type, shape, `Cannot write tensor "${name}"`);
 }
 
-function headerBytes(metadata: GgufMetadata, tensors: Record<string, GgufTensor>, alignment: number): Bytes {
+/** A tensor's bytes and what fills the file up to the next one. */
+function alignedData(name: string, tensor: GgufTensor, alignment: number): Uint8Array[] {
+  const { type, shape, bytes } = tensor;
+  const wanted = storedBytes(name, tensor);
+  if (bytes.length !== wanted) {
+    throw new RangeError(`Cannot write tensor "${name}": ${type} [${shape}] takes ${wanted} bytes, got ${bytes.length}`);
+  }
+  return [bytes, new Uint8Array(alignUp(wanted, alignment) - wanted)];
+}
+
+function headerBytes(metadata: GgufMetadata, tensors: Record<string, Stored>, alignment: number): Bytes {
   const writer = new ByteWriter();
   writer.int(ggufMagic, 4);
   writer.int(ggufVersion, 4);
@@ -63,7 +75,7 @@ function headerBytes(metadata: GgufMetadata, tensors: Record<string, GgufTensor>
   let offset = 0;
   for (const [name, tensor] of Object.entries(tensors)) {
     writeTensorInfo(writer, name, tensor, offset);
-    offset += alignUp(tensor.bytes.length, alignment);
+    offset += alignUp(storedBytes(name, tensor), alignment);
   }
   writer.align(alignment);
   return writer.finish();
@@ -149,15 +161,13 @@ function writeArray(writer: ByteWriter, { itemType, value }: GgufArray, action: 
   for (const item of value) writeItem(writer, itemType, item, action);
 }
 
-function writeTensorInfo(writer: ByteWriter, name: string, { type, shape, bytes }: GgufTensor, offset: number): void {
+function writeTensorInfo(writer: ByteWriter, name: string, { type, shape }: Stored, offset: number): void {
   const action = `Cannot write tensor "${name}"`;
   const nameBytes = new TextEncoder().encode(name).length;
   if (nameBytes > maximumNameBytes) {
     throw new RangeError(`${action}: a name of ${nameBytes} bytes, wanted at most ${maximumNameBytes}`);
   }
   if (shape.length > ggufMaximumRank) throw new RangeError(`${action}: ${shape.length} axes, wanted at most ${ggufMaximumRank}`);
-  const wanted = ggmlBytes(type, shape, action);
-  if (bytes.length !== wanted) throw new RangeError(`${action}: ${type} [${shape}] takes ${wanted} bytes, got ${bytes.length}`);
   writeString(writer, name);
   writer.int(shape.length, 4);
   for (const length of shape.toReversed()) writer.int64(BigInt(length));

@@ -4,10 +4,13 @@
  * @module
  */
 
+import { writeFileAtomic } from "../io/atomic.ts";
+import { joinBytes } from "../io/bytes.ts";
+import { ggufStream } from "../io/gguf_writer.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import { type PackedFormatName, packedFormats } from "../pack/formats.ts";
-import { packDense } from "./pack_dense.ts";
-import { packGguf } from "./pack_gguf.ts";
+import { denseChunks } from "./pack_dense.ts";
+import { ggufOf } from "./pack_gguf.ts";
 
 /** How a model is packed. */
 export interface PackOptions {
@@ -44,9 +47,37 @@ export interface PackOptions {
  * ```
  */
 export async function pack(model: LanguageModel, options: PackOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  return joinBytes(await Array.fromAsync(chunks(model, options)));
+}
+
+/**
+ * Writes the file of {@linkcode pack}, whole or not at all. GGUF is packed and written a tensor at a time, so that a model larger than
+ * memory should hold twice is packed beside itself; the packed weights of a dense file are held until it is written.
+ *
+ * @throws RangeError as {@linkcode pack}; Error that names the file where it cannot be written, and leaves an older one as it was
+ *
+ * @example
+ * ```ts
+ * import { byteTokenizer, initialModel, openGgufFile, packFile } from "@hestia/hestia";
+ * const model = initialModel({ vocabularySize: 256, hiddenSize: 64, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 64 }, { seed: 1 });
+ * const path = await Deno.makeTempFile({ suffix: ".gguf" });
+ * await packFile(path, { ...model, tokenizer: byteTokenizer }, { quantization: { quantizer: "ternary", groupSize: 64 } });
+ * using file = await openGgufFile(path);
+ * console.log(file.tensors.size); // 11
+ * await Deno.remove(path);
+ * ```
+ */
+export async function packFile(path: string, model: LanguageModel, options: PackOptions = {}): Promise<void> {
+  await writeFileAtomic(path, chunks(model, options));
+}
+
+async function* chunks(model: LanguageModel, options: PackOptions): AsyncGenerator<Uint8Array> {
   const { format = "q2_0", embeddings = "f16" } = options;
-  if (format === "f16") return await packGguf(model, { ...options, embeddings, format: undefined });
-  if (format !== "dense") return await packGguf(model, { ...options, embeddings, format: packedFormats[format] });
-  if (embeddings !== "f16") throw new RangeError(`Cannot pack embeddings as ${embeddings} in a dense file: wanted f16`);
-  return await packDense(model, options);
+  if (format === "dense") {
+    if (embeddings !== "f16") throw new RangeError(`Cannot pack embeddings as ${embeddings} in a dense file: wanted f16`);
+    return yield* await denseChunks(model, options);
+  }
+  const blocks = format === "f16" ? undefined : packedFormats[format];
+  const { metadata, tensors } = ggufOf(model, { ...options, embeddings, format: blocks });
+  yield* ggufStream(metadata, tensors);
 }

@@ -5,11 +5,10 @@
  * @module
  */
 
-import type { Bytes } from "../io/bytes.ts";
 import { present } from "../io/gguf.ts";
 import { gunzip, isGzip } from "../io/gzip.ts";
 import { type JsonObject, parseJsonObject } from "../io/json.ts";
-import { parseSafetensors, writeSafetensors } from "../io/safetensors.ts";
+import { parseSafetensors, safetensorsChunks } from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
 import { type LanguageModel, modelSettings } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
@@ -40,10 +39,10 @@ export const denseApart: Apart = {
 /** Keys of the file's `__metadata__`. */
 const keys = { format: "hestia.format", config: "config.json", tokenizer: "tokenizer.json" } as const;
 
-/** Bytes of a dense file: see `pack`. */
-export async function packDense(model: LanguageModel, fitting: Omit<Fitting, "format">): Promise<Bytes> {
+/** A dense file, a tensor at a time: see `pack`. */
+export async function denseChunks(model: LanguageModel, fitting: Omit<Fitting, "format">): Promise<Iterable<Uint8Array>> {
   const entries = await packedEntries(model, { ...fitting, apart: denseApart });
-  return writeSafetensors(entries, {
+  return safetensorsChunks(entries, {
     [keys.format]: dense.name,
     [keys.config]: JSON.stringify(packedConfigJson(model, fitting)),
     [keys.tokenizer]: JSON.stringify(model.tokenizer.toJSON()),

@@ -4,12 +4,11 @@
  * @module
  */
 
-import { type Bytes, bytesOf } from "../io/bytes.ts";
+import { bytesOf } from "../io/bytes.ts";
 import { float32ToFloat16 } from "../io/float16.ts";
 import { float32ToQ8_0 } from "../io/ggml_floats.ts";
 import { ggmlTypes } from "../io/ggml_types.ts";
-import type { GgufFile, GgufMetadata, GgufTensor } from "../io/gguf.ts";
-import { writeGguf } from "../io/gguf_writer.ts";
+import type { GgufFile, GgufMetadata, GgufSource } from "../io/gguf.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import { huggingFaceConfig, type LlamaConfig } from "../llama/config.ts";
 import { type LlamaConfigJson, llamaGgufMetadata, ropeFactors } from "../llama/gguf_metadata.ts";
@@ -26,9 +25,10 @@ import {
   type PackedSizes,
   refuseBias,
   sumSizes,
-  ternaryMatrices,
+  ternaryMatrix,
 } from "./packed_weights.ts";
 import { roundedModel } from "./rounded.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** As `PackOptions`, with the format itself; half precision where there is none. */
 export interface GgufOptions {
@@ -47,8 +47,8 @@ export interface GgufOptions {
 /** Metadata keys that say how the weights were trained. */
 export const quantizationKeys = { quantizer: "hestia.quantizer", groupSize: "hestia.group_size" } as const;
 
-/** Bytes of a GGUF file: see `pack`. */
-export async function packGguf(model: LanguageModel, options: GgufOptions): Promise<Bytes> {
+/** A GGUF file whose tensors are packed one at a time, when they are written: see `pack`. */
+export function ggufOf(model: LanguageModel, options: GgufOptions): GgufContent {
   const { format, name } = options;
   const quantization = format ? packedQuantization(model, options.quantization) : model.quantization;
   const json = huggingFaceConfig(model.config) as unknown as LlamaConfigJson;
@@ -59,9 +59,22 @@ export async function packGguf(model: LanguageModel, options: GgufOptions): Prom
     ...(quantization ? quantizationMetadata(quantization) : {}),
   };
   const factors = ropeFactors(json);
-  const rope: GgufTensor | undefined = factors && { type: "F32", shape: [factors.length], bytes: bytesOf(factors) };
-  const tensors = format ? await ternaryTensors(model, { ...options, format }) : await floatTensors(withoutBias(model), options);
-  return writeGguf(metadata, { ...(rope ? { [ropeFactorsName]: rope } : {}), ...tensors });
+  const rope: GgufSource | undefined = factors && { type: "F32", shape: [factors.length], read: () => bytesOf(factors) };
+  const ternary = new Set(format ? quantizedNames(model.config) : []);
+  const floats = format ? model : withoutBias(model);
+  const tensors = Object.keys(parameterShapes(model.config)).map((
+    name,
+  ) => [
+    ggufName(name),
+    ternary.has(name) ? ternarySource(model, name, { ...options, format: format! }) : floatSource(floats, name, options),
+  ]);
+  return { metadata, tensors: { ...(rope ? { [ropeFactorsName]: rope } : {}), ...Object.fromEntries(tensors) } };
+}
+
+/** What a GGUF file is written from. */
+export interface GgufContent {
+  readonly metadata: GgufMetadata;
+  readonly tensors: Record<string, GgufSource>;
 }
 
 /** The model that a quantizer makes of its latent weights. Throws a `RangeError` where that has biases. */
@@ -85,51 +98,40 @@ function tokenizerMetadata({ config, tokenizer, beginToken, endTokens = [] }: La
   });
 }
 
-async function ternaryTensors(
+function ternarySource(
   model: LanguageModel,
+  name: string,
   options: GgufOptions & { readonly format: PackedFormat },
-): Promise<Record<string, GgufTensor>> {
-  const { config } = model;
-  const packed: Record<string, GgufTensor> = {};
-  for await (const [name, matrix] of ternaryMatrices(model, options)) {
-    const order = rowOrder(name, config);
-    const bytes = options.format.pack(order ? reorderMatrix(matrix, order) : matrix);
-    packed[ggufName(name)] = { type: options.format.ggmlType!, shape: [matrix.rows, matrix.columns], bytes };
-  }
-  const names = Object.keys(parameterShapes(config));
-  const quantized = new Set(quantizedNames(config));
-  const floats = await floatTensors(model, { ...options, names: names.filter((name) => !quantized.has(name)) });
-  return Object.fromEntries(names.map(ggufName).map((name) => [name, packed[name] ?? floats[name]]));
+): GgufSource {
+  const order = rowOrder(name, model.config);
+  const read = async () => {
+    const matrix = await ternaryMatrix(model, name, options);
+    return options.format.pack(order ? reorderMatrix(matrix, order) : matrix);
+  };
+  return { type: options.format.ggmlType!, shape: parameterShapes(model.config)[name], read };
 }
 
-async function floatTensors(
-  { config, parameters }: LanguageModel,
-  { embeddings, names = Object.keys(parameterShapes(config)) }: GgufOptions & { readonly names?: readonly string[] },
-): Promise<Record<string, GgufTensor>> {
-  const tensors: Record<string, GgufTensor> = {};
-  for (const name of names) {
-    const { shape } = parameters[name];
-    const isEmbedding = name.startsWith("model.embed_tokens") || name.startsWith("lm_head");
-    if (isNorm(name)) {
-      const bytes = bytesOf(Float32Array.from(await parameters[name].data()));
-      tensors[ggufName(name)] = { type: "F32", shape, bytes };
-    } else if (isEmbedding && embeddings === "q8_0") {
-      const values = await halfPrecisionValues(parameters[name], name);
-      tensors[ggufName(name)] = { type: "Q8_0", shape, bytes: eightBits(values, { name, columns: shape[1] }) };
-    } else {
-      const values = await halfPrecisionValues(parameters[name], name);
-      const order = rowOrder(name, config);
-      const bytes = bytesOf(float32ToFloat16(order ? reorderRows(values, order) : values));
-      tensors[ggufName(name)] = { type: "F16", shape, bytes };
-    }
-  }
-  return tensors;
+function floatSource({ config, parameters }: LanguageModel, name: string, { embeddings }: GgufOptions): GgufSource {
+  const parameter = parameters[name];
+  const { shape } = parameter;
+  if (isNorm(name)) return { type: "F32", shape, read: async () => bytesOf(Float32Array.from(await parameter.data())) };
+  const isEmbedding = name.startsWith("model.embed_tokens") || name.startsWith("lm_head");
+  if (isEmbedding && embeddings === "q8_0") return eightBits(parameter, name);
+  const order = rowOrder(name, config);
+  const read = async () => {
+    const values = await halfPrecisionValues(parameter, name);
+    return bytesOf(float32ToFloat16(order ? reorderRows(values, order) : values));
+  };
+  return { type: "F16", shape, read };
 }
 
-function eightBits(values: Float32Array, { name, columns }: { readonly name: string; readonly columns: number }): Bytes {
+function eightBits(parameter: Tensor, name: string): GgufSource {
   const { blockLength } = ggmlTypes.Q8_0;
-  if (columns % blockLength === 0) return float32ToQ8_0(values);
-  throw new RangeError(`Cannot pack "${name}" as q8_0: columns must be a multiple of ${blockLength}, got ${columns}`);
+  const { shape } = parameter;
+  if (shape[1] % blockLength === 0) {
+    return { type: "Q8_0", shape, read: async () => float32ToQ8_0(await halfPrecisionValues(parameter, name)) };
+  }
+  throw new RangeError(`Cannot pack "${name}" as q8_0: columns must be a multiple of ${blockLength}, got ${shape[1]}`);
 }
 
 /** Order of rows in the file where it is not that of the model. */

@@ -21,7 +21,7 @@ import {
   packedQuantization,
   type PackedSizes,
   sumSizes,
-  ternaryMatrices,
+  ternaryMatrix,
 } from "./packed_weights.ts";
 
 /** Name of the scales of a weight. */
@@ -55,10 +55,11 @@ export async function packedEntries(
   { apart, ...fitting }: Omit<Fitting, "format"> & { readonly apart: Apart },
 ): Promise<Record<string, SafetensorsEntry>> {
   const entries: Record<string, SafetensorsEntry> = {};
-  for await (const [name, matrix] of ternaryMatrices(model, { ...fitting, format: apart.format })) {
+  const { config, parameters } = model;
+  for (const name of quantizedNames(config)) {
+    const matrix = await ternaryMatrix(model, name, { ...fitting, format: apart.format });
     Object.assign(entries, matrixEntries(name, matrix, apart));
   }
-  const { config, parameters } = model;
   for (const name of Object.keys(parameterShapes(config)).filter((name) => !(name in entries))) {
     const { shape } = parameters[name];
     entries[name] = isNorm(name)

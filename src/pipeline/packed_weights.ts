@@ -6,7 +6,6 @@
 
 import { partsOf } from "../core/names.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
-import { quantizedNames } from "../llama/parameters.ts";
 import type { PackedFormat, TernaryMatrix } from "../pack/format.ts";
 import { alreadyTernary, mergeScales } from "../pack/groups.ts";
 import { quantizerNamed } from "../quant/registry.ts";
@@ -32,24 +31,22 @@ export function packedQuantization(model: LanguageModel, quantization: Quantizat
 }
 
 /**
- * The matrices of a model's quantized weights by name, one at a time, in the order of the layers. Weights of a full-precision model that
- * are ternary already are taken as they are: rounding them once more would shrink their scales.
+ * The matrix of a quantized weight. Weights of a full-precision model that are ternary already are taken as they are: rounding them
+ * once more would shrink their scales.
  *
  * @throws RangeError where a quantizer gives no integers times scales
  */
-export async function* ternaryMatrices(
+export async function ternaryMatrix(
   model: LanguageModel,
+  name: string,
   { format, quantization: given, allowLoss = false }: Fitting,
-): AsyncGenerator<readonly [name: string, matrix: TernaryMatrix]> {
+): Promise<TernaryMatrix> {
   const quantization = packedQuantization(model, given);
-  for (const name of quantizedNames(model.config)) {
-    const weight = model.parameters[name];
-    const kept = model.quantization ? undefined : await takenAsTheyAre(weight, quantization.groupSize);
-    const matrix = kept ??
-      await quantized(weight, { ...quantization, parameters: partsOf(quantization.parameters ?? {}, name) });
-    const fits = format.holdsExactly(matrix.groupSize) || !allowLoss;
-    yield [name, fits ? matrix : mergeScales(matrix, format.finestGroup)];
-  }
+  const weight = model.parameters[name];
+  const kept = model.quantization ? undefined : await takenAsTheyAre(weight, quantization.groupSize);
+  const matrix = kept ?? await quantized(weight, { ...quantization, parameters: partsOf(quantization.parameters ?? {}, name) });
+  const fits = format.holdsExactly(matrix.groupSize) || !allowLoss;
+  return fits ? matrix : mergeScales(matrix, format.finestGroup);
 }
 
 async function takenAsTheyAre(weight: Tensor, groupSize: number): Promise<TernaryMatrix | undefined> {

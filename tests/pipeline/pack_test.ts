@@ -6,7 +6,7 @@ import type { LanguageModel } from "../../src/llama/checkpoint.ts";
 import { byteTokenizer } from "../../src/llama/tokenizer.ts";
 import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
-import { pack } from "../../src/pipeline/pack.ts";
+import { pack, packFile } from "../../src/pipeline/pack.ts";
 import { packedSizes } from "../../src/pipeline/pack_gguf.ts";
 import { roundedModel } from "../../src/pipeline/rounded.ts";
 import { deepEqual, equal, notDeepEqual, ok, rejects } from "../assert.ts";
@@ -77,6 +77,28 @@ Deno.test("a model in full precision is packed when it is said how", async () =>
   const quantization = { quantizer: "ternary", groupSize: 64 };
   const model = tinyModel();
   deepEqual(await pack(model, { quantization }), await pack({ ...model, quantization }));
+});
+
+Deno.test("a file written tensor by tensor is the one made in memory, and one that fails leaves what was there", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [path, model, last] = [`${folder}/model`, quantizedModel(64), "model.layers.1.mlp.down_proj.weight"];
+    for (const format of ["f16", "q4_0", "dense", "q2_0"] as const) {
+      await packFile(path, model, { format, allowLoss: true });
+      deepEqual(await Deno.readFile(path), await pack(model, { format, allowLoss: true }), format);
+    }
+    const { parameters } = tinyModel();
+    const huge = { ...parameters, [last]: parameters[last].mul(1e9) };
+    await rejects(
+      packFile(path, { ...tinyModel(), parameters: huge }, { format: "f16" }),
+      /^RangeError: Cannot pack "model\.layers\.1/,
+    );
+    await rejects(packFile(`${folder}/none/model`, model), /Cannot write ".*none\/model": its folder does not exist/);
+    deepEqual(await Deno.readFile(path), await pack(model));
+    deepEqual(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["model"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("what cannot be packed is refused", async () => {
