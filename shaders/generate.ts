@@ -13,23 +13,30 @@ async function shaderText(path: string): Promise<string> {
   return text.replace(/^\/\/: include \w+\n/gm, () => parts.shift()!);
 }
 
-/** The content that `src/kernels/shaders.ts` should have. */
-export async function shaderModule(): Promise<string> {
+/** An object of the shaders in a folder, by file name. */
+async function textsOf(folder: string): Promise<string> {
   const names: string[] = [];
-  for await (const entry of Deno.readDir(new URL(".", import.meta.url))) {
-    if (entry.name.endsWith(".wgsl")) names.push(entry.name.slice(0, -".wgsl".length));
+  for await (const { name } of Deno.readDir(new URL(folder, import.meta.url))) {
+    if (name.endsWith(".wgsl")) names.push(name.slice(0, -".wgsl".length));
   }
-  const parts = await Promise.all(
+  const entries = await Promise.all(
     names.sort().map(async (name) => {
-      const text = await shaderText(`${name}.wgsl`);
+      const text = await shaderText(`${folder}${name}.wgsl`);
       return `  ${name}: \`${text.replace(/[`\\]|\$\{/g, "\\$&")}\`,\n`;
     }),
   );
+  return `{\n${entries.join("")}} as const`;
+}
+
+/** The content that `src/kernels/shaders.ts` should have. */
+export async function shaderModule(): Promise<string> {
   return `// Generated from shaders/*.wgsl by \`deno task shaders\`: edit those.
 
 /** WGSL text of every stored shader, by file name. */
-export const shaders = {
-${parts.join("")}} as const;
+export const shaders = ${await textsOf("./")};
+
+/** What several of them share, for generated shaders. */
+export const shaderParts = ${await textsOf("parts/")};
 `;
 }
 

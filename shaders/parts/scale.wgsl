@@ -1,4 +1,5 @@
+//: include round_to_half
 fn scale_of(mean: Element) -> Element {
   let scale = max(mean, 1e-5);
-  return select(scale, unpack2x16float(pack2x16float(vec2(scale, 0.0))).x, HALF);
+  return select(scale, round_to_half(scale), HALF);
 }

@@ -7,6 +7,7 @@
 import type { DType } from "../core/dtype.ts";
 import { TEXTURE_WIDTH } from "../core/texels.ts";
 import { fourOf, wgslStoredType, wgslType } from "../core/wgsl.ts";
+import { shaderParts } from "../kernels/shaders.ts";
 import { segmentCount, segmentFunctions, type Segments } from "./segments.ts";
 
 /** A buffer of a generated kernel. */
@@ -118,7 +119,11 @@ export class CodeBuffers {
 
   /** Puts before a shader what it needs besides buffers. */
   withHead(body: string): string {
-    const head = /\bf16\b/.test(body) ? "enable f16;\n" : "";
-    return `${head}${body.includes("zero_bits") ? "var<private> zero_bits: u32 = 0u;\n" : ""}${body}`;
+    const head = [
+      /\bf16\b/.test(body) ? "enable f16;\n" : "",
+      body.includes("zero_bits") ? "var<private> zero_bits: u32 = 0u;\n" : "",
+      body.includes("round_to_half(") ? shaderParts.round_to_half : "",
+    ];
+    return head.join("") + body;
   }
 }

@@ -226,7 +226,7 @@ class GroupLowering {
   #map(): Dispatch {
     const { nodes } = this.fusion.graph;
     const count = sizeOf(nodes[this.group.roots[0]].shape);
-    const code = readAsTexels(this.#codeBindings(), { ...this.group, nodes, target: this.target, loads: () => count });
+    const code = readAsTexels(this.#codeBindings(), { nodes, target: this.target, loads: () => count });
     const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
     return this.#generated(code, mapCode({ nodes, bindings: code, stores, count, inTurns: this.target.texelReads }));
   }
@@ -235,12 +235,7 @@ class GroupLowering {
     const { graph, stored } = this.fusion;
     const elements = rows.count * rows.width;
     const { texelReads } = this.target;
-    const code = readAsTexels(this.#codeBindings(), {
-      ...this.group,
-      nodes: graph.nodes,
-      target: this.target,
-      loads: () => elements,
-    });
+    const code = readAsTexels(this.#codeBindings(), { nodes: graph.nodes, target: this.target, loads: () => elements });
     const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
     return this.#generated(code, rowCode({ graph, stored, rows, texelReads, bindings: code, stores }));
   }
@@ -253,7 +248,7 @@ class GroupLowering {
     const whole = { nodes, reduction, root, layout };
     const loop = readsOf(this.fusion.graph, this.fusion.stored, reduction);
     const loads = (node: number) => sizeOf(nodes[loop.has(node) ? input : root].shape);
-    const code = readAsTexels(this.#codeBindings(), { ...this.group, nodes, target: this.target, loads });
+    const code = readAsTexels(this.#codeBindings(), { nodes, target: this.target, loads });
     if (!this.memory.partials.has(this.index)) {
       return [this.#generated(code, reductionCode({ ...whole, bindings: code, stage: "whole" }))];
     }

@@ -18,30 +18,14 @@ const mostCopied = 2;
 /** The kernel in question. */
 export interface TexelReader {
   readonly nodes: readonly FlatNode[];
-  /** Nodes that it stores. */
-  readonly roots: readonly number[];
   readonly target: { readonly texelReads: boolean; readonly limits: { readonly maxTextures: number } };
   /** About how many elements of a node it loads. */
   loads(node: number): number;
 }
 
-/**
- * Whether a kernel rounds to float16. Where it rounds a texel as it is, a driver (Mesa's NIR) narrows the texel instead, towards
- * zero.
- */
-function roundsToHalf(nodes: readonly FlatNode[], roots: readonly number[], read: ReadonlySet<number>): boolean {
-  const computed = new Set(roots);
-  for (const position of computed) {
-    if (nodes[position].dtype === "float16") return true;
-    for (const input of nodes[position].inputs) if (!read.has(input)) computed.add(input);
-  }
-  return false;
-}
-
 /** Marks the inputs to read from textures: whole texels of float32 that the kernel loads often enough to repay the copy. */
-export function readAsTexels(bindings: readonly CodeBinding[], { nodes, roots, target, loads }: TexelReader): CodeBinding[] {
-  const read = new Set(bindings.flatMap(({ node, access }) => access === "write" ? [] : node));
-  if (!target.texelReads || roundsToHalf(nodes, roots, read)) return [...bindings];
+export function readAsTexels(bindings: readonly CodeBinding[], { nodes, target, loads }: TexelReader): CodeBinding[] {
+  if (!target.texelReads) return [...bindings];
   let left = target.limits.maxTextures;
   return bindings.map((binding) => {
     const { node, name, dtype, access } = binding;

@@ -93,8 +93,8 @@ function bitwise(
   });
 }
 
-/** Rounds to float16 without the feature: packs and unpacks. */
-const roundToHalf = (x: string) => `unpack2x16float(pack2x16float(vec2<f32>(f32(${x}), 0.0))).x`;
+/** Rounds to float16 by the function of `shaders/parts/round_to_half.wgsl`. */
+const roundToHalf = (x: string) => `round_to_half(f32(${x}))`;
 
 const halfBits = new Uint16Array(1);
 const half = new Float16Array(halfBits.buffer);

@@ -27,7 +27,7 @@ const choices: Record<string, [texels: number[], outputs: () => Tensor[]]> = {
   "elements that do not fill texels": [[], () => [filled(16_387).exp()]],
   "integers": [[], () => [tensor(new Uint32Array(16_384)).bitXor(1)]],
   "a small part of a large input": [[], () => [filled(256, 256).slice([0, 0], [65, 256]).exp()]],
-  "numbers that are rounded to float16": [[], () => [filled(16_384).cast("float16").cast("float32").mul(2)]],
+  "numbers that are rounded to float16": [[4096], () => [filled(16_384).cast("float16").cast("float32").mul(2)]],
   "what a reduction combines": [[8192], () => [filled(8192, 4).sum({ axes: 1 })]],
   "the first stage of a long reduction": [[25_000], () => [filled(100_000).sum().add(filled(4))]],
 };

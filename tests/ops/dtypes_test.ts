@@ -97,6 +97,15 @@ Deno.test("float16 stores halves and computes in float32", async () => {
   });
 });
 
+Deno.test("numbers are rounded to float16 though nobody stores them so", async () => {
+  const special = [NaN, Infinity, -Infinity, 65519.99, 65520, -0, 2 ** -25, 3 * 2 ** -25, -(2 ** -14) * (1 - 2 ** -12), 3e38];
+  const scrambled = Array.from({ length: 20_000 }, (_, i) => Math.sin(i) * 2 ** (i % 44 - 28));
+  const numbers = Float32Array.from([...special, ...scrambled]);
+  const wanted = numbers.map((x) => Math.f16round(x));
+  deepEqual(await tensor(numbers).cast("float16").cast("float32").data(), wanted);
+  deepEqual(await tensor(numbers).reshape([-1, 1]).cast("float16").mul(2).data(), wanted.map((x) => 2 * x));
+});
+
 Deno.test("float16 rounds to nearest, ties to even, and takes two bytes", async () => {
   const info = await useBackend("webgpu");
   const halves = tensor([1 + 2 ** -11, 1 + 3 * 2 ** -11, -(1 + 2 ** -12), 1 / 3]).cast("float16");
