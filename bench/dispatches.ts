@@ -9,7 +9,7 @@ import type { Dispatch, Slot } from "../src/core/program.ts";
 import { blockInputs, blockWorks } from "./block.ts";
 
 const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 16, maxTextures: 4, maxWorkgroups: 65_535 };
-const target: Target = { limits, float16: false, texelReads: !Deno.args.includes("--buffers") };
+const target: Target = { limits, float16: false, texelReads: !Deno.args.includes("--buffers"), packedDots: true };
 
 const slotName = ({ kind, index }: Slot): string => `${kind[0]}${index}`;
 

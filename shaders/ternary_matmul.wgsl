@@ -4,8 +4,8 @@
 // its lower half and row i + 4 in its upper half, the columns from the lowest bits on. A panel is 64 rows: eight such blocks, one for
 // each of eight neighbouring invocations, lie side by side, then come the next 8 columns. Scales lie the same way, eight for a block.
 //
-// An invocation computes 8 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a whole group at a
-// time, and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
+// An invocation computes 8 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a span at a time,
+// and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
 // middle for eight invocations at a time, the rest of its body runs once more for none.
 
 // What codes are read as their doubles must be multiplied by.
@@ -59,13 +59,13 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
-  let groups = params.eights / params.group;
-  var group = place.slice;
-  if (group < groups) {
+  let spans = params.eights / params.span;
+  var span = place.slice;
+  if (span < spans) {
     loop {
       var sums = Sums();
-      var eight = group * params.group;
-      let end = eight + params.group;
+      var eight = span * params.span;
+      let end = eight + params.span;
       loop {
         let words = codes_of(place, 0u, eight);
         let x = eight_of_x(place.token, eight);
@@ -96,9 +96,9 @@ fn main(
           break;
         }
       }
-      collect_all(&total, sums, place, group);
-      group += SLICES;
-      if (group >= groups) {
+      collect_all(&total, sums, place, group_of(span));
+      span += SLICES;
+      if (span >= spans) {
         break;
       }
     }

@@ -6,7 +6,7 @@
 // column c and of the rows i, i + 4, i + 8, i + 12 and i + 16. A panel is 160 rows: eight such blocks, one for each of eight neighbouring
 // invocations, lie side by side, then come the next 4 columns. Scales lie the same way, twenty for a block.
 //
-// An invocation computes 20 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a whole group at a
+// An invocation computes 20 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a span at a
 // time, and add their sums. Loops that run at least once end at their bottom: see ternary_matmul.wgsl.
 
 const UNIT = 1.0;
@@ -86,14 +86,14 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
-  let groups = params.eights / params.group;
-  var group = place.slice;
-  if (group < groups) {
+  let spans = params.eights / params.span;
+  var span = place.slice;
+  if (span < spans) {
     loop {
       var sums = Sums();
       var excess = mat4x4<Element>();
-      var four = group * params.group * 2u;
-      let end = four + params.group * 2u;
+      var four = span * params.span * 2u;
+      let end = four + params.span * 2u;
       loop {
         let words = codes_of(place, 0u, four);
         let x = four_of_x(place.token, four);
@@ -125,9 +125,9 @@ fn main(
       } else if (PANELS > 1u) {
         correct(&sums, 1u, excess[0]);
       }
-      collect_all(&total, sums, place, group);
-      group += SLICES;
-      if (group >= groups) {
+      collect_all(&total, sums, place, group_of(span));
+      span += SLICES;
+      if (span >= spans) {
         break;
       }
     }

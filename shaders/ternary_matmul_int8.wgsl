@@ -1,5 +1,5 @@
 // Product with packed ternary weights in whole numbers: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of X[t, k] *
-// code[n, k], where X is bytes in two's complement, four to a word, none below -127.
+// code[n, k], where X is bytes in two's complement, none below -127: of sixteen columns, byte b of word j is column 4 b + j.
 //
 // Weights lie as in ternary_matmul.wgsl. One multiplication serves two rows: the halves of a word, moved to the lowest bits of each,
 // are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
@@ -21,11 +21,6 @@ fn codes_of(place: Place, index: u32, eight: u32) -> Words {
   return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
 }
 
-// Four neighbouring bytes of a word.
-fn bytes_of(word: u32) -> Whole {
-  return bitcast<Whole>(Words(word << 24u, word << 16u, word << 8u, word)) >> Words(24u);
-}
-
 // Eight columns of a row of X.
 struct Eight {
   first: Whole,
@@ -33,10 +28,9 @@ struct Eight {
 }
 
 fn eight_of_x(token: u32, eight: u32) -> Eight {
-  let at = min(token, params.tokens - 1u) * params.eights + eight;
-  let four = load_x(at / 2u);
-  let pair = select(four.xy, four.zw, vec2(at % 2u == 1u));
-  return Eight(bytes_of(pair.x), bytes_of(pair.y));
+  let sixteen = load_x(min(token, params.tokens - 1u) * ((params.eights + 1u) / 2u) + eight / 2u);
+  let bytes = sixteen << Words(select(16u, 0u, eight % 2u == 1u));
+  return Eight(bitcast<Whole>(bytes << Words(8u)) >> Words(24u), bitcast<Whole>(bytes) >> Words(24u));
 }
 
 // Codes plus 2 of a column, for rows i in the lower and i + 4 in the upper half.
@@ -82,16 +76,16 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
-  let groups = params.eights / params.group;
-  var group = place.slice;
-  if (group < groups) {
+  let spans = params.eights / params.span;
+  var span = place.slice;
+  if (span < spans) {
     loop {
       var sums = Sums();
-      var eight = group * params.group;
-      let group_end = eight + params.group;
+      var eight = span * params.span;
+      let span_end = eight + params.span;
       loop {
         var run = Run();
-        let end = min(eight + RUN, group_end);
+        let end = min(eight + RUN, span_end);
         loop {
           let words = codes_of(place, 0u, eight);
           let x = eight_of_x(place.token, eight);
@@ -136,13 +130,13 @@ fn main(
           extract(&sums, 6u, run);
           extract(&sums, 7u, run);
         }
-        if (eight >= group_end) {
+        if (eight >= span_end) {
           break;
         }
       }
-      collect_all(&total, sums, place, group);
-      group += SLICES;
-      if (group >= groups) {
+      collect_all(&total, sums, place, group_of(span));
+      span += SLICES;
+      if (span >= spans) {
         break;
       }
     }

@@ -72,5 +72,5 @@ function generatedShaders(): string[] {
     new Set(),
   );
   const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4, maxWorkgroups: 65_535 };
-  return lower(graph, { limits, float16: false, texelReads: false }).dispatches.map(({ shader }) => shader);
+  return lower(graph, { limits, float16: false, texelReads: false, packedDots: true }).dispatches.map(({ shader }) => shader);
 }

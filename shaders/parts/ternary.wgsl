@@ -23,6 +23,8 @@ struct Params {
   eights: u32,
   // Columns that share a scale, in eights.
   group: u32,
+  // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
+  span: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
@@ -95,7 +97,7 @@ fn scales_of(place: Place, index: u32, group: u32) -> Scales {
   return scales;
 }
 
-// Adds the sums over a group of one row of X and one panel.
+// Adds the sums over a span of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
   let first = column * QUADS;
   (*total)[first] += sums[first] * scales[0];
@@ -107,7 +109,12 @@ fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) 
   }
 }
 
-// Adds all sums over a group.
+// The group that has a span.
+fn group_of(span: u32) -> u32 {
+  return select(span * params.span / params.group, span, SLICES == 1u);
+}
+
+// Adds all sums over a span.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);

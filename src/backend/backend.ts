@@ -7,7 +7,7 @@
 import type { DType, TensorData } from "../core/dtype.ts";
 import type { Graph, Program } from "../core/program.ts";
 import type { TensorType } from "../core/graph.ts";
-import type { DeviceLimits } from "../kernels/kernel.ts";
+import type { DeviceLimits, KernelTarget } from "../kernels/kernel.ts";
 
 /** A computation that a backend is ready to repeat. */
 export interface Executable {
@@ -39,7 +39,7 @@ export interface BackendStatistics {
 }
 
 /** A device. Buffers are opaque to everybody else. */
-export interface Backend {
+export interface Backend extends KernelTarget {
   readonly name: "webgpu" | "reference";
   /** For people: the adapter. */
   readonly description: string;
@@ -51,8 +51,6 @@ export interface Backend {
   readonly statistics: BackendStatistics;
   /** Whether the device stores float16; otherwise such tensors are kept as rounded float32. */
   readonly float16: boolean;
-  /** Whether to read a texture, its filling included, takes less time than to read a buffer. */
-  readonly texelReads: boolean;
   /** A backend takes whichever form it runs: the graph itself, or the program that `lower` makes of it. */
   prepare(graph: Graph, lower: () => Program): Executable;
   /** @param asTexture whether what runs next reads it from a texture, see {@link Executable.textureInputs} */

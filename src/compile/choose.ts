@@ -7,7 +7,7 @@
 import type { FlatNode, Graph } from "../core/program.ts";
 import { bytesPerElement } from "../core/dtype.ts";
 import { sizeOf, stridesOf } from "../core/shape.ts";
-import { kernelFor } from "../kernels/kernel.ts";
+import { canRun, type Kernel, kernelFor, type KernelTarget } from "../kernels/kernel.ts";
 
 /** Settings of `chooseKernels`. */
 export interface ChooseOptions {
@@ -15,21 +15,24 @@ export interface ChooseOptions {
   readonly fused?: boolean;
   /** Most bytes that a stored shader may bind of one tensor; compositions are not bound by it. */
   readonly maxBindingBytes?: number;
-  /** Whether the device reads textures sooner than buffers. */
-  readonly texelReads?: boolean;
+  readonly target: KernelTarget;
+  /** A kernel to take wherever it applies. */
+  readonly variant?: string;
 }
 
 function hasKernel(
   node: FlatNode,
   nodes: readonly FlatNode[],
-  { maxBindingBytes = Infinity, texelReads = false }: ChooseOptions,
+  { maxBindingBytes = Infinity, target, variant }: ChooseOptions,
 ): boolean {
   if (node.op.kind !== "fused") return true;
   const tensors = [node, ...node.inputs.map((input) => nodes[input])];
   if (tensors.some(({ shape, dtype }) => sizeOf(shape) * bytesPerElement[dtype] > maxBindingBytes)) return false;
   const inputs = node.inputs.map((input) => ({ shape: nodes[input].shape, strides: stridesOf(nodes[input].shape), offset: 0 }));
   const call = node.op.binding.call(inputs, node, node.attributes);
-  return kernelFor(node.op.binding.kernels, call, { texelReads }) !== undefined;
+  const { kernels } = node.op.binding;
+  const isNamed = (kernel: Kernel<unknown>) => kernel.name === variant && canRun(kernel, target) && kernel.applies(call);
+  return kernels.some(isNamed) || kernelFor(kernels, call, target) !== undefined;
 }
 
 /** What runs in place of a fused operation: its kernel, its window on the results of a kernel, or its composition. */
@@ -58,7 +61,7 @@ function sameMemory(nodes: readonly FlatNode[], inputsOf: readonly (readonly num
 }
 
 /** The graph that will run. */
-export function chooseKernels(graph: Graph, options: ChooseOptions = {}): Graph {
+export function chooseKernels(graph: Graph, options: ChooseOptions): Graph {
   const alias = graph.nodes.map((_, position) => position);
   const inputsOf = graph.nodes.map((node) => node.inputs);
   graph.nodes.forEach((node, position) => {

@@ -8,7 +8,7 @@ import { bytesPerElement, type DType } from "../core/dtype.ts";
 import { describe, type KernelBinding, type TensorType } from "../core/graph.ts";
 import type { Binding, Dispatch, FlatNode, Graph, Program } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
-import type { DeviceLimits, Kernel } from "../kernels/kernel.ts";
+import type { DeviceLimits, Kernel, KernelTarget } from "../kernels/kernel.ts";
 import { chooseKernels } from "./choose.ts";
 import { composeLarge } from "./compose_large.ts";
 import type { CodeBinding } from "./code_buffers.ts";
@@ -26,15 +26,13 @@ import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
 import { lineGrid } from "../kernels/grid.ts";
 import { readAsTexels } from "./texel_reads.ts";
 import { Picker, type PickOptions } from "./variants.ts";
-import { matmulClass } from "../kernels/matmul.ts";
+import { matmulBinding } from "../kernels/matmul_binding.ts";
 
 /** What of a device the compiler needs to know. */
-export interface Target {
+export interface Target extends KernelTarget {
   readonly limits: DeviceLimits;
   /** Whether shaders may store float16; otherwise such tensors are kept as rounded float32. */
   readonly float16: boolean;
-  /** Whether to read a texture, its filling included, takes less time than to read a buffer. */
-  readonly texelReads: boolean;
 }
 
 /** Settings that tests vary, and how kernels are picked. */
@@ -88,7 +86,7 @@ function bindingsOf(code: readonly CodeBinding[], slotOf: (binding: CodeBinding)
 export function lower(graph: Graph, target: Target, options: LowerOptions = {}): Program {
   const fits = (node: FlatNode) => storedBytes(node, target) <= target.limits.maxBindingBytes;
   const small = composeLarge(
-    chooseKernels(graph, { ...options, maxBindingBytes: target.limits.maxBindingBytes, texelReads: target.texelReads }),
+    chooseKernels(graph, { ...options, maxBindingBytes: target.limits.maxBindingBytes, target }),
     fits,
   );
   // products side by side would read copies of weights that live in textures, and software drivers take seconds to compile a kernel more
@@ -200,7 +198,7 @@ class GroupLowering {
   #multiply(products: readonly Product[]): Dispatch {
     const { nodes } = this.fusion.graph;
     const plans = planProducts(nodes, products, (node) => this.memory.slotOf.get(node)!);
-    const shapeClass = plans.length > 0 ? matmulClass(plans[plans.length - 1].call) : undefined;
+    const shapeClass = plans.length > 0 ? matmulBinding.shapeClass!(plans[plans.length - 1].call) : undefined;
     const dispatch = this.picker.pick(plans, shapeClass, (plan) => this.#product(products, plan));
     if (dispatch) return dispatch;
     const operands = products.flatMap(({ node }) => nodes[node].inputs.map((input) => `[${nodes[input].shape}]`));

@@ -5,8 +5,11 @@
  */
 
 import type { Binding, Contest, Dispatch, Program, Slot } from "../core/program.ts";
-import { isFor, type Kernel } from "../kernels/kernel.ts";
-import { matmulKernels } from "../kernels/matmul.ts";
+import * as hestia from "../kernels/hestia.ts";
+import { canRun, isFor, type Kernel, type KernelTarget } from "../kernels/kernel.ts";
+import { matmulBinding } from "../kernels/matmul_binding.ts";
+import * as packed from "../kernels/packed.ts";
+import * as softmax from "../kernels/softmax.ts";
 
 /** How kernels are picked. */
 export interface PickOptions {
@@ -19,12 +22,22 @@ export interface PickOptions {
   readonly fastest?: (shapeClass: string) => string | undefined;
 }
 
-/** Names of the kernels for matrix products, each of which tests take wherever it applies. */
-export const variantNames: readonly string[] = matmulKernels.map(({ name }) => name);
+/** What has rivals: kernels of one order, and a name for each class of calls. */
+const timed: readonly { readonly kernels: readonly Pick<Kernel<never>, "name">[] }[] = [
+  matmulBinding,
+  packed.ternaryMatmulBinding,
+  packed.ternaryMatmulInt8Binding,
+  packed.ternaryMatmulDenseBinding,
+  ...Object.values(hestia),
+  ...Object.values(softmax),
+];
+
+/** Names of the kernels that may be timed, each of which tests take wherever it applies. */
+export const variantNames: readonly string[] = [...new Set(timed.flatMap(({ kernels }) => kernels.map(({ name }) => name)))];
 
 /** A kernel that applies to a call, as the kernel itself sees that call. */
 export interface Variant {
-  readonly kernel: Pick<Kernel<never>, "name" | "order" | "tiled" | "texels">;
+  readonly kernel: Pick<Kernel<never>, "name" | "order" | "tiled" | "texels" | "packedDots">;
   /** Whether it is expected to be fast. */
   readonly suits: boolean;
 }
@@ -39,7 +52,7 @@ export class Picker {
   /** Dispatches of each class whose fastest kernel is not known, the default first. */
   readonly open = new Map<string, readonly { readonly name: string; readonly dispatch: Dispatch }[]>();
 
-  constructor(private readonly target: { readonly texelReads: boolean }, private readonly options: PickOptions) {}
+  constructor(private readonly target: KernelTarget, private readonly options: PickOptions) {}
 
   /** The dispatch of one of the variants, which come in order of preference; `undefined` where there is none. */
   pick<V extends Variant>(
@@ -50,7 +63,8 @@ export class Picker {
     const { variant, fastest } = this.options;
     const named = (list: readonly V[], name: string | undefined) => list.find(({ kernel }) => kernel.name === name);
     const usual = variants.filter(({ kernel }) => isFor(kernel, this.target));
-    const first = named(variants, variant) ?? usual.find(({ suits }) => suits);
+    const able = variants.filter(({ kernel }) => canRun(kernel, this.target));
+    const first = named(able, variant) ?? usual.find(({ suits }) => suits);
     if (!first) return undefined;
     const rivals = usual.filter(({ kernel }) => isRival(kernel, first.kernel));
     if (variant !== undefined || !fastest || shapeClass === undefined || rivals.length < 2) return dispatchOf(first);

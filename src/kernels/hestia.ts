@@ -6,7 +6,7 @@
 
 import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
-import { rowKernels, type Rows } from "./rows.ts";
+import { rowBinding, type Rows } from "./rows.ts";
 import { shaders } from "./shaders.ts";
 
 interface HestiaCall extends Rows {
@@ -36,27 +36,21 @@ const overrides = ({ hard, half }: HestiaCall) => ({ HARD: hard ? 1 : 0, HALF: h
  * How relaxed weights run. Inputs: weight, sharpness, pressure. The weight is read from memory once and the result written once; each
  * invocation reads its group again from the cache. Where textures are read, filling them moves the weight once more.
  */
-export const hestiaForwardBinding: KernelBinding<HestiaCall> = {
-  kernels: rowKernels({
-    name: "hestia_forward",
-    source: shaders.hestia_forward,
-    inputs: ["rows", "buffer", "buffer"],
-    passes: 2,
-    rowsTogether,
-    overrides,
-  }),
-  call: (inputs, _, attributes) => call(inputs, attributes),
-};
+export const hestiaForwardBinding: KernelBinding<HestiaCall> = rowBinding({
+  name: "hestia_forward",
+  source: shaders.hestia_forward,
+  inputs: ["rows", "buffer", "buffer"],
+  passes: 2,
+  rowsTogether,
+  overrides,
+}, (inputs, _, attributes) => call(inputs, attributes));
 
 /** How their gradient runs. Inputs: weight, gradient, sharpness, pressure; the first two are read from memory once. */
-export const hestiaBackwardBinding: KernelBinding<HestiaCall> = {
-  kernels: rowKernels({
-    name: "hestia_backward",
-    source: shaders.hestia_backward,
-    inputs: ["rows", "rows", "buffer", "buffer"],
-    passes: 3,
-    rowsTogether,
-    overrides,
-  }),
-  call: (inputs, _, attributes) => call(inputs, attributes),
-};
+export const hestiaBackwardBinding: KernelBinding<HestiaCall> = rowBinding({
+  name: "hestia_backward",
+  source: shaders.hestia_backward,
+  inputs: ["rows", "rows", "buffer", "buffer"],
+  passes: 3,
+  rowsTogether,
+  overrides,
+}, (inputs, _, attributes) => call(inputs, attributes));

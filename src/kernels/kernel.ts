@@ -40,6 +40,8 @@ export interface Kernel<Call> {
   texels?(call: Call): readonly (number | undefined)[];
   /** Keeps tiles in workgroup memory, which is slow on devices that read textures sooner than buffers: not for those. */
   readonly tiled?: true;
+  /** Multiplies packed bytes by `dot4I8Packed`, which not all devices do. */
+  readonly packedDots?: true;
   /** Values of the shader's `override` constants. */
   overrides(call: Call): Record<string, number>;
   /** Content of the `Params` uniform; empty when the shader has none. */
@@ -47,19 +49,30 @@ export interface Kernel<Call> {
   grid(call: Call, limits: DeviceLimits): Grid;
 }
 
-/** Whether a device prefers the inputs of a kernel where the kernel wants them. */
-export function isFor(
-  kernel: Pick<Kernel<never>, "tiled" | "texels">,
-  { texelReads }: { readonly texelReads: boolean },
-): boolean {
-  return !(texelReads ? kernel.tiled : kernel.texels);
+/** What of a device decides which kernels it runs. */
+export interface KernelTarget {
+  /** Whether to read a texture, its filling included, takes less time than to read a buffer. */
+  readonly texelReads: boolean;
+  /** Whether shaders may use `dot4I8Packed`, WGSL's language feature `packed_4x8_integer_dot_product`. */
+  readonly packedDots: boolean;
+}
+
+/** Whether a device is able to run a kernel. */
+export function canRun({ packedDots }: Pick<Kernel<never>, "packedDots">, target: KernelTarget): boolean {
+  return !packedDots || target.packedDots;
+}
+
+/** Whether a device runs a kernel, and prefers its inputs where the kernel wants them. */
+export function isFor(kernel: Pick<Kernel<never>, "tiled" | "texels" | "packedDots">, target: KernelTarget): boolean {
+  return canRun(kernel, target) && !(target.texelReads ? kernel.tiled : kernel.texels);
 }
 
 /** The kernel that computes a call on a device if nothing was timed: the first one that applies and suits. */
-export function kernelFor<Call>(
-  kernels: readonly Kernel<Call>[],
-  call: Call,
-  target: { readonly texelReads: boolean },
-): Kernel<Call> | undefined {
+export function kernelFor<Call>(kernels: readonly Kernel<Call>[], call: Call, target: KernelTarget): Kernel<Call> | undefined {
   return kernels.find((kernel) => isFor(kernel, target) && kernel.applies(call) && (kernel.suits?.(call) ?? true));
+}
+
+/** Names a class of calls that the same kernel is expected to be fastest for: of sizes that round to the same powers of two. */
+export function classText(name: string, sizes: readonly number[]): string {
+  return `${name} ${sizes.map((size) => 2 ** Math.round(Math.log2(size))).join("x")}`;
 }

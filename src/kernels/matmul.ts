@@ -7,7 +7,7 @@
  */
 
 import { lineGrid } from "./grid.ts";
-import type { DeviceLimits, Grid, Kernel } from "./kernel.ts";
+import { classText, type DeviceLimits, type Grid, type Kernel } from "./kernel.ts";
 import { shaders } from "./shaders.ts";
 import { matmulText } from "./matmul_text.ts";
 import { MAX_TEXELS } from "./textures.ts";
@@ -347,7 +347,6 @@ const TIMED_WORK = 2 ** 24;
  */
 export function matmulClass(call: MatmulCall): string | undefined {
   if (multiplications(call) < TIMED_WORK) return undefined;
-  const rounded = (size: number) => 2 ** Math.round(Math.log2(size));
   const layout = (side: "a" | "b") => {
     const quads = quadView(call, side);
     const isTransposed = !(quads?.alongColumns ?? call[side].col <= call[side].row);
@@ -355,8 +354,8 @@ export function matmulClass(call: MatmulCall): string | undefined {
   };
   const { outputs = 1 } = call;
   const counts = { batch: batchCount(call), outputs, terms: partsOf(call).length / outputs };
-  const many = Object.entries(counts).filter(([, count]) => count > 1).map(([name, count]) => ` ${name} ${rounded(count)}`);
-  return `matmul ${[call.m, call.n, call.k].map(rounded).join("x")} ${layout("a")}${layout("b")}${many.join("")}`;
+  const many = Object.entries(counts).filter(([, count]) => count > 1).map(([name, count]) => ` ${classText(name, [count])}`);
+  return `${classText("matmul", [call.m, call.n, call.k])} ${layout("a")}${layout("b")}${many.join("")}`;
 }
 
 /**

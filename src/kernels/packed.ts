@@ -7,7 +7,7 @@
 import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
 import { lineGrid } from "./grid.ts";
-import type { Kernel } from "./kernel.ts";
+import { classText, type Kernel } from "./kernel.ts";
 import { shaders } from "./shaders.ts";
 import { MAX_TEXELS, readingTextures } from "./textures.ts";
 
@@ -54,34 +54,54 @@ function fromTextures(kernel: Kernel<PackedCall>, texels: Texels): Kernel<Packed
 }
 
 const panels = ({ rows, panelRows = PANEL_ROWS }: PackedCall): number => Math.ceil(rows / panelRows);
-
-type TernaryName = "ternary_matmul" | "ternary_matmul_int8" | "ternary_matmul_dense";
+const tokensAtOnce = ({ tokens }: PackedCall): number => tokens === 1 ? 1 : FEW_TOKENS;
 
 /** Fewest panels of which an invocation takes several: then workgroups still occupy a processor, and shaders repay their compilation. */
 const MANY_PANELS = 16;
+/** Columns that an invocation takes at a time where it shares them, in eights, if they have one scale: enough to repay reading that. */
+const SPAN = 8;
 
-/** One invocation walks over all columns, and takes several panels, where textures are read; a graphics processor has many share them. */
-function ternaryKernel(name: TernaryName, slices: number): Kernel<PackedCall> {
-  const tokensAtOnce = ({ tokens }: PackedCall) => tokens === 1 ? 1 : FEW_TOKENS;
-  const [most, mostOfSeveral] = name === "ternary_matmul_dense" ? [2, 1] : [4, 2];
-  const panelsAtOnce = (call: PackedCall) =>
-    slices > 1 || panels(call) < MANY_PANELS ? 1 : call.tokens === 1 ? most : mostOfSeveral;
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+/** How the invocations of a ternary kernel share the work. */
+interface Share {
+  /** Panels that an invocation takes: 1, 2, or 4 for one row of X. */
+  readonly panelsAtOnce: 1 | 2 | 4;
+  /** Invocations that share the columns of one row of X, a quarter of them where there are several: they decide the order of sums. */
+  readonly slices: number;
+  /** Whether it is the default. */
+  readonly suits: (call: PackedCall) => boolean;
+}
+
+function ternaryKernel(name: TernaryName, { panelsAtOnce, slices, suits }: Share): Kernel<PackedCall> {
+  const span = ({ group }: PackedCall) => slices === 1 ? group : greatestCommonDivisor(group, SPAN);
+  const mostAtOnce = name === "ternary_matmul_dense" ? 4 : 8; // products that the shader tells apart
+  const usesDots = name === "ternary_matmul_int8_dots";
   return {
-    name,
+    name: panelsAtOnce === 1 ? name : `${name}_${panelsAtOnce}_panels`,
     source: shaders[name],
-    applies: ({ tokens, rows, eights }) => tokens * rows > 0 && eights > 0 && eights <= MAX_TURNS / 3, // three loops
+    order: `${slices} slices`,
+    ...usesDots && { packedDots: true },
+    suits: (call) => !usesDots && suits(call),
+    applies: (call) =>
+      call.tokens * call.rows > 0 && call.eights > 0 && call.eights <= MAX_TURNS / 3 && // three loops
+      panelsAtOnce * tokensAtOnce(call) <= mostAtOnce && !(usesDots && call.group % 2 > 0),
     overrides: (call) => ({
       TOKENS: tokensAtOnce(call),
-      PANELS: panelsAtOnce(call),
+      PANELS: panelsAtOnce,
       SLICES: tokensAtOnce(call) === 1 ? slices : Math.ceil(slices / FEW_TOKENS),
     }),
-    params: ({ tokens, rows, eights, group }) => Uint32Array.of(tokens, rows, eights, group),
+    params: (call) => Uint32Array.of(call.tokens, call.rows, call.eights, call.group, span(call)),
     grid(call, limits) {
-      const tiles = Math.ceil(panels(call) / panelsAtOnce(call)) * Math.ceil(call.tokens / tokensAtOnce(call));
+      const tiles = Math.ceil(panels(call) / panelsAtOnce) * Math.ceil(call.tokens / tokensAtOnce(call));
       return lineGrid(tiles, limits, { workgroup: 1 });
     },
   };
 }
+
+type TernaryName = "ternary_matmul" | "ternary_matmul_int8" | "ternary_matmul_int8_dots" | "ternary_matmul_dense";
 
 /** How ternary weights lie, and what they are multiplied by. */
 interface TernaryLayout {
@@ -93,37 +113,68 @@ interface TernaryLayout {
   readonly blockColumns: number;
 }
 
-function ternaryBinding(name: TernaryName, { width, blockRows, blockColumns }: TernaryLayout): KernelBinding<PackedCall> {
+/**
+ * One invocation walks over all columns, and takes several panels, where textures are read; a graphics processor has many share them. What
+ * an invocation keeps limits its panels, and what workgroups may keep of shared sums, 16 KiB everywhere.
+ */
+function ternaryShares({ blockRows }: TernaryLayout): { readonly alone: readonly Share[]; readonly shared: readonly Share[] } {
+  const isLong = blockRows > EIGHT;
+  const usual = (call: PackedCall) => {
+    if (panels(call) < MANY_PANELS) return 1;
+    return (isLong ? 2 : 4) / (call.tokens === 1 ? 1 : 2);
+  };
+  const most = ([1, 2, 4] as const).filter((count) => count < 4 || !isLong);
+  return {
+    alone: most.map((panelsAtOnce) => ({ panelsAtOnce, slices: 1, suits: (call) => usual(call) === panelsAtOnce })),
+    shared: isLong
+      ? [{ panelsAtOnce: 1, slices: 16, suits: () => true }] // 10 KiB of sums
+      : ([1, 2] as const).map((panelsAtOnce) => ({ panelsAtOnce, slices: 32, suits: () => panelsAtOnce === 1 })), // 8 and 16 KiB
+  };
+}
+
+/** Fewest multiplications worth timing. */
+const TIMED_WORK = 2 ** 20;
+
+function ternaryBinding(names: readonly TernaryName[], layout: TernaryLayout): KernelBinding<PackedCall> {
+  const { width, blockRows, blockColumns } = layout;
   const panelRows = LANES * blockRows;
   const texels: Texels = (call) => {
     const blocks = panels(call) * LANES;
     return [
-      Math.ceil(call.tokens * call.eights * EIGHT * width / 16),
+      width === 1 ? call.tokens * Math.ceil(call.eights / 2) : call.tokens * call.eights * EIGHT * width / 16,
       blocks * call.eights * EIGHT / blockColumns,
       blocks * call.eights / call.group * blockRows / 4,
     ];
   };
+  const { alone, shared } = ternaryShares(layout);
   return {
-    kernels: [fromTextures(ternaryKernel(name, 1), texels), ternaryKernel(name, blockRows > EIGHT ? 16 : 32)], // 10 KiB and 8 KiB of sums
-    call([x, words, scales], output) {
+    kernels: [
+      ...names.flatMap((name) => alone.map((share) => fromTextures(ternaryKernel(name, share), texels))),
+      ...names.flatMap((name) => shared.map((share) => ternaryKernel(name, share))),
+    ],
+    shapeClass({ tokens, rows, eights, group }) {
+      if (tokens * rows * eights * EIGHT < TIMED_WORK) return undefined;
+      return classText(names[0], [tokens, rows, eights * EIGHT, group * EIGHT]);
+    },
+    call([, words, scales], output) {
       const eights = words.shape[1] * blockColumns / EIGHT;
-      const tokens = sizeOf(x.shape.slice(0, -1));
+      const tokens = sizeOf(output.shape.slice(0, -1));
       return { tokens, rows: output.shape.at(-1)!, eights, group: eights / scales.shape[1], panelRows };
     },
   };
 }
 
 /** How products with ternary weights run. Inputs: x `[…, columns]`, words `[panels, eights, 8, 4]`, scales `[panels, groups, 8, 8]`. */
-export const ternaryMatmulBinding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul", { width: 4, ...TWO_BITS });
+export const ternaryMatmulBinding: KernelBinding<PackedCall> = ternaryBinding(["ternary_matmul"], { width: 4, ...TWO_BITS });
 
-/** The same for x of bytes, four to a word: `[…, columns / 4]`. */
-export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul_int8", {
-  width: 1,
-  ...TWO_BITS,
-});
+/** The same for x of bytes, sixteen to four words, in the order that `ternary_matmul_int8.wgsl` tells: `[…, columns / 16, 4]`. */
+export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBinding(
+  ["ternary_matmul_int8", "ternary_matmul_int8_dots"],
+  { width: 1, ...TWO_BITS },
+);
 
 /** The same for weights of five to a byte: words `[panels, columns / 4, 8, 4]`, scales `[panels, groups, 8, 20]`. */
-export const ternaryMatmulDenseBinding: KernelBinding<PackedCall> = ternaryBinding("ternary_matmul_dense", {
+export const ternaryMatmulDenseBinding: KernelBinding<PackedCall> = ternaryBinding(["ternary_matmul_dense"], {
   width: 4,
   ...FIVE_A_BYTE,
 });

@@ -5,7 +5,8 @@
  */
 
 import { type Shape, sizeOf } from "../core/shape.ts";
-import type { Kernel } from "./kernel.ts";
+import type { KernelBinding } from "../core/graph.ts";
+import { classText, type Kernel } from "./kernel.ts";
 import { lineGrid } from "./grid.ts";
 import { unrolled } from "./row_text.ts";
 import { MAX_TEXELS, readingTextures } from "./textures.ts";
@@ -17,7 +18,7 @@ export interface Rows {
   readonly width: number;
 }
 
-/** What `rowKernels` needs to know of a shader. */
+/** What `rowBinding` needs to know of a shader. */
 export interface RowShader<Call extends Rows> {
   readonly name: string;
   /** With `override MEMBERS`, the invocations that share a row, and `Params` that begin with the rows and the quads of a row. */
@@ -53,6 +54,10 @@ const TEXTURE_ELEMENTS = 2 ** 13;
 const TURN = 4;
 /** Fewest elements that repay the longer time to compile unrolled loops. */
 const UNROLLED_ELEMENTS = 2 ** 18;
+/** Fewest elements worth timing. */
+const TIMED_ELEMENTS = 2 ** 20;
+/** As many neighbours share a row, in workgroups of any size. */
+const AMONG_NEIGHBOURS = "among neighbours";
 /** Most invocations of a workgroup that every device allows. */
 const MOST_LANES = 256;
 /** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
@@ -81,13 +86,26 @@ const neighbours: Share = ({ rows, width }, together) => {
   const members = Math.min(quads, wanted, MOST_LANES);
   return { lanes: Math.max(64, members), members };
 };
+/** The same in the widest workgroups. */
+const inWideGroups: Share = (rows, together) => ({ ...neighbours(rows, together), lanes: MOST_LANES });
 
 /**
  * How a shader of rows runs, in order of preference: with an invocation for each row, read from textures, which suits drivers that compute
  * on the host; and with rows shared among many neighbours, which suits graphics processors. A call that neither takes is left to the
  * composition: widths that are no multiple of four, and a few long rows.
  */
-export function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly Kernel<Call>[] {
+export function rowBinding<Call extends Rows>(
+  shader: RowShader<Call>,
+  call: KernelBinding<Call>["call"],
+): KernelBinding<Call> {
+  return {
+    kernels: rowKernels(shader),
+    call,
+    shapeClass: ({ rows, width }) => rows * width < TIMED_ELEMENTS ? undefined : classText(shader.name, [rows, width]),
+  };
+}
+
+function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly Kernel<Call>[] {
   const { name, source, inputs } = shader;
   const texels = ({ rows, width }: Rows) => inputs.map((kind) => kind === "buffer" ? undefined : rows * width / QUAD);
   const texture = kernel(shader, reading);
@@ -99,7 +117,8 @@ export function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly
   return [
     { ...reads, source: unrolled(reads.source, TURN), applies: (call) => applies(call) && isLarge(call) },
     { ...reads, applies },
-    kernel(shader, neighbours),
+    { ...kernel(shader, neighbours), order: AMONG_NEIGHBOURS },
+    { ...kernel(shader, inWideGroups), name: `${name}_of_${MOST_LANES}`, order: AMONG_NEIGHBOURS, suits: () => false },
   ];
 }
 

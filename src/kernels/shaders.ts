@@ -2058,8 +2058,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 // its lower half and row i + 4 in its upper half, the columns from the lowest bits on. A panel is 64 rows: eight such blocks, one for
 // each of eight neighbouring invocations, lie side by side, then come the next 8 columns. Scales lie the same way, eight for a block.
 //
-// An invocation computes 8 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a whole group at a
-// time, and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
+// An invocation computes 8 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a span at a time,
+// and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
 // middle for eight invocations at a time, the rest of its body runs once more for none.
 
 // What codes are read as their doubles must be multiplied by.
@@ -2092,6 +2092,8 @@ struct Params {
   eights: u32,
   // Columns that share a scale, in eights.
   group: u32,
+  // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
+  span: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
@@ -2164,7 +2166,7 @@ fn scales_of(place: Place, index: u32, group: u32) -> Scales {
   return scales;
 }
 
-// Adds the sums over a group of one row of X and one panel.
+// Adds the sums over a span of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
   let first = column * QUADS;
   (*total)[first] += sums[first] * scales[0];
@@ -2176,7 +2178,12 @@ fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) 
   }
 }
 
-// Adds all sums over a group.
+// The group that has a span.
+fn group_of(span: u32) -> u32 {
+  return select(span * params.span / params.group, span, SLICES == 1u);
+}
+
+// Adds all sums over a span.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);
@@ -2274,13 +2281,13 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
-  let groups = params.eights / params.group;
-  var group = place.slice;
-  if (group < groups) {
+  let spans = params.eights / params.span;
+  var span = place.slice;
+  if (span < spans) {
     loop {
       var sums = Sums();
-      var eight = group * params.group;
-      let end = eight + params.group;
+      var eight = span * params.span;
+      let end = eight + params.span;
       loop {
         let words = codes_of(place, 0u, eight);
         let x = eight_of_x(place.token, eight);
@@ -2311,9 +2318,9 @@ fn main(
           break;
         }
       }
-      collect_all(&total, sums, place, group);
-      group += SLICES;
-      if (group >= groups) {
+      collect_all(&total, sums, place, group_of(span));
+      span += SLICES;
+      if (span >= spans) {
         break;
       }
     }
@@ -2329,7 +2336,7 @@ fn main(
 // column c and of the rows i, i + 4, i + 8, i + 12 and i + 16. A panel is 160 rows: eight such blocks, one for each of eight neighbouring
 // invocations, lie side by side, then come the next 4 columns. Scales lie the same way, twenty for a block.
 //
-// An invocation computes 20 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a whole group at a
+// An invocation computes 20 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a span at a
 // time, and add their sums. Loops that run at least once end at their bottom: see ternary_matmul.wgsl.
 
 const UNIT = 1.0;
@@ -2361,6 +2368,8 @@ struct Params {
   eights: u32,
   // Columns that share a scale, in eights.
   group: u32,
+  // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
+  span: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
@@ -2433,7 +2442,7 @@ fn scales_of(place: Place, index: u32, group: u32) -> Scales {
   return scales;
 }
 
-// Adds the sums over a group of one row of X and one panel.
+// Adds the sums over a span of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
   let first = column * QUADS;
   (*total)[first] += sums[first] * scales[0];
@@ -2445,7 +2454,12 @@ fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) 
   }
 }
 
-// Adds all sums over a group.
+// The group that has a span.
+fn group_of(span: u32) -> u32 {
+  return select(span * params.span / params.group, span, SLICES == 1u);
+}
+
+// Adds all sums over a span.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);
@@ -2570,14 +2584,14 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
-  let groups = params.eights / params.group;
-  var group = place.slice;
-  if (group < groups) {
+  let spans = params.eights / params.span;
+  var span = place.slice;
+  if (span < spans) {
     loop {
       var sums = Sums();
       var excess = mat4x4<Element>();
-      var four = group * params.group * 2u;
-      let end = four + params.group * 2u;
+      var four = span * params.span * 2u;
+      let end = four + params.span * 2u;
       loop {
         let words = codes_of(place, 0u, four);
         let x = four_of_x(place.token, four);
@@ -2609,9 +2623,9 @@ fn main(
       } else if (PANELS > 1u) {
         correct(&sums, 1u, excess[0]);
       }
-      collect_all(&total, sums, place, group);
-      group += SLICES;
-      if (group >= groups) {
+      collect_all(&total, sums, place, group_of(span));
+      span += SLICES;
+      if (span >= spans) {
         break;
       }
     }
@@ -2620,7 +2634,7 @@ fn main(
 }
 `,
   ternary_matmul_int8: `// Product with packed ternary weights in whole numbers: Y[t, n] = sum over groups g of scale[n, g] * sum over k in g of X[t, k] *
-// code[n, k], where X is bytes in two's complement, four to a word, none below -127.
+// code[n, k], where X is bytes in two's complement, none below -127: of sixteen columns, byte b of word j is column 4 b + j.
 //
 // Weights lie as in ternary_matmul.wgsl. One multiplication serves two rows: the halves of a word, moved to the lowest bits of each,
 // are codes plus 2, from 1 to 3. Over RUN columns their products with bytes stay below 2^15 in magnitude, so that sums never leave
@@ -2655,6 +2669,8 @@ struct Params {
   eights: u32,
   // Columns that share a scale, in eights.
   group: u32,
+  // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
+  span: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
@@ -2727,7 +2743,7 @@ fn scales_of(place: Place, index: u32, group: u32) -> Scales {
   return scales;
 }
 
-// Adds the sums over a group of one row of X and one panel.
+// Adds the sums over a span of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
   let first = column * QUADS;
   (*total)[first] += sums[first] * scales[0];
@@ -2739,7 +2755,12 @@ fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) 
   }
 }
 
-// Adds all sums over a group.
+// The group that has a span.
+fn group_of(span: u32) -> u32 {
+  return select(span * params.span / params.group, span, SLICES == 1u);
+}
+
+// Adds all sums over a span.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);
@@ -2803,11 +2824,6 @@ fn codes_of(place: Place, index: u32, eight: u32) -> Words {
   return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
 }
 
-// Four neighbouring bytes of a word.
-fn bytes_of(word: u32) -> Whole {
-  return bitcast<Whole>(Words(word << 24u, word << 16u, word << 8u, word)) >> Words(24u);
-}
-
 // Eight columns of a row of X.
 struct Eight {
   first: Whole,
@@ -2815,10 +2831,9 @@ struct Eight {
 }
 
 fn eight_of_x(token: u32, eight: u32) -> Eight {
-  let at = min(token, params.tokens - 1u) * params.eights + eight;
-  let four = load_x(at / 2u);
-  let pair = select(four.xy, four.zw, vec2(at % 2u == 1u));
-  return Eight(bytes_of(pair.x), bytes_of(pair.y));
+  let sixteen = load_x(min(token, params.tokens - 1u) * ((params.eights + 1u) / 2u) + eight / 2u);
+  let bytes = sixteen << Words(select(16u, 0u, eight % 2u == 1u));
+  return Eight(bitcast<Whole>(bytes << Words(8u)) >> Words(24u), bitcast<Whole>(bytes) >> Words(24u));
 }
 
 // Codes plus 2 of a column, for rows i in the lower and i + 4 in the upper half.
@@ -2864,16 +2879,16 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
-  let groups = params.eights / params.group;
-  var group = place.slice;
-  if (group < groups) {
+  let spans = params.eights / params.span;
+  var span = place.slice;
+  if (span < spans) {
     loop {
       var sums = Sums();
-      var eight = group * params.group;
-      let group_end = eight + params.group;
+      var eight = span * params.span;
+      let span_end = eight + params.span;
       loop {
         var run = Run();
-        let end = min(eight + RUN, group_end);
+        let end = min(eight + RUN, span_end);
         loop {
           let words = codes_of(place, 0u, eight);
           let x = eight_of_x(place.token, eight);
@@ -2918,13 +2933,310 @@ fn main(
           extract(&sums, 6u, run);
           extract(&sums, 7u, run);
         }
-        if (eight >= group_end) {
+        if (eight >= span_end) {
           break;
         }
       }
-      collect_all(&total, sums, place, group);
-      group += SLICES;
-      if (group >= groups) {
+      collect_all(&total, sums, place, group_of(span));
+      span += SLICES;
+      if (span >= spans) {
+        break;
+      }
+    }
+  }
+  finish(total, place);
+}
+`,
+  ternary_matmul_int8_dots: `// Product with packed ternary weights in whole numbers, four products an instruction: Y[t, n] = sum over groups g of scale[n, g] * sum
+// over k in g of X[t, k] * code[n, k], where X is bytes in two's complement: of sixteen columns, byte b of word j is column 4 b + j.
+//
+// Weights lie as in ternary_matmul.wgsl, in groups of a multiple of sixteen columns. Halves of words for eight columns and for the next
+// eight make words of sixteen codes of one row. Every fourth code of these, plus 2, lies in the lowest bits of a byte, and is multiplied
+// by the byte of X for the same column; twice the sum of the bytes is taken away in the end.
+requires packed_4x8_integer_dot_product;
+
+const UNIT = 1.0;
+// Quads of rows in a block.
+const QUADS = 2u;
+
+// Rows of X that one invocation takes: 1 or 4.
+override TOKENS: u32 = 1;
+// Panels that one invocation takes: 1, 2, or 4 where it takes one row of X.
+override PANELS: u32 = 1;
+// Invocations that share the columns.
+override SLICES: u32 = 1;
+
+// Blocks of a panel, each for one of as many neighbouring invocations.
+const LANES = 8u;
+// Rows of a panel; a block has QUADS times four.
+const PANEL_ROWS = LANES * QUADS * 4u;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+alias Words = vec4<u32>;
+
+struct Params {
+  // Rows of X and Y.
+  tokens: u32,
+  // Columns of Y.
+  rows: u32,
+  // Columns of X, in eights.
+  eights: u32,
+  // Columns that share a scale, in eights.
+  group: u32,
+  // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
+  span: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Words>; //: input
+@group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
+@group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
+@group(0) @binding(3) var<storage, read_write> out: array<Element>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+// Sums of the other slices: for each slice and lane what an invocation has summed.
+var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
+
+fn load_x(at: u32) -> Words {
+  return x[at]; //: load
+}
+
+fn load_codes(at: u32) -> Words {
+  return codes[at]; //: load
+}
+
+fn load_scales(at: u32) -> Quad {
+  return scales[at]; //: load
+}
+
+// What an invocation works on.
+struct Place {
+  // First panel.
+  panel: u32,
+  // First row of X.
+  token: u32,
+  // Which block of a panel.
+  lane: u32,
+  // Which share of the columns.
+  slice: u32,
+}
+
+fn token_tiles() -> u32 {
+  return (params.tokens + TOKENS - 1u) / TOKENS;
+}
+
+fn place_of(tile: u32, member: u32) -> Place {
+  return Place(tile / token_tiles() * PANELS, tile % token_tiles() * TOKENS, member % LANES, member / LANES);
+}
+
+// Whether a workgroup has nothing to do: the same for all of its invocations, which must meet at barriers.
+fn is_outside(tile: u32) -> bool {
+  return tile / token_tiles() * PANELS * PANEL_ROWS >= params.rows;
+}
+
+// What an invocation has summed: for panel p and row t of X the rows of a block, in quads from (p * TOKENS + t) * QUADS on.
+alias Sums = array<Quad, 8u * QUADS>;
+
+// A panel of an invocation; the last one in place of those beyond it.
+fn panel_at(place: Place, index: u32) -> u32 {
+  return min(place.panel + index, (params.rows - 1u) / PANEL_ROWS);
+}
+
+// Scales of the rows of a block: the first QUADS.
+alias Scales = array<Quad, 5>;
+
+fn scales_of(place: Place, index: u32, group: u32) -> Scales {
+  let at = ((panel_at(place, index) * (params.eights / params.group) + group) * LANES + place.lane) * QUADS;
+  var scales: Scales;
+  scales[0] = UNIT * load_scales(at);
+  scales[1] = UNIT * load_scales(at + 1u);
+  if (QUADS > 2u) {
+    scales[2] = UNIT * load_scales(at + 2u);
+    scales[3] = UNIT * load_scales(at + 3u);
+    scales[4] = UNIT * load_scales(at + 4u);
+  }
+  return scales;
+}
+
+// Adds the sums over a span of one row of X and one panel.
+fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
+  let first = column * QUADS;
+  (*total)[first] += sums[first] * scales[0];
+  (*total)[first + 1u] += sums[first + 1u] * scales[1];
+  if (QUADS > 2u) {
+    (*total)[first + 2u] += sums[first + 2u] * scales[2];
+    (*total)[first + 3u] += sums[first + 3u] * scales[3];
+    (*total)[first + 4u] += sums[first + 4u] * scales[4];
+  }
+}
+
+// The group that has a span.
+fn group_of(span: u32) -> u32 {
+  return select(span * params.span / params.group, span, SLICES == 1u);
+}
+
+// Adds all sums over a span.
+fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
+  let first = scales_of(place, 0u, group);
+  collect(total, sums, 0u, first);
+  if (TOKENS > 1u) {
+    collect(total, sums, 1u, first);
+    collect(total, sums, 2u, first);
+    collect(total, sums, 3u, first);
+  }
+  if (PANELS > 1u) {
+    let second = scales_of(place, 1u, group);
+    collect(total, sums, TOKENS, second);
+    if (TOKENS > 1u) {
+      collect(total, sums, 5u, second);
+      collect(total, sums, 6u, second);
+      collect(total, sums, 7u, second);
+    } else if (PANELS > 2u) {
+      collect(total, sums, 2u, scales_of(place, 2u, group));
+      collect(total, sums, 3u, scales_of(place, 3u, group));
+    }
+  }
+}
+
+// Adds the sums of all slices and stores them.
+fn finish(sums: Sums, place: Place) {
+  var total = sums;
+  let quads = TOKENS * PANELS * QUADS;
+  if (SLICES > 1u) {
+    let member = place.slice * LANES + place.lane;
+    for (var q = 0u; q < quads; q++) {
+      partial[member * quads + q] = total[q];
+    }
+    workgroupBarrier();
+    if (place.slice > 0u) {
+      return;
+    }
+    for (var other = 1u; other < SLICES; other++) {
+      for (var q = 0u; q < quads; q++) {
+        total[q] += partial[(other * LANES + place.lane) * quads + q];
+      }
+    }
+  }
+  for (var q = 0u; q < quads; q++) {
+    let column = q / QUADS;
+    let token = place.token + column % TOKENS;
+    let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
+    for (var i = 0u; i < 4u; i++) {
+      if (token < params.tokens && row + i < params.rows) {
+        out[token * params.rows + row + i] = total[q][i];
+      }
+    }
+  }
+}
+
+alias Whole = vec4<i32>;
+
+// Codes plus 2 of sixteen columns: of rows i, and of rows i + 4.
+struct Sixteen {
+  first: Words,
+  second: Words,
+}
+
+fn codes_of(place: Place, index: u32, sixteen: u32) -> Sixteen {
+  let at = (panel_at(place, index) * params.eights + sixteen * 2u) * LANES + place.lane;
+  let left = load_codes(at) ^ Words(0xaaaaaaaau);
+  let right = load_codes(at + LANES) ^ Words(0xaaaaaaaau);
+  return Sixteen((left & Words(0xffffu)) | (right << Words(16u)), (left >> Words(16u)) | (right & Words(0xffff0000u)));
+}
+
+fn sixteen_of_x(token: u32, sixteen: u32) -> Words {
+  return load_x(min(token, params.tokens - 1u) * (params.eights / 2u) + sixteen);
+}
+
+fn dots(codes: Words, x: u32) -> Whole {
+  let bytes = codes & Words(0x03030303u);
+  return Whole(dot4I8Packed(bytes.x, x), dot4I8Packed(bytes.y, x), dot4I8Packed(bytes.z, x), dot4I8Packed(bytes.w, x));
+}
+
+fn products(codes: Words, x: Words) -> Whole {
+  return dots(codes, x.x) + dots(codes >> Words(2u), x.y) + dots(codes >> Words(4u), x.z) + dots(codes >> Words(6u), x.w);
+}
+
+// Sums of products, in pairs by column, and twice those of the bytes, by row of X.
+struct Wholes {
+  products: array<Whole, 16>,
+  bytes: vec4<i32>,
+}
+
+fn add(sums: ptr<function, Wholes>, column: u32, codes: Sixteen, x: Words) {
+  (*sums).products[column * 2u] += products(codes.first, x);
+  (*sums).products[column * 2u + 1u] += products(codes.second, x);
+}
+
+fn twice(x: Words) -> i32 {
+  let twos = 0x02020202u;
+  return dot4I8Packed(x.x, twos) + dot4I8Packed(x.y, twos) + dot4I8Packed(x.z, twos) + dot4I8Packed(x.w, twos);
+}
+
+fn in_floats(sums: Wholes) -> Sums {
+  var result = Sums();
+  for (var column = 0u; column < TOKENS * PANELS; column++) {
+    let excess = Whole(sums.bytes[column % TOKENS]);
+    result[column * 2u] = Quad(sums.products[column * 2u] - excess);
+    result[column * 2u + 1u] = Quad(sums.products[column * 2u + 1u] - excess);
+  }
+  return result;
+}
+
+@compute @workgroup_size(LANES * SLICES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) member: u32,
+) {
+  let tile = workgroup.y * workgroups.x + workgroup.x;
+  if (is_outside(tile)) {
+    return;
+  }
+  let place = place_of(tile, member);
+  var total = Sums();
+  let spans = params.eights / params.span;
+  var span = place.slice;
+  if (span < spans) {
+    loop {
+      var sums = Wholes();
+      var sixteen = span * params.span / 2u;
+      let end = sixteen + params.span / 2u;
+      loop {
+        let codes = codes_of(place, 0u, sixteen);
+        let x = sixteen_of_x(place.token, sixteen);
+        add(&sums, 0u, codes, x);
+        sums.bytes.x += twice(x);
+        if (TOKENS > 1u) {
+          let x1 = sixteen_of_x(place.token + 1u, sixteen);
+          let x2 = sixteen_of_x(place.token + 2u, sixteen);
+          let x3 = sixteen_of_x(place.token + 3u, sixteen);
+          add(&sums, 1u, codes, x1);
+          add(&sums, 2u, codes, x2);
+          add(&sums, 3u, codes, x3);
+          sums.bytes += Whole(0, twice(x1), twice(x2), twice(x3));
+          if (PANELS > 1u) {
+            let others = codes_of(place, 1u, sixteen);
+            add(&sums, 4u, others, x);
+            add(&sums, 5u, others, x1);
+            add(&sums, 6u, others, x2);
+            add(&sums, 7u, others, x3);
+          }
+        } else if (PANELS > 1u) {
+          add(&sums, 1u, codes_of(place, 1u, sixteen), x);
+          if (PANELS > 2u) {
+            add(&sums, 2u, codes_of(place, 2u, sixteen), x);
+            add(&sums, 3u, codes_of(place, 3u, sixteen), x);
+          }
+        }
+        sixteen++;
+        if (sixteen >= end) {
+          break;
+        }
+      }
+      collect_all(&total, in_floats(sums), place, group_of(span));
+      span += SLICES;
+      if (span >= spans) {
         break;
       }
     }

@@ -151,17 +151,27 @@ export function packedValues({ words, scales, rows }: PackedWeight): Tensor {
 /** Largest magnitude of a byte: the kernels rely on it. */
 const maxByte = 127;
 
-/** The numbers of words of four bytes in two's complement: `[…, columns / 4]` to `[…, columns]`. */
-function fromBytes(words: Tensor): Tensor {
-  const bytes = words.reshape([...words.shape, 1]).shiftRight(arange([4], { dtype: "uint32" }).mul(8)).bitAnd(0xff);
-  return bytes.bitXor(0x80).cast("float32").sub(0x80).reshape([...words.shape.slice(0, -1), words.shape.at(-1)! * 4]);
+/** Bytes of a word, and words of which each has every fourth column of sixteen: byte b of word j is column 4 b + j. */
+const four = 4;
+/** How far to the left the bytes of a word lie, for `[…, sixteens, byte, word]`. */
+const shifts = () => arange([four, 1], { axis: 0, dtype: "uint32" }).mul(8);
+
+/** The numbers of words of four bytes in two's complement: `[…, sixteens, 4]` to `[…, columns]`, which may end within a sixteen. */
+function fromBytes(words: Tensor, columns: number): Tensor {
+  const leading = words.shape.slice(0, -2);
+  const bytes = words.reshape([...words.shape.slice(0, -1), 1, four]).shiftRight(shifts()).bitAnd(0xff);
+  const numbers = bytes.bitXor(0x80).cast("float32").sub(0x80).reshape([...leading, words.shape.at(-2)! * four * four]);
+  return numbers.slice(leading.map(() => 0), [...leading, columns]);
 }
 
 /** Whole numbers from -127 to 127 as words of four bytes. */
 function toBytes(x: Tensor): Tensor {
-  const quads = x.add(0x80).cast("uint32").reshape([...x.shape.slice(0, -1), x.shape.at(-1)! / 4, 4]);
-  const placed = quads.shiftLeft(arange([4], { dtype: "uint32" }).mul(8));
-  return placed.sum({ axes: -1 }).bitXor(0x80808080);
+  const [leading, columns] = [x.shape.slice(0, -1), x.shape.at(-1)!];
+  const sixteens = Math.ceil(columns / (four * four));
+  const none = leading.map(() => 0);
+  const filled = x.pad([...none, 0], [...none, sixteens * four * four - columns]);
+  const placed = filled.add(0x80).cast("uint32").reshape([...leading, sixteens, four, four]).shiftLeft(shifts());
+  return placed.sum({ axes: -2 }).bitXor(0x80808080);
 }
 
 /** Inputs: x as bytes, words, scales. Attribute: rows. */
@@ -170,7 +180,7 @@ const ternaryMatmulInt8: Fused = {
   name: "ternaryMatmulInt8",
   binding: ternaryMatmulInt8Binding,
   compose: ([x, words, scales], { rows }: Attributes) =>
-    fromBytes(x).matmul(unpacked([words, scales], rows as number).transpose()),
+    fromBytes(x, words.shape[1] * TWO_BITS.blockColumns).matmul(unpacked([words, scales], rows as number).transpose()),
 };
 
 /** How {@linkcode packedMatmul} computes. */

@@ -230,3 +230,17 @@ Deno.test("with scales in half precision, what is packed is what was trained", a
   deepEqual(await hestia(weight, { ...options, hard: true }).data(), await unpacked.data());
   equal((await scales.data()).every((scale) => Math.f16round(scale) === scale), true);
 });
+
+for (const { says, kernels = [], many, inputs, apply } of layers) {
+  if (!many) continue;
+  Deno.test(`${says}: kernels in the widest workgroups give the same bits`, async () => {
+    const given = inputs(67, 128);
+    const y = apply(given);
+    const outputs = [y, gradients(y.mul(given[0]).sum(), given)[0]];
+    const expected = await runLowered(outputs, { texelReads: false });
+    for (const variant of kernels.map((kernel) => `${kernel}_of_256`)) {
+      ok(lower(flat(outputs), smallTarget, { variant }).dispatches.some(({ label }) => label === variant), `${variant} is used`);
+      deepEqual(await runLowered(outputs, { variant, texelReads: false }), expected, variant);
+    }
+  });
+}

@@ -9,13 +9,16 @@ const limits = { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4,
 const byName = new Map(matmulKernels.map((kernel) => [kernel.name, kernel]));
 
 /** The kernel that takes a call where textures are read, or not. */
-const usual = (call: MatmulCall, texelReads = true): string | undefined => kernelFor(matmulKernels, call, { texelReads })?.name;
+const usual = (call: MatmulCall, texelReads = true): string | undefined =>
+  kernelFor(matmulKernels, call, { texelReads, packedDots: true })?.name;
 const deep = Deno.env.get("HESTIA_DEEP") === "1";
 
 /** Kernels that apply to a call: all of them where minutes do not matter, else those that suit it and read textures or buffers. */
 function applicable(call: MatmulCall): MatmulKernel[] {
   const kernels = matmulKernels.filter((kernel) => kernel.applies(call));
-  return deep ? kernels : kernels.filter((kernel) => isFor(kernel, { texelReads: true }) && (kernel.suits?.(call) ?? true));
+  return deep
+    ? kernels
+    : kernels.filter((kernel) => isFor(kernel, { texelReads: true, packedDots: true }) && (kernel.suits?.(call) ?? true));
 }
 
 // --- calls: layouts are two letters, one for each operand: N is stored as read, T is stored transposed

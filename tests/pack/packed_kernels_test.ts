@@ -1,46 +1,10 @@
 import { gradients, packedMatmul, packWeight, tensor, useBackend } from "../../mod.ts";
 import { packedValues, packWeights } from "../../src/pack/packed_weight.ts";
 import { halfTable, halfTableMatmul, halfTableRows } from "../../src/pack/half_table.ts";
-import { type TernaryMatrix, ternaryWeights } from "../../src/pack/format.ts";
+import { ternaryWeights } from "../../src/pack/format.ts";
 import { runLowered } from "../support/lowered.ts";
-import { deepEqual, equal, ok, throws } from "../assert.ts";
-
-/** A sequence that looks random: a number below `below` for each index. */
-const scrambled = (index: number, below: number) => (Math.imul(index + 1, 0x9e3779b1) >>> 8) % below;
-
-function ternary(rows: number, columns: number, groupSize: number): TernaryMatrix {
-  const codes = Int8Array.from({ length: rows * columns }, (_, i) => scrambled(i, 3) - 1);
-  const groups = groupSize === 0 ? 1 : groupSize === -1 ? rows : rows * columns / groupSize;
-  return {
-    codes,
-    scales: Float32Array.from({ length: groups }, (_, i) => 0.25 + scrambled(i, 64) / 64),
-    rows,
-    columns,
-    groupSize,
-  };
-}
-
-const inputs = (tokens: number, columns: number) =>
-  Float32Array.from({ length: tokens * columns }, (_, i) => scrambled(i + 7, 1001) / 500 - 1);
-
-function product(
-  x: Float32Array,
-  weights: ArrayLike<number>,
-  sizes: { tokens: number; rows: number; columns: number },
-): number[] {
-  const { tokens, rows, columns } = sizes;
-  return Array.from({ length: tokens * rows }, (_, i) => {
-    const [t, n] = [Math.floor(i / rows), i % rows];
-    let sum = 0;
-    for (let k = 0; k < columns; k++) sum += x[t * columns + k] * weights[n * columns + k];
-    return sum;
-  });
-}
-
-function close(got: ArrayLike<number>, wanted: readonly number[], says: string): void {
-  equal(got.length, wanted.length, says);
-  wanted.forEach((value, i) => ok(Math.abs(got[i] - value) <= 1e-4, `${says}: element ${i} is ${got[i]}, wanted ${value}`));
-}
+import { close, inputs, product, ternary } from "../support/packed.ts";
+import { deepEqual, throws } from "../assert.ts";
 
 const ternaryShapes = [
   { tokens: 1, rows: 1, columns: 8, groupSize: 0 },

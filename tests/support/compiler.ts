@@ -14,6 +14,7 @@ export const smallTarget: Target = {
   limits: { maxBindingBytes: 2 ** 27, maxStorageBuffers: 8, maxTextures: 4, maxWorkgroups: 65_535 },
   float16: false,
   texelReads: false,
+  packedDots: true,
 };
 
 /** The graph of some outputs; `donated` come first among the inputs. */

@@ -3,6 +3,7 @@
 import { type Shape, type Tensor, tensor, type TensorData, useBackend } from "../../mod.ts";
 import { lower, type Target } from "../../src/compile/lower.ts";
 import { variantNames } from "../../src/compile/variants.ts";
+import { matmulKernels } from "../../src/kernels/matmul.ts";
 import { deepEqual, equal, ok } from "../assert.ts";
 import { differences, read } from "../support/backends.ts";
 import { flat, smallTarget } from "../support/compiler.ts";
@@ -22,7 +23,7 @@ function build(): Record<string, Tensor> {
 }
 
 /** Those that drivers compile within a second: the others are held against these in `matmul_test.ts`. */
-const everyday = variantNames.filter((name) => deep || !/(tile|texture)_\d+x32/.test(name));
+const everyday = matmulKernels.map(({ name }) => name).filter((name) => deep || !/(tile|texture)_\d+x32/.test(name));
 
 let expected: TensorData[] | undefined;
 
@@ -91,15 +92,16 @@ Deno.test("sizes that round to one power of two are one class, small products ar
   equal(classOf(256, 64), undefined);
 });
 
+/** What computes with a kernel. */
+function suitesOf(variant: string): string[] {
+  if (variant.startsWith("ternary")) return ["pack/packed_kernels_test.ts", "pipeline/formats_test.ts"];
+  if (!variant.startsWith("matmul")) return ["kernels/fused_kernels_test.ts", "quant/hestia_test.ts"];
+  return ["conformance_test.ts", "compile/products_test.ts", "kernels/attention_test.ts", "pack/packed_kernels_test.ts"];
+}
+
 async function suitesByEachKernel(): Promise<void> {
-  const suites = [
-    "conformance_test.ts",
-    "compile/products_test.ts",
-    "kernels/attention_test.ts",
-    "pack/packed_kernels_test.ts",
-  ];
-  const paths = suites.map((suite) => new URL(`../${suite}`, import.meta.url).pathname);
   for (const variant of variantNames) {
+    const paths = suitesOf(variant).map((suite) => new URL(`../${suite}`, import.meta.url).pathname);
     const env = { HESTIA_TUNE: variant, HESTIA_DEEP: "0" };
     const command = new Deno.Command(Deno.execPath(), { args: ["test", "-A", "--no-check", ...paths], env });
     const { code, stdout } = await command.output();

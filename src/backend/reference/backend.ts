@@ -24,6 +24,7 @@ export class ReferenceBackend implements Backend {
   readonly limits = { maxBindingBytes: 2 ** 32, maxStorageBuffers: 1 << 20, maxTextures: 0, maxWorkgroups: 2 ** 31 };
   readonly float16 = true;
   readonly texelReads = false;
+  readonly packedDots = false;
   readonly statistics: BackendStatistics = {
     pipelinesCreated: 0,
     buffersCreated: 0,

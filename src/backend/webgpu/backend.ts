@@ -9,7 +9,7 @@ import type { DType, TensorData } from "../../core/dtype.ts";
 import { TEXEL_BYTES } from "../../core/texels.ts";
 import type { TensorType } from "../../core/graph.ts";
 import type { Graph, Program } from "../../core/program.ts";
-import type { DeviceLimits } from "../../kernels/kernel.ts";
+import type { DeviceLimits, KernelTarget } from "../../kernels/kernel.ts";
 import { BufferPool } from "./buffers.ts";
 import { fromDevice, toDevice } from "./convert.ts";
 import { type Services, WebGpuExecutable } from "./executable.ts";
@@ -38,7 +38,9 @@ export async function openWebGpu(): Promise<Backend | undefined> {
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   // software adapters read textures several times faster than buffers, GPUs gain nothing for the copies; timing would make results vary
   const texelReads = adapter.info.isFallbackAdapter;
-  return new WebGpuBackend(device, adapter.info, texelReads);
+  const { wgslLanguageFeatures } = navigator.gpu as { wgslLanguageFeatures?: ReadonlySet<string> }; // not among Deno's types
+  const packedDots = wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? false;
+  return new WebGpuBackend(device, adapter.info, { texelReads, packedDots });
 }
 
 /** Storage buffers of one shader: some drivers offer millions, but a bind group has an end, and so has what pays. */
@@ -50,6 +52,8 @@ class WebGpuBackend implements Backend {
   readonly adapter: string;
   readonly limits: DeviceLimits;
   readonly float16: boolean;
+  readonly texelReads: boolean;
+  readonly packedDots: boolean;
   readonly statistics: BackendStatistics = {
     pipelinesCreated: 0,
     buffersCreated: 0,
@@ -67,8 +71,10 @@ class WebGpuBackend implements Backend {
   readonly #textures: Arena<TextureCopy>;
   #failure: Error | undefined;
 
-  constructor(device: GPUDevice, info: GPUAdapterInfo, readonly texelReads: boolean) {
+  constructor(device: GPUDevice, info: GPUAdapterInfo, { texelReads, packedDots }: KernelTarget) {
     this.#device = device;
+    this.texelReads = texelReads;
+    this.packedDots = packedDots;
     this.description = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||
       "unnamed adapter";
     this.adapter = [info.vendor, info.architecture, info.device, info.description].join(" ");
