@@ -8,6 +8,9 @@
 // and add their sums. Loops that run at least once end at their bottom: where a loop ends in the
 // middle for eight invocations at a time, the rest of its body runs once more for none.
 
+// Whether X is stored in half precision.
+override HALVES: bool = false;
+
 // What codes are read as their doubles must be multiplied by.
 const UNIT = 0.5;
 // Quads of rows in a block.
@@ -20,6 +23,10 @@ fn codes_of(place: Place, index: u32, eight: u32) -> Words {
   return load_codes((panel_at(place, index) * params.eights + eight) * LANES + place.lane);
 }
 
+fn halves_of(words: vec2<u32>) -> Quad {
+  return Quad(unpack2x16float(words.x), unpack2x16float(words.y));
+}
+
 // Eight columns of a row of X.
 struct Eight {
   first: Quad,
@@ -27,8 +34,12 @@ struct Eight {
 }
 
 fn eight_of_x(token: u32, eight: u32) -> Eight {
-  let at = (min(token, params.tokens - 1u) * params.eights + eight) * 2u;
-  return Eight(bitcast<Quad>(load_x(at)), bitcast<Quad>(load_x(at + 1u)));
+  let at = min(token, params.tokens - 1u) * params.eights + eight;
+  if (HALVES) {
+    let halves = load_x(at);
+    return Eight(halves_of(halves.xy), halves_of(halves.zw));
+  }
+  return Eight(bitcast<Quad>(load_x(at * 2u)), bitcast<Quad>(load_x(at * 2u + 1u)));
 }
 
 // Twice the codes that a shift to the left brings to the top, where 00, 01 and 11 are the floats 0, 2 and -2.

@@ -9,6 +9,9 @@
 // An invocation computes 20 rows of each of PANELS panels for TOKENS rows of X; SLICES of them share the columns, a span at a
 // time, and add their sums. Loops that run at least once end at their bottom: see ternary_matmul.wgsl.
 
+// Whether X is stored in half precision.
+override HALVES: bool = false;
+
 const UNIT = 1.0;
 // Quads of rows in a block.
 const QUADS = 5u;
@@ -21,7 +24,13 @@ fn codes_of(place: Place, index: u32, four: u32) -> Words {
 }
 
 fn four_of_x(token: u32, four: u32) -> Quad {
-  return bitcast<Quad>(load_x(min(token, params.tokens - 1u) * params.eights * 2u + four));
+  let at = min(token, params.tokens - 1u) * params.eights * 2u + four;
+  if (HALVES) {
+    let eight = load_x(at / 2u);
+    let halves = select(eight.xy, eight.zw, vec2(at % 2u == 1u));
+    return Quad(unpack2x16float(halves.x), unpack2x16float(halves.y));
+  }
+  return bitcast<Quad>(load_x(at));
 }
 
 // Digits as they lie in words, two columns in each: multiplied by 2^8 in the lower half and 2^24 in the upper half.

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { backendInfo, openGgufFile, openPacked, type PackedModel } from "../../mod.ts";
+import { backendInfo, openGgufFile, openPacked, type PackedMatmulOptions, type PackedModel } from "../../mod.ts";
 import type { Command } from "../../src/cli/args.ts";
 import { main } from "../../src/cli/main.ts";
 import { formatBytes, formatSeconds, table } from "../../src/cli/table.ts";
@@ -34,7 +34,12 @@ const command = {
       value: "FILE",
       description: "Keep the model here, and use it if it is there; a temporary file by default",
     },
-    int8: { type: "boolean", description: "Round activations to bytes, as llama.cpp does" },
+    activations: {
+      type: "string",
+      choices: ["float32", "float16", "int8"],
+      default: "float32",
+      description: "float16 rounds them to half precision, int8 to bytes, as llama.cpp does",
+    },
     alone: { type: "boolean", description: "Leave llama.cpp out" },
     float32: { type: "boolean", description: "Also time an eighth of the model, packed and in float32" },
   },
@@ -86,7 +91,7 @@ async function compare(players: readonly Player[], sizes: Sizes, print: (text: s
   return times;
 }
 
-async function opened(path: string, activations: "float32" | "int8"): Promise<PackedModel> {
+async function opened(path: string, activations: PackedMatmulOptions["activations"]): Promise<PackedModel> {
   using gguf = await openGgufFile(path);
   return await openPacked(gguf, { activations });
 }
@@ -121,13 +126,13 @@ async function modelFile(path: string | undefined, config: typeof oneBillion, pr
   return file;
 }
 
-await main(command, async ({ layers, vocabulary, prompt, tokens, rounds, file, int8, alone, float32 }, { print }) => {
+await main(command, async ({ layers, vocabulary, prompt, tokens, rounds, file, activations, alone, float32 }, { print }) => {
   const config = { ...oneBillion, layers, vocabularySize: vocabulary };
   const path = await modelFile(file, config, print);
   const sizes = { prompt, tokens, rounds };
   try {
     let model: PackedModel | undefined;
-    const opening = await timed(async () => void (model = await opened(path, int8 ? "int8" : "float32")));
+    const opening = await timed(async () => void (model = await opened(path, activations as PackedMatmulOptions["activations"])));
     const { bytes, bitsPerWeight } = model!.sizes;
     print(`opened ${formatBytes(bytes)}, ${bitsPerWeight} bits a weight, in ${formatSeconds(opening.wall)}`);
     const players = [hestia(model!, { name: "hestia", bytes, ...sizes })];

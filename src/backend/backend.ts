@@ -49,8 +49,6 @@ export interface Backend extends KernelTarget {
   readonly adapter: string;
   readonly limits: DeviceLimits;
   readonly statistics: BackendStatistics;
-  /** Whether the device stores float16; otherwise such tensors are kept as rounded float32. */
-  readonly float16: boolean;
   /** A backend takes whichever form it runs: the graph itself, or the program that `lower` makes of it. */
   prepare(graph: Graph, lower: () => Program): Executable;
   /** @param asTexture whether what runs next reads it from a texture, see {@link Executable.textureInputs} */

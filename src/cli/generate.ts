@@ -29,9 +29,9 @@ const command = {
     },
     activations: {
       type: "string",
-      choices: ["float32", "int8"],
+      choices: ["float32", "float16", "int8"],
       default: "float32",
-      description: "Of packed models: int8 rounds them to bytes, as llama.cpp does",
+      description: "Of packed models: float16 rounds them to half precision, int8 to bytes, as llama.cpp does",
     },
     seed: { type: "integer", minimum: 0, maximum: 0xffffffff, default: 0, description: "The same seed gives the same text" },
   },
@@ -42,8 +42,8 @@ if (import.meta.main) {
     const { model, description } = await openModel(required(path, "--model", command.name), {
       activations: activations as PackedMatmulOptions["activations"],
     });
-    if (activations === "int8" && description !== "packed") {
-      throw new UsageError(`--activations int8 is for packed models, and ${path} is not packed: ${description}`);
+    if (activations !== "float32" && description !== "packed") {
+      throw new UsageError(`--activations ${activations} is for packed models, and ${path} is not packed: ${description}`);
     }
     const promptIds = promptTokens(model, prompt);
     const write = (text: string) => (json ? Deno.stderr : Deno.stdout).writeSync(new TextEncoder().encode(text));

@@ -31,8 +31,6 @@ import { matmulBinding } from "../kernels/matmul_binding.ts";
 /** What of a device the compiler needs to know. */
 export interface Target extends KernelTarget {
   readonly limits: DeviceLimits;
-  /** Whether shaders may store float16; otherwise such tensors are kept as rounded float32. */
-  readonly float16: boolean;
 }
 
 /** Settings that tests vary, and how kernels are picked. */

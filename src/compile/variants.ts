@@ -37,7 +37,7 @@ export const variantNames: readonly string[] = [...new Set(timed.flatMap(({ kern
 
 /** A kernel that applies to a call, as the kernel itself sees that call. */
 export interface Variant {
-  readonly kernel: Pick<Kernel<never>, "name" | "order" | "tiled" | "texels" | "packedDots">;
+  readonly kernel: Pick<Kernel<never>, "name" | "order" | "tiled" | "texels" | "needs">;
   /** Whether it is expected to be fast. */
   readonly suits: boolean;
 }

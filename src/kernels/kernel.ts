@@ -40,8 +40,8 @@ export interface Kernel<Call> {
   texels?(call: Call): readonly (number | undefined)[];
   /** Keeps tiles in workgroup memory, which is slow on devices that read textures sooner than buffers: not for those. */
   readonly tiled?: true;
-  /** Multiplies packed bytes by `dot4I8Packed`, which not all devices do. */
-  readonly packedDots?: true;
+  /** What only some devices are able to do. */
+  readonly needs?: "packedDots" | "float16";
   /** Values of the shader's `override` constants. */
   overrides(call: Call): Record<string, number>;
   /** Content of the `Params` uniform; empty when the shader has none. */
@@ -55,15 +55,17 @@ export interface KernelTarget {
   readonly texelReads: boolean;
   /** Whether shaders may use `dot4I8Packed`, WGSL's language feature `packed_4x8_integer_dot_product`. */
   readonly packedDots: boolean;
+  /** Whether float16 is stored in two bytes; otherwise such tensors are kept as rounded float32. */
+  readonly float16: boolean;
 }
 
 /** Whether a device is able to run a kernel. */
-export function canRun({ packedDots }: Pick<Kernel<never>, "packedDots">, target: KernelTarget): boolean {
-  return !packedDots || target.packedDots;
+export function canRun({ needs }: Pick<Kernel<never>, "needs">, target: KernelTarget): boolean {
+  return needs === undefined || target[needs];
 }
 
 /** Whether a device runs a kernel, and prefers its inputs where the kernel wants them. */
-export function isFor(kernel: Pick<Kernel<never>, "tiled" | "texels" | "packedDots">, target: KernelTarget): boolean {
+export function isFor(kernel: Pick<Kernel<never>, "tiled" | "texels" | "needs">, target: KernelTarget): boolean {
   return canRun(kernel, target) && !(target.texelReads ? kernel.tiled : kernel.texels);
 }
 

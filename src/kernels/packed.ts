@@ -75,7 +75,7 @@ interface Share {
   readonly suits: (call: PackedCall) => boolean;
 }
 
-function ternaryKernel(name: TernaryName, { panelsAtOnce, slices, suits }: Share): Kernel<PackedCall> {
+function ternaryKernel(name: TernaryName, { width }: TernaryLayout, { panelsAtOnce, slices, suits }: Share): Kernel<PackedCall> {
   const span = ({ group }: PackedCall) => slices === 1 ? group : greatestCommonDivisor(group, SPAN);
   const mostAtOnce = name === "ternary_matmul_dense" ? 4 : 8; // products that the shader tells apart
   const usesDots = name === "ternary_matmul_int8_dots";
@@ -83,7 +83,8 @@ function ternaryKernel(name: TernaryName, { panelsAtOnce, slices, suits }: Share
     name: panelsAtOnce === 1 ? name : `${name}_${panelsAtOnce}_panels`,
     source: shaders[name],
     order: `${slices} slices`,
-    ...usesDots && { packedDots: true },
+    ...usesDots && { needs: "packedDots" },
+    ...width === 2 && { needs: "float16" },
     suits: (call) => !usesDots && suits(call),
     applies: (call) =>
       call.tokens * call.rows > 0 && call.eights > 0 && call.eights <= MAX_TURNS / 3 && // three loops
@@ -92,6 +93,7 @@ function ternaryKernel(name: TernaryName, { panelsAtOnce, slices, suits }: Share
       TOKENS: tokensAtOnce(call),
       PANELS: panelsAtOnce,
       SLICES: tokensAtOnce(call) === 1 ? slices : Math.ceil(slices / FEW_TOKENS),
+      ...width === 2 && { HALVES: 1 },
     }),
     params: (call) => Uint32Array.of(call.tokens, call.rows, call.eights, call.group, span(call)),
     grid(call, limits) {
@@ -106,7 +108,7 @@ type TernaryName = "ternary_matmul" | "ternary_matmul_int8" | "ternary_matmul_in
 /** How ternary weights lie, and what they are multiplied by. */
 interface TernaryLayout {
   /** Bytes of an element of x. */
-  readonly width: 1 | 4;
+  readonly width: 1 | 2 | 4;
   /** Rows of four words, which are those of an invocation in one panel. */
   readonly blockRows: number;
   /** Columns of four words. */
@@ -149,12 +151,12 @@ function ternaryBinding(names: readonly TernaryName[], layout: TernaryLayout): K
   const { alone, shared } = ternaryShares(layout);
   return {
     kernels: [
-      ...names.flatMap((name) => alone.map((share) => fromTextures(ternaryKernel(name, share), texels))),
-      ...names.flatMap((name) => shared.map((share) => ternaryKernel(name, share))),
+      ...names.flatMap((name) => alone.map((share) => fromTextures(ternaryKernel(name, layout, share), texels))),
+      ...names.flatMap((name) => shared.map((share) => ternaryKernel(name, layout, share))),
     ],
     shapeClass({ tokens, rows, eights, group }) {
       if (tokens * rows * eights * EIGHT < TIMED_WORK) return undefined;
-      return classText(names[0], [tokens, rows, eights * EIGHT, group * EIGHT]);
+      return classText(width === 2 ? `${names[0]} of halves` : names[0], [tokens, rows, eights * EIGHT, group * EIGHT]);
     },
     call([, words, scales], output) {
       const eights = words.shape[1] * blockColumns / EIGHT;
@@ -167,6 +169,9 @@ function ternaryBinding(names: readonly TernaryName[], layout: TernaryLayout): K
 /** How products with ternary weights run. Inputs: x `[…, columns]`, words `[panels, eights, 8, 4]`, scales `[panels, groups, 8, 8]`. */
 export const ternaryMatmulBinding: KernelBinding<PackedCall> = ternaryBinding(["ternary_matmul"], { width: 4, ...TWO_BITS });
 
+/** The same for x of float16. */
+export const ternaryMatmulHalfBinding: KernelBinding<PackedCall> = ternaryBinding(["ternary_matmul"], { width: 2, ...TWO_BITS });
+
 /** The same for x of bytes, sixteen to four words, in the order that `ternary_matmul_int8.wgsl` tells: `[…, columns / 16, 4]`. */
 export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBinding(
   ["ternary_matmul_int8", "ternary_matmul_int8_dots"],
@@ -176,6 +181,12 @@ export const ternaryMatmulInt8Binding: KernelBinding<PackedCall> = ternaryBindin
 /** The same for weights of five to a byte: words `[panels, columns / 4, 8, 4]`, scales `[panels, groups, 8, 20]`. */
 export const ternaryMatmulDenseBinding: KernelBinding<PackedCall> = ternaryBinding(["ternary_matmul_dense"], {
   width: 4,
+  ...FIVE_A_BYTE,
+});
+
+/** The same for such weights and x of float16. */
+export const ternaryMatmulDenseHalfBinding: KernelBinding<PackedCall> = ternaryBinding(["ternary_matmul_dense"], {
+  width: 2,
   ...FIVE_A_BYTE,
 });
 

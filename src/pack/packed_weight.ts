@@ -12,6 +12,8 @@ import {
   FIVE_A_BYTE,
   ternaryMatmulBinding,
   ternaryMatmulDenseBinding,
+  ternaryMatmulDenseHalfBinding,
+  ternaryMatmulHalfBinding,
   ternaryMatmulInt8Binding,
   TWO_BITS,
 } from "../kernels/packed.ts";
@@ -143,6 +145,16 @@ const ternaryMatmulDense: Fused = {
   compose: product,
 };
 
+/** The same product with x of float16, where devices store that; `of` float32 elsewhere. */
+const withHalves = (name: string, binding: Fused["binding"], of: Fused): Fused => ({
+  kind: "fused",
+  name,
+  binding,
+  compose: ([x, ...weight], attributes) => applyFused(of, [x.cast("float32"), ...weight], attributes),
+});
+const ternaryMatmulHalf = withHalves("ternaryMatmulHalf", ternaryMatmulHalfBinding, ternaryMatmul);
+const ternaryMatmulDenseHalf = withHalves("ternaryMatmulDenseHalf", ternaryMatmulDenseHalfBinding, ternaryMatmulDense);
+
 /** A packed weight as float32 `[rows, columns]`, computed on the device. */
 export function packedValues({ words, scales, rows }: PackedWeight): Tensor {
   return unpacked([words, scales], rows);
@@ -186,17 +198,18 @@ const ternaryMatmulInt8: Fused = {
 /** How {@linkcode packedMatmul} computes. */
 export interface PackedMatmulOptions {
   /**
-   * `float32`, the default, takes `x` as it is. `int8` rounds each row of it to 255 steps of its largest magnitude, as llama.cpp does in
+   * `float32`, the default, takes `x` as it is. `float16` rounds it to half precision, of magnitudes to 65504, which halves what kernels
+   * read of it, and sums in float32. `int8` rounds each row of it to 255 steps of its largest magnitude, as llama.cpp does in
    * blocks, and computes in whole numbers, without a derivative, where weights have two bits: a sixth fewer instructions a
    * token on a software driver (`bench/LOG.md`).
    */
-  readonly activations?: "float32" | "int8";
+  readonly activations?: "float32" | "float16" | "int8";
 }
 
 /**
  * `x` times the transposed weight, read packed. Differentiable in `x`.
  *
- * @param x float32 `[…, columns]`
+ * @param x float32 or float16 `[…, columns]`
  * @returns float32 `[…, rows]`
  * @throws TypeError where the last length of `x` is not the weight's number of columns
  */
@@ -205,8 +218,11 @@ export function packedMatmul(x: Tensor, weight: PackedWeight, { activations = "f
   if (x.shape.at(-1) !== columns) {
     throw atCaller(new TypeError(`Cannot multiply ${x} by packed [${rows},${columns}]: wanted a last length of ${columns}`));
   }
-  if (isDense(weight)) return applyFused(ternaryMatmulDense, [x, words, scales], { rows });
-  if (activations === "float32") return applyFused(ternaryMatmul, [x, words, scales], { rows });
+  if (activations !== "int8" || isDense(weight)) {
+    const given = activations === "float16" ? x.cast("float16") : x;
+    const [plain, half] = isDense(weight) ? [ternaryMatmulDense, ternaryMatmulDenseHalf] : [ternaryMatmul, ternaryMatmulHalf];
+    return applyFused(given.dtype === "float16" ? half : plain, [given, words, scales], { rows });
+  }
   const step = x.abs().max({ axes: -1, keepDims: true }).div(maxByte).maximum(tiny);
   return applyFused(ternaryMatmulInt8, [toBytes(x.div(step).round()), words, scales], { rows }).mul(step);
 }

@@ -10,7 +10,7 @@ const byName = new Map(matmulKernels.map((kernel) => [kernel.name, kernel]));
 
 /** The kernel that takes a call where textures are read, or not. */
 const usual = (call: MatmulCall, texelReads = true): string | undefined =>
-  kernelFor(matmulKernels, call, { texelReads, packedDots: true })?.name;
+  kernelFor(matmulKernels, call, { texelReads, packedDots: true, float16: true })?.name;
 const deep = Deno.env.get("HESTIA_DEEP") === "1";
 
 /** Kernels that apply to a call: all of them where minutes do not matter, else those that suit it and read textures or buffers. */
@@ -18,7 +18,9 @@ function applicable(call: MatmulCall): MatmulKernel[] {
   const kernels = matmulKernels.filter((kernel) => kernel.applies(call));
   return deep
     ? kernels
-    : kernels.filter((kernel) => isFor(kernel, { texelReads: true, packedDots: true }) && (kernel.suits?.(call) ?? true));
+    : kernels.filter((kernel) =>
+      isFor(kernel, { texelReads: true, packedDots: true, float16: true }) && (kernel.suits?.(call) ?? true)
+    );
 }
 
 // --- calls: layouts are two letters, one for each operand: N is stored as read, T is stored transposed

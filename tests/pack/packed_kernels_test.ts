@@ -87,6 +87,24 @@ for (const texelReads of [true, false]) {
   });
 }
 
+Deno.test("activations in half precision round each number, on devices that store halves and on others", async () => {
+  const [matrix, sizes] = [ternary(70, 48, 16), { tokens: 3, rows: 70, columns: 48 }];
+  const x = inputs(3, 48);
+  const wanted = product(x.map(Math.f16round), ternaryWeights(matrix), sizes);
+  for (const dense of [false, true]) {
+    for (const float16 of [false, true]) {
+      const given = tensor(x, { shape: [3, 48] });
+      const y = packedMatmul(given, packWeights([matrix], { dense }), { activations: "float16" });
+      const says = `dense ${dense}, float16 ${float16}`;
+      close((await runLowered([y], { float16 }))[0], wanted, says);
+      const [slope] = gradients(y.sum(), [given]);
+      const [expected] = gradients(packedMatmul(given, packWeights([matrix], { dense })).sum(), [given]);
+      const [got, same] = await runLowered([slope, expected], { float16 });
+      close(got, [...same], `gradient, ${says}`);
+    }
+  }
+});
+
 Deno.test("packed products mean the same on the reference backend", async () => {
   await useBackend("reference");
   const matrix = ternary(70, 48, 16);

@@ -17,6 +17,8 @@ export interface Variation extends LowerOptions {
   readonly limits?: Partial<DeviceLimits>;
   /** Whether kernels read textures; as the device prefers by default. */
   readonly texelReads?: boolean;
+  /** Whether float16 is stored in two bytes; as the device does by default. */
+  readonly float16?: boolean;
 }
 
 /** The kernel that the environment wants wherever it applies. */
@@ -25,11 +27,16 @@ const variant = variantNames.find((name) => name === Deno.env.get("HESTIA_TUNE")
 /** Data of several tensors of one graph, compiled as told. Leaves must not have been computed elsewhere. */
 export async function runLowered(
   outputs: readonly Tensor[],
-  { limits, texelReads, ...options }: Variation = {},
+  { limits, texelReads, float16, ...options }: Variation = {},
 ): Promise<TensorData[]> {
   const device = await useBackend("webgpu") as Backend;
   const { graph, leaves } = flattenGraph(outputs.map(({ node }) => node), [], new Set());
-  const target = { ...device, limits: { ...device.limits, ...limits }, texelReads: texelReads ?? device.texelReads };
+  const target = {
+    ...device,
+    limits: { ...device.limits, ...limits },
+    texelReads: texelReads ?? device.texelReads,
+    float16: float16 ?? device.float16,
+  };
   const buffers = leaves.map((leaf) => leaf.value!.buffer ?? device.upload(leaf.value!.host!, leaf));
   const results = device.prepare(graph, () => lower(graph, target, { variant, ...options })).run(buffers);
   const data = await device.read(results, outputs.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));

@@ -22,6 +22,8 @@ interface Family extends Pick<PackedMatmulOptions, "activations"> {
 
 const families: Record<string, Family> = {
   "two bits": { kernels: packed.ternaryMatmulBinding.kernels },
+  "two bits and halves": { kernels: packed.ternaryMatmulHalfBinding.kernels, activations: "float16" },
+  "five a byte and halves": { kernels: packed.ternaryMatmulDenseHalfBinding.kernels, dense: true, activations: "float16" },
   "five a byte": { kernels: packed.ternaryMatmulDenseBinding.kernels, dense: true },
   "two bits and bytes": { kernels: packed.ternaryMatmulInt8Binding.kernels, activations: "int8" },
 };
@@ -33,7 +35,9 @@ function build({ dense, activations }: Family) {
       const matrix = ternary(rows, columns, groupSize);
       const x = inputs(tokens, columns);
       if (activations === "int8") x.forEach((value, i) => x[i] = i % columns === 0 ? 1 : Math.round(value * 127) / 127); // exact
-      const y = packedMatmul(tensor(x, { shape: [tokens, columns] }), packWeights([matrix], { dense }), { activations });
+      if (activations === "float16") x.forEach((value, i) => x[i] = Math.f16round(value));
+      const given = tensor(x, { shape: [tokens, columns], dtype: activations === "float16" ? "float16" : "float32" });
+      const y = packedMatmul(given, packWeights([matrix], { dense }), { activations });
       const says = `${tokens} rows of ${columns} in groups of ${groupSize}, ${rows} results each`;
       return { y, wanted: product(x, ternaryWeights(matrix), { tokens, rows, columns }), says };
     })
@@ -47,7 +51,7 @@ for (const [says, family] of Object.entries(families)) {
     Deno.test(`packed products (${says}) are right by ${name}, bit for bit as others of its order`, async () => {
       const outputs = (calls ??= build(family)).map(({ y }) => y);
       const texelReads = name.endsWith("_texture");
-      const { dispatches } = lower(flat(outputs), { ...smallTarget, texelReads }, { variant: name });
+      const { dispatches } = lower(flat(outputs), { ...smallTarget, texelReads, float16: true }, { variant: name });
       ok(dispatches.some(({ label }) => label === name), `${name} is used`);
       const results = await runLowered(outputs, { variant: name, texelReads });
       calls.forEach(({ wanted, says }, at) => close(results[at], wanted, says));

@@ -71,7 +71,7 @@ class WebGpuBackend implements Backend {
   readonly #textures: Arena<TextureCopy>;
   #failure: Error | undefined;
 
-  constructor(device: GPUDevice, info: GPUAdapterInfo, { texelReads, packedDots }: KernelTarget) {
+  constructor(device: GPUDevice, info: GPUAdapterInfo, { texelReads, packedDots }: Omit<KernelTarget, "float16">) {
     this.#device = device;
     this.texelReads = texelReads;
     this.packedDots = packedDots;
