@@ -70,7 +70,7 @@ export { swiglu } from "./src/nn/activation.ts";
 export { type AttentionOptions, causalAttention } from "./src/nn/attention.ts";
 export { crossEntropy, headLoss, type HeadLossOptions } from "./src/nn/loss.ts";
 export { distillationLoss, type DistillationLossOptions } from "./src/nn/distillation.ts";
-export { rmsNorm } from "./src/nn/normalization.ts";
+export { type RmsNorm, rmsNorm } from "./src/nn/normalization.ts";
 export { type RopeScaling, type RotaryOptions, type RotaryTable, rotaryTable, rotate } from "./src/nn/rotary.ts";
 export {
   adamw,
@@ -115,7 +115,14 @@ export type { Groups, SampleMoments, TensorTrace, TraceState } from "./src/quant
 // Llama
 export { type LlamaConfig, llamaConfig } from "./src/llama/config.ts";
 export type { HuggingFaceConfig } from "./src/llama/config.ts";
-export { type LinearMaps, llama, type LlamaModel, type LlamaOptions, type Project } from "./src/llama/model.ts";
+export {
+  type LinearMaps,
+  llama,
+  type LlamaModel,
+  type LlamaOptions,
+  type Project,
+  type ProjectNormed,
+} from "./src/llama/model.ts";
 export { initialModel, type NewLlamaConfig, type Parameters, quantizedNames } from "./src/llama/parameters.ts";
 export {
   type LanguageModel,
@@ -167,4 +174,10 @@ export type {
 export type { GgmlType } from "./src/io/ggml_types.ts";
 export type { PackedFormatName } from "./src/pack/formats.ts";
 export type { TernaryMatrix } from "./src/pack/format.ts";
-export { packedMatmul, type PackedMatmulOptions, type PackedWeight, packWeight } from "./src/pack/packed_weight.ts";
+export {
+  packedMatmul,
+  type PackedMatmulOptions,
+  packedNormMatmul,
+  type PackedWeight,
+  packWeight,
+} from "./src/pack/packed_weight.ts";

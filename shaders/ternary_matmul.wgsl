@@ -10,6 +10,8 @@
 
 // Whether X is stored in half precision.
 override HALVES: bool = false;
+// Whether rows of X are divided by the root of the mean of their squares, and multiplied by the weight of a norm.
+override NORMED: bool = false;
 
 // What codes are read as their doubles must be multiplied by.
 const UNIT = 0.5;
@@ -17,6 +19,7 @@ const UNIT = 0.5;
 const QUADS = 2u;
 
 //: include ternary
+//: include ternary_norm
 
 // The codes that a panel has of eight columns.
 fn codes_of(place: Place, index: u32, eight: u32) -> Words {
@@ -33,13 +36,15 @@ struct Eight {
   second: Quad,
 }
 
-fn eight_of_x(token: u32, eight: u32) -> Eight {
-  let at = min(token, params.tokens - 1u) * params.eights + eight;
+fn eight_of_x(squares: ptr<function, Quad>, place: Place, index: u32, eight: u32) -> Eight {
+  let at = min(place.token + index, params.tokens - 1u) * params.eights + eight;
   if (HALVES) {
     let halves = load_x(at);
     return Eight(halves_of(halves.xy), halves_of(halves.zw));
   }
-  return Eight(bitcast<Quad>(load_x(at * 2u)), bitcast<Quad>(load_x(at * 2u + 1u)));
+  let first = bitcast<Quad>(load_x(at * 2u));
+  let second = bitcast<Quad>(load_x(at * 2u + 1u));
+  return Eight(normed(squares, index, eight * 2u, first), normed(squares, index, eight * 2u + 1u, second));
 }
 
 // Twice the codes that a shift to the left brings to the top, where 00, 01 and 11 are the floats 0, 2 and -2.
@@ -70,6 +75,7 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
+  var squares = Quad();
   let spans = params.eights / params.span;
   var span = place.slice;
   if (span < spans) {
@@ -79,12 +85,12 @@ fn main(
       let end = eight + params.span;
       loop {
         let words = codes_of(place, 0u, eight);
-        let x = eight_of_x(place.token, eight);
+        let x = eight_of_x(&squares, place, 0u, eight);
         add(&sums, 0u, words, x);
         if (TOKENS > 1u) {
-          let x1 = eight_of_x(place.token + 1u, eight);
-          let x2 = eight_of_x(place.token + 2u, eight);
-          let x3 = eight_of_x(place.token + 3u, eight);
+          let x1 = eight_of_x(&squares, place, 1u, eight);
+          let x2 = eight_of_x(&squares, place, 2u, eight);
+          let x3 = eight_of_x(&squares, place, 3u, eight);
           add(&sums, 1u, words, x1);
           add(&sums, 2u, words, x2);
           add(&sums, 3u, words, x3);
@@ -114,5 +120,6 @@ fn main(
       }
     }
   }
+  divide(&total, squares, place);
   finish(total, place);
 }

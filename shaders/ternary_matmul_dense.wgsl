@@ -11,26 +11,29 @@
 
 // Whether X is stored in half precision.
 override HALVES: bool = false;
+// Whether rows of X are divided by the root of the mean of their squares, and multiplied by the weight of a norm.
+override NORMED: bool = false;
 
 const UNIT = 1.0;
 // Quads of rows in a block.
 const QUADS = 5u;
 
 //: include ternary
+//: include ternary_norm
 
 // The codes that a panel has of four columns.
 fn codes_of(place: Place, index: u32, four: u32) -> Words {
   return load_codes((panel_at(place, index) * params.eights * 2u + four) * LANES + place.lane);
 }
 
-fn four_of_x(token: u32, four: u32) -> Quad {
-  let at = min(token, params.tokens - 1u) * params.eights * 2u + four;
+fn four_of_x(squares: ptr<function, Quad>, place: Place, index: u32, four: u32) -> Quad {
+  let at = min(place.token + index, params.tokens - 1u) * params.eights * 2u + four;
   if (HALVES) {
     let eight = load_x(at / 2u);
     let halves = select(eight.xy, eight.zw, vec2(at % 2u == 1u));
     return Quad(unpack2x16float(halves.x), unpack2x16float(halves.y));
   }
-  return bitcast<Quad>(load_x(at));
+  return normed(squares, index, four, bitcast<Quad>(load_x(at)));
 }
 
 // Digits as they lie in words, two columns in each: multiplied by 2^8 in the lower half and 2^24 in the upper half.
@@ -95,6 +98,7 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
+  var squares = Quad();
   let spans = params.eights / params.span;
   var span = place.slice;
   if (span < spans) {
@@ -105,13 +109,13 @@ fn main(
       let end = four + params.span * 2u;
       loop {
         let words = codes_of(place, 0u, four);
-        let x = four_of_x(place.token, four);
+        let x = four_of_x(&squares, place, 0u, four);
         add(&sums, 0u, words, x);
         excess[0] += x;
         if (TOKENS > 1u) {
-          let x1 = four_of_x(place.token + 1u, four);
-          let x2 = four_of_x(place.token + 2u, four);
-          let x3 = four_of_x(place.token + 3u, four);
+          let x1 = four_of_x(&squares, place, 1u, four);
+          let x2 = four_of_x(&squares, place, 2u, four);
+          let x3 = four_of_x(&squares, place, 3u, four);
           add(&sums, 1u, words, x1);
           add(&sums, 2u, words, x2);
           add(&sums, 3u, words, x3);
@@ -141,5 +145,6 @@ fn main(
       }
     }
   }
+  divide(&total, squares, place);
   finish(total, place);
 }

@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   io: ["core", "tensor", "create", "trace"],
   llama: ["core", "tensor", "create", "trace", "autodiff", "nn", "io"],
   quant: ["core", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
-  pack: ["core", "tensor", "create", "trace", "kernels", "io", "quant"],
+  pack: ["core", "tensor", "create", "trace", "kernels", "nn", "io", "quant"],
   train: ["core", "tensor", "create", "trace", "autodiff", "optim", "io"],
   pipeline: [
     ...["core", "tensor", "create", "trace", "runtime", "autodiff"],

@@ -25,13 +25,15 @@ struct Params {
   group: u32,
   // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
   span: u32,
+  // What is added to the mean of the squares of a row of X, where it is normalised.
+  epsilon: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
 @group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
 @group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(4) var<uniform> params: Params; //: params
 
 // Sums of the other slices: for each slice and lane what an invocation has summed.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
@@ -162,7 +164,9 @@ fn finish(sums: Sums, place: Place) {
     let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = total[q][i];
+        let at = token * params.rows + row + i;
+        let value = total[q][i];
+        out[at] = value; //: store
       }
     }
   }

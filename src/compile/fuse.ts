@@ -158,7 +158,7 @@ export function fuse(graph: Graph, { maxBuffers, sideBySide, texelReads }: FuseO
     return reduction === undefined ? { roots: [root] } : { roots: [root], reduction };
   });
   const merged = dropPrivate({ graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) }, cuts);
-  const began = absorbProducts(merged, maxBuffers);
+  const began = absorbProducts(merged, { maxBuffers, texelReads });
   const joined = dropPrivate(joinRows(began, { maxBuffers, texelReads, cuts }), cuts);
   return joinSinks(sideBySide ? dropPrivate(joinMaps(joinProducts(joined, maxBuffers), maxBuffers), cuts) : joined, maxBuffers);
 }

@@ -11,7 +11,7 @@ import { contiguous, isContiguous, windowOf } from "./strided.ts";
 
 /** A matrix product within a kernel. */
 export interface Product {
-  /** The `matmul` node. */
+  /** The `matmul` node, or a fused operation whose kernels go on with what they compute. */
   readonly node: number;
   /** What is stored of it: itself, or results that it is part of element by element. */
   readonly roots: readonly number[];

@@ -155,8 +155,8 @@ class GroupLowering {
     const { op, shape } = nodes[this.group.roots[0]];
     if (sizeOf(shape) === 0) return [];
     if (this.group.rows) return [this.#goOverRows(this.group.rows)];
-    if (this.group.products) return [this.#multiply(this.group.products)];
-    if (op.kind === "kernel" || op.kind === "fused") return this.#kernel(op.binding);
+    if (this.group.products) return this.#products(this.group.products);
+    if (op.kind === "kernel" || op.kind === "fused") return this.#kernel(this.group.roots[0], op.binding);
     return this.group.reduction === undefined ? [this.#map()] : this.#reduce(this.group.reduction);
   }
 
@@ -193,6 +193,12 @@ class GroupLowering {
     return { label, overrides: {}, params: new Uint32Array(0), ...parts };
   }
 
+  #products(products: readonly Product[]): Dispatch[] {
+    const [{ node }] = products;
+    const { op } = this.fusion.graph.nodes[node];
+    return op.kind === "fused" ? this.#kernel(node, op.binding) : [this.#multiply(products)];
+  }
+
   #multiply(products: readonly Product[]): Dispatch {
     const { nodes } = this.fusion.graph;
     const plans = planProducts(nodes, products, (node) => this.memory.slotOf.get(node)!);
@@ -204,19 +210,29 @@ class GroupLowering {
   }
 
   #product(products: readonly Product[], plan: ProductPlan): Dispatch {
-    const { nodes } = this.fusion.graph;
     const { kernel, call, operands } = plan;
+    return this.#dispatch({
+      label: `${kernel.name}${products.length > 1 ? ` × ${products.length}` : ""}`,
+      ...this.#goingOn(products, { text: kernel.text(call), storesQuads: kernel.storesQuads, operands }),
+      overrides: kernel.overrides(call),
+      params: kernel.params(call),
+      grid: kernel.grid(call, this.target.limits),
+    });
+  }
+
+  /** A shader of products that goes on with what follows them. */
+  #goingOn(
+    products: readonly Product[],
+    { operands, ...kernel }: { text: string; storesQuads: boolean; operands: readonly Binding[] },
+  ): Pick<Dispatch, "shader" | "bindings"> {
+    const { nodes } = this.fusion.graph;
     const after = this.#epilogueReads(products.map(({ node }) => node));
     const code = this.#codeBindings().filter(({ node, access }) => access === "write" || after.has(node));
     const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
-    return this.#dispatch({
-      label: `${kernel.name}${products.length > 1 ? ` × ${products.length}` : ""}`,
-      shader: productCode({ nodes, products, plan, bindings: code, stores }),
-      overrides: kernel.overrides(call),
-      params: kernel.params(call),
+    return {
+      shader: productCode({ nodes, products, ...kernel, operands: operands.length, bindings: code, stores }),
       bindings: [...operands, ...bindingsOf(code, ({ node }) => this.memory.slotOf.get(node)!, this.target)],
-      grid: kernel.grid(call, this.target.limits),
-    });
+    };
   }
 
   #map(): Dispatch {
@@ -282,10 +298,10 @@ class GroupLowering {
     );
   }
 
-  #kernel(binding: KernelBinding): Dispatch[] {
+  #kernel(position: number, binding: KernelBinding): Dispatch[] {
     const { nodes } = this.fusion.graph;
     const [root] = this.group.roots;
-    const node = nodes[root];
+    const node = nodes[position];
     const inputs = node.inputs.map((_, position) => kernelInput(nodes, node, position));
     const call = binding.call(inputs.map(({ view }) => view), node, node.attributes);
     const variants = binding.kernels.filter((kernel) => kernel.applies(call)).map((kernel) => ({
@@ -309,20 +325,19 @@ class GroupLowering {
     const [root] = this.group.roots;
     const texels = kernel.texels?.(call);
     this.#checkBindings([...texels ? [] : bases, root]);
-    const bindings = [
-      ...bases.map((base, position): Binding => ({
-        slot: this.memory.slotOf.get(base)!,
-        access: "read",
-        ...(texels && { texels: texels[position] }),
-      })),
-      { slot: this.memory.slotOf.get(root)!, access: "write" } as const,
-    ];
+    const operands = bases.map((base, position): Binding => ({
+      slot: this.memory.slotOf.get(base)!,
+      access: "read",
+      ...(texels && { texels: texels[position] }),
+    }));
+    const output = { slot: this.memory.slotOf.get(root)!, access: "write" } as const;
     return this.#dispatch({
       label: kernel.name,
-      shader: kernel.source,
+      ...this.group.products
+        ? this.#goingOn(this.group.products, { text: kernel.source, storesQuads: false, operands })
+        : { shader: kernel.source, bindings: [...operands, output] },
       overrides: kernel.overrides(call),
       params: kernel.params(call),
-      bindings,
       grid: kernel.grid(call, this.target.limits),
     });
   }

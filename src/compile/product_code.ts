@@ -86,7 +86,11 @@ export function planProducts(nodes: readonly FlatNode[], products: readonly Prod
 export interface ProductRequest {
   readonly nodes: readonly FlatNode[];
   readonly products: readonly Product[];
-  readonly plan: ProductPlan;
+  /** The shader of the products alone, and whether it stores four neighbouring elements at once. */
+  readonly text: string;
+  readonly storesQuads: boolean;
+  /** How many bindings it has before its output. */
+  readonly operands: number;
   /** Buffers besides the operands. */
   readonly bindings: readonly CodeBinding[];
   /** Name of the output of each node that is stored. */
@@ -94,8 +98,7 @@ export interface ProductRequest {
 }
 
 /** Shader of products and what follows them. */
-export function productCode({ nodes, products, plan: { kernel, call, operands }, bindings, stores }: ProductRequest): string {
-  const { storesQuads } = kernel;
+export function productCode({ nodes, products, text, storesQuads, operands, bindings, stores }: ProductRequest): string {
   const buffers = new CodeBuffers(bindings, storesQuads);
   const store = ({ node, roots }: Product): string[] => {
     const load: Load = (read, linear, isWide) =>
@@ -106,14 +109,13 @@ export function productCode({ nodes, products, plan: { kernel, call, operands },
     const stored = roots.map((root) => buffers.store(stores.get(root)!, "at", value(root)));
     return [...writer.lines, ...stored];
   };
-  const text = buffers.settle(() => {
+  const stored = buffers.settle(() => {
     const bodies = products.map((product) => store(product).join("\n"));
     if (bodies.length === 1) return bodies[0];
     const cases = bodies.map((body, index) => `${index === bodies.length - 1 ? "default" : `case ${index}u`}: {\n${body}\n}`);
     return `switch output {\n${cases.join("\n")}\n}`;
   });
-  const first = operands.length;
-  const out = buffers.declarations(first);
-  const params = first + bindings.filter(({ access }) => access !== "overwritten").length;
-  return buffers.withHead(withEpilogue(kernel.text(call), { out, store: text, params }));
+  const out = buffers.declarations(operands);
+  const params = operands + bindings.filter(({ access }) => access !== "overwritten").length;
+  return buffers.withHead(withEpilogue(text, { out, store: stored, params }));
 }

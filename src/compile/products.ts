@@ -19,7 +19,9 @@ export interface ProductTerms {
   readonly terms: readonly Record<"a" | "b", { readonly base: number; readonly offset: number }>[];
 }
 
-const isProduct = ({ op }: FlatNode): boolean => op.name === "matmul";
+export const isProduct = ({ op }: FlatNode): boolean => op.name === "matmul";
+/** Whether kernels of a fused operation may go on with its elements. */
+const goesOn = ({ op }: FlatNode): boolean => op.kind === "fused" && op.binding.goesOn === true;
 
 /** What a `matmul` node multiplies; its inputs are pairs of operands, all of one layout, whose products are added up. */
 export function productTerms(nodes: readonly FlatNode[], node: FlatNode): ProductTerms {
@@ -151,10 +153,24 @@ export function sumProducts(graph: Graph, { maxBuffers }: { maxBuffers: number }
   return new SumRewriter(graph, maxBuffers).run();
 }
 
+/** Stored nodes that a product reads. */
+function operandsOf(nodes: readonly FlatNode[], node: FlatNode): Set<number> {
+  return isProduct(node)
+    ? buffersOf([productTerms(nodes, node)])
+    : new Set(node.inputs.map((_, position) => kernelInput(nodes, node, position).base));
+}
+
+/** Settings of `absorbProducts`. */
+interface AbsorbOptions {
+  /** Bounds what a kernel binds. */
+  readonly maxBuffers: number;
+  /** Where textures are read, only `matmul` goes on: another kernel takes seconds to compile, and a launch less gains nothing. */
+  readonly texelReads: boolean;
+}
+
 /** The product that a kernel of elementwise results can begin with: nobody else needs it, and each element only where it is stored. */
-function absorbedProduct({ graph, stored }: Fusion, group: Group, { readers, maxBuffers }: {
+function absorbedProduct({ graph, stored }: Fusion, group: Group, { readers, maxBuffers, texelReads }: AbsorbOptions & {
   readers: ReadonlyMap<number, number>;
-  maxBuffers: number;
 }): number | undefined {
   const { nodes, outputs } = graph;
   const [root] = group.roots;
@@ -166,18 +182,19 @@ function absorbedProduct({ graph, stored }: Fusion, group: Group, { readers, max
     for (const [node, aligned] of readsOf(graph, stored, each)) reads.set(node, (reads.get(node) ?? true) && aligned);
   }
   const fits = (product: number) => {
-    const sources = buffersOf([productTerms(nodes, nodes[product])]);
+    const sources = operandsOf(nodes, nodes[product]);
     const others = [...reads.keys(), ...group.roots].filter((node) => node !== product && !sources.has(node));
     return sources.size + new Set(others).size <= maxBuffers;
   };
   return [...reads.keys()].sort((a, b) => b - a).find((node) =>
-    isProduct(nodes[node]) && reads.get(node) && readers.get(node) === 1 && !outputs.includes(node) &&
+    (isProduct(nodes[node]) || !texelReads && goesOn(nodes[node])) && reads.get(node) && readers.get(node) === 1 &&
+    !outputs.includes(node) &&
     sizeOf(nodes[node].shape) === sizeOf(nodes[root].shape) && fits(node)
   );
 }
 
 /** Kernels of elementwise results begin with the product that only they need. */
-export function absorbProducts(fusion: Fusion, maxBuffers: number): Fusion {
+export function absorbProducts(fusion: Fusion, options: AbsorbOptions): Fusion {
   const { graph, stored } = fusion;
   const readers = new Map<number, number>();
   for (const { roots } of fusion.groups) {
@@ -188,7 +205,7 @@ export function absorbProducts(fusion: Fusion, maxBuffers: number): Fusion {
   const groups = fusion.groups.map((group): Group => {
     const [root] = group.roots;
     if (isProduct(graph.nodes[root])) return { ...group, products: [{ node: root, roots: [root] }] };
-    const node = absorbedProduct(fusion, group, { readers, maxBuffers });
+    const node = absorbedProduct(fusion, group, { ...options, readers });
     if (node === undefined) return group;
     kept[node] = false;
     return { ...group, products: [{ node, roots: group.roots }] };
@@ -204,13 +221,15 @@ function productsTogether({ graph: { nodes } }: Fusion, maxBuffers: number): Joi
   const texts = new Map<Group, string | undefined>();
   const textOf = (group: Group): string | undefined => {
     if (!texts.has(group)) {
-      const terms = group.products && productTerms(nodes, nodes[group.products[0].node]);
+      const first = group.products && nodes[group.products[0].node];
+      const terms = first && isProduct(first) ? productTerms(nodes, first) : undefined;
       texts.set(group, terms && `${terms.terms.length}${layoutText(terms)}`);
     }
     return texts.get(group);
   };
   return (a, b, joiner) => {
-    if (!a.products || !b.products || textOf(a) !== textOf(b)) return undefined;
+    const text = textOf(a);
+    if (!a.products || !b.products || text === undefined || text !== textOf(b)) return undefined;
     const products = [...a.products, ...b.products];
     const terms = products.map(({ node }) => productTerms(nodes, nodes[node]));
     if (products.length * terms[0].terms.length > MATMUL_MAX_PARTS) return undefined;

@@ -28,6 +28,8 @@ const timed: readonly { readonly kernels: readonly Pick<Kernel<never>, "name">[]
   packed.ternaryMatmulBinding,
   packed.ternaryMatmulInt8Binding,
   packed.ternaryMatmulDenseBinding,
+  packed.ternaryMatmulNormedBinding,
+  packed.ternaryMatmulDenseNormedBinding,
   ...Object.values(hestia),
   ...Object.values(softmax),
 ];

@@ -120,6 +120,11 @@ export interface KernelBinding<Call = unknown> {
   readonly call: (inputs: readonly Strided[], output: TensorType, attributes: Attributes) => Call;
   /** Names calls that the same kernel is expected to be fastest for; `undefined`, or absent, where timing would not repay. */
   shapeClass?(call: Call): string | undefined;
+  /**
+   * The kernels mark how they store (`//: out`, `//: store` and `//: params`), so that what follows element by element is computed there:
+   * see `withEpilogue`.
+   */
+  readonly goesOn?: true;
   /** The kernels change parts of the first input: they find it in the memory of the result, and do not bind it. */
   readonly overwrites?: true;
   /** Whether input `position` may be read through this window; without it inputs are stored contiguously first. */

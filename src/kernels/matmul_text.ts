@@ -7,12 +7,15 @@
 import { TEXTURE_WIDTH } from "../core/texels.ts";
 
 /** Replaces lines that end in marks, such as `//: store`. */
-function replaceMarked(source: string, lines: Readonly<Record<string, (stored: string) => string>>): string {
+export function replaceMarked(source: string, lines: Readonly<Record<string, (stored: string) => string>>): string {
   return source.split("\n").map((line) => {
     const mark = line.match(/\/\/: (\w+)$/)?.[1];
     return mark === undefined || !Object.hasOwn(lines, mark) ? line : lines[mark](line);
   }).join("\n");
 }
+
+/** A marked declaration with another binding. */
+export const bound = (position: number) => (stored: string): string => stored.replace(/@binding\(\d+\)/, `@binding(${position})`);
 
 /** The operands of one side. */
 export interface MatmulSources {
@@ -62,7 +65,6 @@ export function matmulText(source: string, inputs: Readonly<Record<"a" | "b", Ma
     const widened = (text: string) => half ? `${type}(${text})` : text;
     return count === 1 ? `  return ${widened(`${name}[${at}]`)};` : choice(name, at, count, widened);
   };
-  const bound = (position: number) => (stored: string): string => stored.replace(/@binding\(\d+\)/, `@binding(${position})`);
   return replaceMarked(source, {
     a: declare("a", 0, a),
     b: declare("b", a.buffers, b),
@@ -78,6 +80,6 @@ export function withEpilogue(text: string, { out, store, params }: { out: string
   return replaceMarked(text, {
     out: () => out,
     store: () => store,
-    params: (stored) => stored.replace(/@binding\(\d+\)/, `@binding(${params})`),
+    params: bound(params),
   });
 }

@@ -8,6 +8,7 @@ import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
 import { lineGrid } from "./grid.ts";
 import { classText, type Kernel } from "./kernel.ts";
+import { bound, replaceMarked } from "./matmul_text.ts";
 import { shaders } from "./shaders.ts";
 import { MAX_TEXELS, readingTextures } from "./textures.ts";
 
@@ -37,6 +38,8 @@ interface PackedCall {
   readonly group: number;
   /** Rows of a panel; 64 where absent. */
   readonly panelRows?: number;
+  /** What is added to the mean of the squares of a row of X, where it is normalised. */
+  readonly epsilon?: number;
 }
 
 /** Texels of the inputs that the kernels read from textures. */
@@ -95,11 +98,30 @@ function ternaryKernel(name: TernaryName, { width }: TernaryLayout, { panelsAtOn
       SLICES: tokensAtOnce(call) === 1 ? slices : Math.ceil(slices / FEW_TOKENS),
       ...width === 2 && { HALVES: 1 },
     }),
-    params: (call) => Uint32Array.of(call.tokens, call.rows, call.eights, call.group, span(call)),
+    params: (call) => Uint32Array.of(call.tokens, call.rows, call.eights, call.group, span(call), float32Bits(call.epsilon ?? 0)),
     grid(call, limits) {
       const tiles = Math.ceil(panels(call) / panelsAtOnce) * Math.ceil(call.tokens / tokensAtOnce(call));
       return lineGrid(tiles, limits, { workgroup: 1 });
     },
+  };
+}
+
+const float32Bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0];
+
+/**
+ * The same kernel for rows of X that are normalised on the way, by the weight of a norm, its last input. Each tile of results sums the
+ * squares anew, and each row of X multiplies by the weight: that saves a launch, and takes longer where rows are many.
+ */
+function normed(kernel: Kernel<PackedCall>): Kernel<PackedCall> {
+  const source = replaceMarked(kernel.source, { norm: () => "  return norm[at];", out: bound(4), params: bound(5) });
+  return {
+    ...kernel,
+    name: `${kernel.name}_normed`,
+    source: `${source}\n@group(0) @binding(3) var<storage, read> norm: array<Quad>;\n`,
+    tiled: true,
+    applies: (call) => kernel.applies(call) && call.epsilon !== undefined,
+    suits: ({ tokens }) => tokens <= FEW_TOKENS,
+    overrides: (call) => ({ ...kernel.overrides(call), NORMED: 1 }),
   };
 }
 
@@ -154,6 +176,7 @@ function ternaryBinding(names: readonly TernaryName[], layout: TernaryLayout): K
       ...names.flatMap((name) => alone.map((share) => fromTextures(ternaryKernel(name, layout, share), texels))),
       ...names.flatMap((name) => shared.map((share) => ternaryKernel(name, layout, share))),
     ],
+    goesOn: true,
     shapeClass({ tokens, rows, eights, group }) {
       if (tokens * rows * eights * EIGHT < TIMED_WORK) return undefined;
       return classText(width === 2 ? `${names[0]} of halves` : names[0], [tokens, rows, eights * EIGHT, group * EIGHT]);
@@ -163,6 +186,19 @@ function ternaryBinding(names: readonly TernaryName[], layout: TernaryLayout): K
       const tokens = sizeOf(output.shape.slice(0, -1));
       return { tokens, rows: output.shape.at(-1)!, eights, group: eights / scales.shape[1], panelRows };
     },
+  };
+}
+
+/** The same for x that is normalised. Inputs: those, and the weight of a norm `[columns]`. Attribute: epsilon. */
+function normedBinding({ kernels, call, goesOn, shapeClass }: KernelBinding<PackedCall>): KernelBinding<PackedCall> {
+  return {
+    kernels: kernels.filter(({ texels }) => !texels).map(normed),
+    goesOn,
+    shapeClass: (c) => shapeClass!(c)?.replace(/^\w+/, "$&_normed"),
+    call: (inputs, output, attributes) => ({
+      ...call(inputs, output, attributes),
+      epsilon: attributes.epsilon as number,
+    }),
   };
 }
 
@@ -189,6 +225,10 @@ export const ternaryMatmulDenseHalfBinding: KernelBinding<PackedCall> = ternaryB
   width: 2,
   ...FIVE_A_BYTE,
 });
+
+/** The same for x of float32 that is normalised. */
+export const ternaryMatmulNormedBinding: KernelBinding<PackedCall> = normedBinding(ternaryMatmulBinding);
+export const ternaryMatmulDenseNormedBinding: KernelBinding<PackedCall> = normedBinding(ternaryMatmulDenseBinding);
 
 function halfKernel({ slices, lanes }: { slices: number; lanes: number }): Kernel<PackedCall> {
   return {

@@ -2064,6 +2064,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 
 // Whether X is stored in half precision.
 override HALVES: bool = false;
+// Whether rows of X are divided by the root of the mean of their squares, and multiplied by the weight of a norm.
+override NORMED: bool = false;
 
 // What codes are read as their doubles must be multiplied by.
 const UNIT = 0.5;
@@ -2097,13 +2099,15 @@ struct Params {
   group: u32,
   // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
   span: u32,
+  // What is added to the mean of the squares of a row of X, where it is normalised.
+  epsilon: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
 @group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
 @group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(4) var<uniform> params: Params; //: params
 
 // Sums of the other slices: for each slice and lane what an invocation has summed.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
@@ -2234,8 +2238,42 @@ fn finish(sums: Sums, place: Place) {
     let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = total[q][i];
+        let at = token * params.rows + row + i;
+        let value = total[q][i];
+        out[at] = value; //: store
       }
+    }
+  }
+}
+// The weight of the norm, by four columns.
+fn load_norm(at: u32) -> Quad {
+  return Quad(1.0); //: norm
+}
+
+// Four columns of a row of X, times the weight of the norm; notes their squares.
+fn normed(squares: ptr<function, Quad>, index: u32, four: u32, x: Quad) -> Quad {
+  if (NORMED) {
+    (*squares)[index] += dot(x, x);
+    return x * load_norm(four);
+  }
+  return x;
+}
+
+// Divides the sums of each row of X by the root of the mean of its squares, of which each slice has some.
+fn divide(sums: ptr<function, Sums>, squares: Quad, place: Place) {
+  if (NORMED) {
+    if (place.lane == 0u) {
+      partial[place.slice] = squares;
+    }
+    workgroupBarrier();
+    var total = Quad();
+    for (var slice = 0u; slice < SLICES; slice++) {
+      total += partial[slice];
+    }
+    workgroupBarrier();
+    let scales = inverseSqrt(total / Element(params.eights * 8u) + params.epsilon);
+    for (var q = 0u; q < TOKENS * PANELS * QUADS; q++) {
+      (*sums)[q] *= scales[q / QUADS % TOKENS];
     }
   }
 }
@@ -2255,13 +2293,15 @@ struct Eight {
   second: Quad,
 }
 
-fn eight_of_x(token: u32, eight: u32) -> Eight {
-  let at = min(token, params.tokens - 1u) * params.eights + eight;
+fn eight_of_x(squares: ptr<function, Quad>, place: Place, index: u32, eight: u32) -> Eight {
+  let at = min(place.token + index, params.tokens - 1u) * params.eights + eight;
   if (HALVES) {
     let halves = load_x(at);
     return Eight(halves_of(halves.xy), halves_of(halves.zw));
   }
-  return Eight(bitcast<Quad>(load_x(at * 2u)), bitcast<Quad>(load_x(at * 2u + 1u)));
+  let first = bitcast<Quad>(load_x(at * 2u));
+  let second = bitcast<Quad>(load_x(at * 2u + 1u));
+  return Eight(normed(squares, index, eight * 2u, first), normed(squares, index, eight * 2u + 1u, second));
 }
 
 // Twice the codes that a shift to the left brings to the top, where 00, 01 and 11 are the floats 0, 2 and -2.
@@ -2292,6 +2332,7 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
+  var squares = Quad();
   let spans = params.eights / params.span;
   var span = place.slice;
   if (span < spans) {
@@ -2301,12 +2342,12 @@ fn main(
       let end = eight + params.span;
       loop {
         let words = codes_of(place, 0u, eight);
-        let x = eight_of_x(place.token, eight);
+        let x = eight_of_x(&squares, place, 0u, eight);
         add(&sums, 0u, words, x);
         if (TOKENS > 1u) {
-          let x1 = eight_of_x(place.token + 1u, eight);
-          let x2 = eight_of_x(place.token + 2u, eight);
-          let x3 = eight_of_x(place.token + 3u, eight);
+          let x1 = eight_of_x(&squares, place, 1u, eight);
+          let x2 = eight_of_x(&squares, place, 2u, eight);
+          let x3 = eight_of_x(&squares, place, 3u, eight);
           add(&sums, 1u, words, x1);
           add(&sums, 2u, words, x2);
           add(&sums, 3u, words, x3);
@@ -2336,6 +2377,7 @@ fn main(
       }
     }
   }
+  divide(&total, squares, place);
   finish(total, place);
 }
 `,
@@ -2352,6 +2394,8 @@ fn main(
 
 // Whether X is stored in half precision.
 override HALVES: bool = false;
+// Whether rows of X are divided by the root of the mean of their squares, and multiplied by the weight of a norm.
+override NORMED: bool = false;
 
 const UNIT = 1.0;
 // Quads of rows in a block.
@@ -2384,13 +2428,15 @@ struct Params {
   group: u32,
   // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
   span: u32,
+  // What is added to the mean of the squares of a row of X, where it is normalised.
+  epsilon: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
 @group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
 @group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(4) var<uniform> params: Params; //: params
 
 // Sums of the other slices: for each slice and lane what an invocation has summed.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
@@ -2521,8 +2567,42 @@ fn finish(sums: Sums, place: Place) {
     let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = total[q][i];
+        let at = token * params.rows + row + i;
+        let value = total[q][i];
+        out[at] = value; //: store
       }
+    }
+  }
+}
+// The weight of the norm, by four columns.
+fn load_norm(at: u32) -> Quad {
+  return Quad(1.0); //: norm
+}
+
+// Four columns of a row of X, times the weight of the norm; notes their squares.
+fn normed(squares: ptr<function, Quad>, index: u32, four: u32, x: Quad) -> Quad {
+  if (NORMED) {
+    (*squares)[index] += dot(x, x);
+    return x * load_norm(four);
+  }
+  return x;
+}
+
+// Divides the sums of each row of X by the root of the mean of its squares, of which each slice has some.
+fn divide(sums: ptr<function, Sums>, squares: Quad, place: Place) {
+  if (NORMED) {
+    if (place.lane == 0u) {
+      partial[place.slice] = squares;
+    }
+    workgroupBarrier();
+    var total = Quad();
+    for (var slice = 0u; slice < SLICES; slice++) {
+      total += partial[slice];
+    }
+    workgroupBarrier();
+    let scales = inverseSqrt(total / Element(params.eights * 8u) + params.epsilon);
+    for (var q = 0u; q < TOKENS * PANELS * QUADS; q++) {
+      (*sums)[q] *= scales[q / QUADS % TOKENS];
     }
   }
 }
@@ -2532,14 +2612,14 @@ fn codes_of(place: Place, index: u32, four: u32) -> Words {
   return load_codes((panel_at(place, index) * params.eights * 2u + four) * LANES + place.lane);
 }
 
-fn four_of_x(token: u32, four: u32) -> Quad {
-  let at = min(token, params.tokens - 1u) * params.eights * 2u + four;
+fn four_of_x(squares: ptr<function, Quad>, place: Place, index: u32, four: u32) -> Quad {
+  let at = min(place.token + index, params.tokens - 1u) * params.eights * 2u + four;
   if (HALVES) {
     let eight = load_x(at / 2u);
     let halves = select(eight.xy, eight.zw, vec2(at % 2u == 1u));
     return Quad(unpack2x16float(halves.x), unpack2x16float(halves.y));
   }
-  return bitcast<Quad>(load_x(at));
+  return normed(squares, index, four, bitcast<Quad>(load_x(at)));
 }
 
 // Digits as they lie in words, two columns in each: multiplied by 2^8 in the lower half and 2^24 in the upper half.
@@ -2604,6 +2684,7 @@ fn main(
   }
   let place = place_of(tile, member);
   var total = Sums();
+  var squares = Quad();
   let spans = params.eights / params.span;
   var span = place.slice;
   if (span < spans) {
@@ -2614,13 +2695,13 @@ fn main(
       let end = four + params.span * 2u;
       loop {
         let words = codes_of(place, 0u, four);
-        let x = four_of_x(place.token, four);
+        let x = four_of_x(&squares, place, 0u, four);
         add(&sums, 0u, words, x);
         excess[0] += x;
         if (TOKENS > 1u) {
-          let x1 = four_of_x(place.token + 1u, four);
-          let x2 = four_of_x(place.token + 2u, four);
-          let x3 = four_of_x(place.token + 3u, four);
+          let x1 = four_of_x(&squares, place, 1u, four);
+          let x2 = four_of_x(&squares, place, 2u, four);
+          let x3 = four_of_x(&squares, place, 3u, four);
           add(&sums, 1u, words, x1);
           add(&sums, 2u, words, x2);
           add(&sums, 3u, words, x3);
@@ -2650,6 +2731,7 @@ fn main(
       }
     }
   }
+  divide(&total, squares, place);
   finish(total, place);
 }
 `,
@@ -2691,13 +2773,15 @@ struct Params {
   group: u32,
   // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
   span: u32,
+  // What is added to the mean of the squares of a row of X, where it is normalised.
+  epsilon: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
 @group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
 @group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(4) var<uniform> params: Params; //: params
 
 // Sums of the other slices: for each slice and lane what an invocation has summed.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
@@ -2828,7 +2912,9 @@ fn finish(sums: Sums, place: Place) {
     let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = total[q][i];
+        let at = token * params.rows + row + i;
+        let value = total[q][i];
+        out[at] = value; //: store
       }
     }
   }
@@ -3006,13 +3092,15 @@ struct Params {
   group: u32,
   // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
   span: u32,
+  // What is added to the mean of the squares of a row of X, where it is normalised.
+  epsilon: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
 @group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
 @group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(4) var<uniform> params: Params; //: params
 
 // Sums of the other slices: for each slice and lane what an invocation has summed.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
@@ -3143,7 +3231,9 @@ fn finish(sums: Sums, place: Place) {
     let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = total[q][i];
+        let at = token * params.rows + row + i;
+        let value = total[q][i];
+        out[at] = value; //: store
       }
     }
   }

@@ -12,7 +12,7 @@ import { recompute } from "../autodiff/recompute.ts";
 import { arange } from "../create.ts";
 import { swiglu } from "../nn/activation.ts";
 import { causalAttention } from "../nn/attention.ts";
-import { rmsNorm } from "../nn/normalization.ts";
+import { type RmsNorm, rmsNorm } from "../nn/normalization.ts";
 import { rotaryTable, rotate } from "../nn/rotary.ts";
 import { writeRows } from "../nn/write_rows.ts";
 import type { Tensor } from "../tensor.ts";
@@ -33,10 +33,15 @@ export interface LlamaModel {
 /** Applies the linear map of a parameter to the last axis of `x`. */
 export type Project = (name: string, x: Tensor) => Tensor;
 
+/** Applies the linear map of a parameter to the last axis of `x`, which is normalised first. */
+export type ProjectNormed = (name: string, x: Tensor, norm: RmsNorm) => Tensor;
+
 /** Every matrix of a model, as functions: how packed models run. */
 export interface LinearMaps {
   /** The linear maps of the layers, and the output head by the name of its parameter. */
   readonly project: Project;
+  /** The same for `rmsNorm(x)`, where maps normalise what they read. */
+  readonly projectNormed?: ProjectNormed;
   /** Embeddings of token ids: `[…]` to `[…, hidden]`, zeros for ids outside of the vocabulary. */
   readonly embed: (ids: Tensor) => Tensor;
 }
@@ -46,6 +51,8 @@ export interface BlockContext {
   readonly config: LlamaConfig;
   readonly parameters: Parameters;
   readonly project: Project;
+  /** The same for `rmsNorm(x)`; computed one after the other where absent. */
+  readonly projectNormed?: ProjectNormed;
   /** Cosines and sines for the positions of the input, `[positions, headDim / 2]`. */
   readonly rotary: { readonly cos: Tensor; readonly sin: Tensor };
   /** Keys and values of earlier tokens; without it the input is the whole context. */
@@ -68,18 +75,22 @@ export function plainProject(parameters: Parameters): Project {
 
 /** One decoder layer: `[batch, tokens, hidden]` to the same; `layer` is its number. Also returns the keys and values to cache. */
 export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { output: Tensor; keys: Tensor; values: Tensor } {
-  const { config, parameters, project, rotary, cache } = context;
+  const { config, parameters, project, projectNormed, rotary, cache } = context;
   const prefix = `model.layers.${layer}`;
   const [batch, tokens] = h.shape;
-  const norm = (name: string, x: Tensor) => rmsNorm(x, parameters[`${prefix}.${name}.weight`], { epsilon: config.normEpsilon });
-  const heads = (name: string, x: Tensor, count: number) =>
-    project(`${prefix}.self_attn.${name}.weight`, x).reshape([batch, tokens, count, config.headDim]);
+  const normed = (name: string, x: Tensor): (map: string) => Tensor => {
+    const norm = { weight: parameters[`${prefix}.${name}.weight`], epsilon: config.normEpsilon };
+    if (projectNormed) return (map) => projectNormed(`${prefix}.${map}.weight`, x, norm);
+    const y = rmsNorm(x, norm.weight, norm); // once: a vertex each would be one more to go back through
+    return (map) => project(`${prefix}.${map}.weight`, y);
+  };
+  const projected = normed("input_layernorm", h);
+  const heads = (name: string, count: number) => projected(`self_attn.${name}`).reshape([batch, tokens, count, config.headDim]);
   const swapped = (x: Tensor) => x.transpose([0, 2, 1, 3]); // tokens and heads
 
-  const x = norm("input_layernorm", h); // [batch, tokens, hidden]
-  const q = swapped(rotate(heads("q_proj", x, config.heads), rotary, { axis: -3 })); // [batch, heads, tokens, headDim]
-  const newKeys = swapped(rotate(heads("k_proj", x, config.keyValueHeads), rotary, { axis: -3 })); // keyValueHeads of them
-  const newValues = swapped(heads("v_proj", x, config.keyValueHeads));
+  const q = swapped(rotate(heads("q_proj", config.heads), rotary, { axis: -3 })); // [batch, heads, tokens, headDim]
+  const newKeys = swapped(rotate(heads("k_proj", config.keyValueHeads), rotary, { axis: -3 })); // keyValueHeads of them
+  const newValues = swapped(heads("v_proj", config.keyValueHeads));
   const keys = cache ? writeRows(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
   const values = cache ? writeRows(cache.layers[layer].values, newValues, cache.position) : newValues;
   const attended = swapped(causalAttention(q, keys, values, { offset: cache?.position ?? 0 }));
@@ -89,9 +100,8 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
   );
   const residual = h.add(attention);
 
-  const y = norm("post_attention_layernorm", residual);
-  const gate = project(`${prefix}.mlp.gate_proj.weight`, y); // [batch, tokens, intermediate]
-  const up = project(`${prefix}.mlp.up_proj.weight`, y);
+  const expanded = normed("post_attention_layernorm", residual);
+  const [gate, up] = [expanded("mlp.gate_proj"), expanded("mlp.up_proj")]; // [batch, tokens, intermediate]
   const output = residual.add(project(`${prefix}.mlp.down_proj.weight`, swiglu(gate, up)));
   return { output, keys, values };
 }
@@ -135,7 +145,7 @@ export function llamaHidden(model: LlamaModel, ids: Tensor, options: LlamaOption
     scaling: config.ropeScaling,
     length: ids.shape[1],
   });
-  const context: BlockContext = { ...model, project: options.project ?? projectOf(model), rotary };
+  const context: BlockContext = { ...model, ...projectionsOf(model, options), rotary };
   const every = options.recomputeEvery ?? 0;
   let h = embed(model, ids);
   for (let layer = 0; layer < config.layers; layer++) {
@@ -165,10 +175,16 @@ export interface CachedOptions extends LlamaOptions {
 export function llamaCached(model: LlamaModel, ids: Tensor, options: CachedOptions): { hidden: Tensor; cache: KeyValueCache } {
   const { config, parameters } = model;
   checkIds(model, ids);
-  const { cache, position, project = projectOf(model) } = options;
+  const { cache, position } = options;
   const rows = arange(ids.shape[1], { dtype: "uint32" }).add(position);
   const rotary = { cos: options.rotary.cos.gather(rows), sin: options.rotary.sin.gather(rows) };
-  const context: BlockContext = { config, parameters, project, rotary, cache: { layers: cache.layers, position } };
+  const context: BlockContext = {
+    config,
+    parameters,
+    ...projectionsOf(model, options),
+    rotary,
+    cache: { layers: cache.layers, position },
+  };
   const layers: { keys: Tensor; values: Tensor }[] = [];
   let hidden = embed(model, ids);
   for (let layer = 0; layer < config.layers; layer++) {
@@ -195,6 +211,11 @@ export function headOperands({ config, parameters }: LlamaModel, h: Tensor): { n
 
 function projectOf({ parameters, maps }: LlamaModel): Project {
   return maps?.project ?? plainProject(parameters);
+}
+
+/** The linear maps that a caller asks for, or else those of the model. */
+function projectionsOf(model: LlamaModel, { project }: LlamaOptions): Pick<BlockContext, "project" | "projectNormed"> {
+  return project ? { project } : { project: projectOf(model), projectNormed: model.maps?.projectNormed };
 }
 
 function embed({ parameters, maps }: LlamaModel, ids: Tensor): Tensor {

@@ -7,6 +7,14 @@
 import type { Tensor } from "../tensor.ts";
 import { checkNorm } from "./checks.ts";
 
+/** What {@linkcode rmsNorm} multiplies by, and adds to the mean of the squares. */
+export interface RmsNorm {
+  /** float32 `[width]`. */
+  readonly weight: Tensor;
+  /** At least 0. */
+  readonly epsilon: number;
+}
+
 /**
  * Root-mean-square normalisation over the last axis: `x / sqrt(mean(x²) + epsilon) * weight`
  * (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).

@@ -15,12 +15,14 @@ import {
   fitsKernels,
   packedMatmul,
   type PackedMatmulOptions,
+  packedNormMatmul,
   packedValues,
   type PackedWeight,
   type PackWeightOptions,
   packWeights,
 } from "../pack/packed_weight.ts";
 import { float16ToFloat32 } from "../io/float16.ts";
+import { type RmsNorm, rmsNorm } from "../nn/normalization.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** A parameter as a file holds it: a ternary matrix, half-precision bit patterns, or floats. */
@@ -33,8 +35,8 @@ export type PackedMapsOptions = PackedMatmulOptions & PackWeightOptions;
 interface Placed {
   /** Its float32 values, computed where somebody asks for them. */
   readonly value: Tensor;
-  /** `x` times its transpose. */
-  product(x: Tensor): Tensor;
+  /** `x`, normalised if there is a norm, times its transpose. */
+  product(x: Tensor, norm?: RmsNorm): Tensor;
   /** Rows by index. */
   rows(indices: Tensor): Tensor;
 }
@@ -72,6 +74,7 @@ export async function packedMaps(
     parameters: Object.fromEntries(Object.keys(shapes).map((name) => [name, placed[name].value])),
     maps: {
       project: (name, x) => placed[name].product(x),
+      projectNormed: (name, x, norm) => placed[name].product(x, norm),
       embed: (ids) => placed["model.embed_tokens.weight"].rows(ids),
     },
   };
@@ -101,9 +104,10 @@ function rowsOf(weight: PackedWeight, { from, to }: { from: number; to: number }
   return {
     value,
     rows: (indices) => value.gather(indices),
-    product(x) {
+    product(x, norm) {
       const leading = x.shape.slice(0, -1);
-      return packedMatmul(x, weight, options).slice([...leading.map(() => 0), from], [...leading, to]);
+      const y = norm ? packedNormMatmul(x, weight, { ...options, norm }) : packedMatmul(x, weight, options);
+      return y.slice([...leading.map(() => 0), from], [...leading, to]);
     },
   };
 }
@@ -116,12 +120,14 @@ function single(stored: StoredParameter, shape: Shape, options: PackedMapsOption
   const table = halfTable(stored, { rows, columns });
   return {
     value: halfTableValues(table),
-    product: (x) => halfTableMatmul(x, table),
+    product: (x, norm) => halfTableMatmul(normalised(x, norm), table),
     rows: (indices) => halfTableRows(table, indices),
   };
 }
 
+const normalised = (x: Tensor, norm?: RmsNorm): Tensor => norm ? rmsNorm(x, norm.weight, norm) : x;
+
 function float(values: Float32Array<ArrayBuffer>, shape: Shape): Placed {
   const value = tensor(values, { shape });
-  return { value, product: (x) => x.matmul(value.transpose()), rows: (indices) => value.gather(indices) };
+  return { value, product: (x, norm) => normalised(x, norm).matmul(value.transpose()), rows: (indices) => value.gather(indices) };
 }

@@ -1,10 +1,12 @@
-import { gradients, packedMatmul, packWeight, tensor, useBackend } from "../../mod.ts";
-import { packedValues, packWeights } from "../../src/pack/packed_weight.ts";
+import { gradients, packedMatmul, packWeight, rmsNorm, tensor, useBackend } from "../../mod.ts";
+import { lower } from "../../src/compile/lower.ts";
+import { packedNormMatmul, packedValues, packWeights } from "../../src/pack/packed_weight.ts";
 import { halfTable, halfTableMatmul, halfTableRows } from "../../src/pack/half_table.ts";
 import { ternaryWeights } from "../../src/pack/format.ts";
+import { flat, smallTarget } from "../support/compiler.ts";
 import { runLowered } from "../support/lowered.ts";
 import { close, inputs, product, ternary } from "../support/packed.ts";
-import { deepEqual, throws } from "../assert.ts";
+import { deepEqual, equal, throws } from "../assert.ts";
 
 const ternaryShapes = [
   { tokens: 1, rows: 1, columns: 8, groupSize: 0 },
@@ -102,6 +104,64 @@ Deno.test("activations in half precision round each number, on devices that stor
       const [got, same] = await runLowered([slope, expected], { float16 });
       close(got, [...same], `gradient, ${says}`);
     }
+  }
+});
+
+Deno.test("a norm before a packed product and what follows it are one kernel where buffers are read", async () => {
+  for (const [tokens, dense] of [[1, false], [4, false], [2, true]] as const) {
+    const weight = packWeights([ternary(163, 128, 64)], { dense });
+    const norm = { weight: tensor(inputs(1, 128)), epsilon: 1e-5 };
+    const shaped = (columns: number) => tensor(inputs(tokens, columns), { shape: [tokens, columns] });
+    const y = packedNormMatmul(shaped(128), weight, { norm }).mul(0.5).add(shaped(163)).tanh();
+    const labels = (texelReads: boolean) => lower(flat([y]), { ...smallTarget, texelReads }).dispatches.map(({ label }) => label);
+    deepEqual(labels(false), [`ternary_matmul${dense ? "_dense" : ""}_normed`]);
+    equal(labels(true).length, 3);
+    const [expected] = await runLowered([y], { fused: false });
+    for (const texelReads of [false, true]) {
+      const [got] = await runLowered([y], { texelReads });
+      close(got, [...expected], JSON.stringify({ tokens, dense, texelReads }));
+    }
+  }
+});
+
+Deno.test("norms before packed products are left to the compiler where rows are many, or rounded", () => {
+  const labels = (tokens: number, activations: "float32" | "float16" | "int8") => {
+    const x = tensor(inputs(tokens, 64), { shape: [tokens, 64] });
+    const y = packedNormMatmul(x, packWeight(ternary(9, 64, 64)), {
+      norm: { weight: tensor(inputs(1, 64)), epsilon: 1e-5 },
+      activations,
+    });
+    return lower(flat([y]), { ...smallTarget, float16: true }).dispatches.map(({ label }) => label);
+  };
+  deepEqual(labels(4, "float32"), ["ternary_matmul_normed"]);
+  deepEqual(labels(5, "float32"), ["mul", "ternary_matmul"]);
+  deepEqual(labels(1, "float16"), ["cast", "ternary_matmul"]);
+  equal(labels(1, "int8").at(-1), "ternary_matmul_int8"); // multiplies by the step as well
+});
+
+Deno.test("steps of whole activations and residuals are applied where the product is stored", async () => {
+  for (const tokens of [1, 7, 17]) {
+    const weight = packWeight(ternary(97, 48, 24));
+    const [x, residual] = [inputs(tokens, 48), inputs(tokens, 97)];
+    const y = packedMatmul(tensor(x, { shape: [tokens, 48] }), weight, { activations: "int8" })
+      .add(tensor(residual, { shape: [tokens, 97] }));
+    equal(lower(flat([y]), smallTarget).dispatches.at(-1)!.label, "ternary_matmul_int8");
+    const [apart] = await runLowered([y], { texelReads: true });
+    close((await runLowered([y], { texelReads: false }))[0], [...apart], `${tokens} rows`);
+  }
+});
+
+Deno.test("packed products of norms are differentiable in what is normalised, and in the weight of the norm", async () => {
+  const [matrix, x, weight] = [ternary(35, 24, 8), inputs(2, 24), inputs(1, 24)];
+  for (const dense of [false, true]) {
+    const [given, scales] = [tensor(x, { shape: [2, 24] }), tensor(weight)];
+    const norm = { weight: scales, epsilon: 0.01 };
+    const packed = packWeights([matrix], { dense });
+    const slopes = gradients(packedNormMatmul(given, packed, { norm }).square().sum(), [given, scales]);
+    const floats = tensor(ternaryWeights(matrix), { shape: [35, 24] }).transpose();
+    const wanted = gradients(rmsNorm(given, scales, norm).matmul(floats).square().sum(), [given, scales]);
+    const results = await runLowered([...slopes, ...wanted], { texelReads: false });
+    [0, 1].forEach((at) => close(results[at], [...results[at + 2]], `dense ${dense}, gradient ${at}`, 1e-3));
   }
 });
 

@@ -29,7 +29,7 @@ export const inputs = (tokens: number, columns: number): Float32Array<ArrayBuffe
 
 /** `x` times the transposed weights, in float64. */
 export function product(
-  x: Float32Array,
+  x: Float32Array | Float64Array,
   weights: ArrayLike<number>,
   sizes: { tokens: number; rows: number; columns: number },
 ): number[] {

@@ -4,7 +4,7 @@ import { packedMatmul, packWeight, tensor, type TensorData } from "../../mod.ts"
 import { lower, type Target } from "../../src/compile/lower.ts";
 import * as packed from "../../src/kernels/packed.ts";
 import { ternaryWeights } from "../../src/pack/format.ts";
-import { type PackedMatmulOptions, packWeights } from "../../src/pack/packed_weight.ts";
+import { type PackedMatmulOptions, packedNormMatmul, packWeights } from "../../src/pack/packed_weight.ts";
 import { deepEqual, ok } from "../assert.ts";
 import { flat, smallTarget } from "../support/compiler.ts";
 import { runLowered } from "../support/lowered.ts";
@@ -18,18 +18,32 @@ const groupings = [[64, 128], [128, 256], [256, 256], [-1, 48], [0, 320]];
 interface Family extends Pick<PackedMatmulOptions, "activations"> {
   readonly kernels: readonly { readonly name: string; readonly order?: string; readonly packedDots?: true }[];
   readonly dense?: boolean;
+  /** Whether rows are normalised. */
+  readonly normed?: boolean;
 }
 
 const families: Record<string, Family> = {
   "two bits": { kernels: packed.ternaryMatmulBinding.kernels },
   "two bits and halves": { kernels: packed.ternaryMatmulHalfBinding.kernels, activations: "float16" },
   "five a byte and halves": { kernels: packed.ternaryMatmulDenseHalfBinding.kernels, dense: true, activations: "float16" },
+  "two bits and norms": { kernels: packed.ternaryMatmulNormedBinding.kernels, normed: true },
+  "five a byte and norms": { kernels: packed.ternaryMatmulDenseNormedBinding.kernels, dense: true, normed: true },
   "five a byte": { kernels: packed.ternaryMatmulDenseBinding.kernels, dense: true },
   "two bits and bytes": { kernels: packed.ternaryMatmulInt8Binding.kernels, activations: "int8" },
 };
 
+/** Rows divided by the root of the mean of their squares, times the weight of the norm. */
+function normalised(x: Float32Array, columns: number, epsilon: number): Float64Array {
+  const weight = inputs(1, columns);
+  return Float64Array.from(x, (value, i) => {
+    const row = x.subarray(i - i % columns, i - i % columns + columns);
+    const mean = row.reduce((sum, each) => sum + each ** 2, 0) / columns;
+    return value / Math.sqrt(mean + epsilon) * weight[i % columns];
+  });
+}
+
 /** What a family computes: products of each number of tokens in each grouping, and what they should be. */
-function build({ dense, activations }: Family) {
+function build({ dense, activations, normed }: Family) {
   return groupings.flatMap(([groupSize, columns]) =>
     sizes.map(([tokens, rows]) => {
       const matrix = ternary(rows, columns, groupSize);
@@ -37,9 +51,12 @@ function build({ dense, activations }: Family) {
       if (activations === "int8") x.forEach((value, i) => x[i] = i % columns === 0 ? 1 : Math.round(value * 127) / 127); // exact
       if (activations === "float16") x.forEach((value, i) => x[i] = Math.f16round(value));
       const given = tensor(x, { shape: [tokens, columns], dtype: activations === "float16" ? "float16" : "float32" });
-      const y = packedMatmul(given, packWeights([matrix], { dense }), { activations });
+      const packedWeight = packWeights([matrix], { dense });
+      const norm = { weight: tensor(inputs(1, columns)), epsilon: 0.25 };
+      const y = normed ? packedNormMatmul(given, packedWeight, { norm }) : packedMatmul(given, packedWeight, { activations });
+      const multiplied = normed ? normalised(x, columns, norm.epsilon) : x;
       const says = `${tokens} rows of ${columns} in groups of ${groupSize}, ${rows} results each`;
-      return { y, wanted: product(x, ternaryWeights(matrix), { tokens, rows, columns }), says };
+      return { y, wanted: product(multiplied, ternaryWeights(matrix), { tokens, rows, columns }), says };
     })
   );
 }
