@@ -3499,13 +3499,17 @@ struct Params {
   eights: u32,
   // Columns that share a scale, in eights.
   group: u32,
+  // Columns that a slice takes at a time, in eights: a divisor of the group, all of it where nobody shares columns.
+  span: u32,
+  // What is added to the mean of the squares of a row of X, where it is normalised.
+  epsilon: f32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Words>; //: input
 @group(0) @binding(1) var<storage, read> codes: array<Words>; //: input
 @group(0) @binding(2) var<storage, read> scales: array<Quad>; //: input
-@group(0) @binding(3) var<storage, read_write> out: array<Element>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> out: array<Element>; //: out
+@group(0) @binding(4) var<uniform> params: Params; //: params
 
 // Sums of the other slices: for each slice and lane what an invocation has summed.
 var<workgroup> partial: array<Quad, SLICES * LANES * TOKENS * PANELS * QUADS>;
@@ -3571,7 +3575,7 @@ fn scales_of(place: Place, index: u32, group: u32) -> Scales {
   return scales;
 }
 
-// Adds the sums over a group of one row of X and one panel.
+// Adds the sums over a span of one row of X and one panel.
 fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) {
   let first = column * QUADS;
   (*total)[first] += sums[first] * scales[0];
@@ -3583,7 +3587,12 @@ fn collect(total: ptr<function, Sums>, sums: Sums, column: u32, scales: Scales) 
   }
 }
 
-// Adds all sums over a group.
+// The group that has a span.
+fn group_of(span: u32) -> u32 {
+  return select(span * params.span / params.group, span, SLICES == 1u);
+}
+
+// Adds all sums over a span.
 fn collect_all(total: ptr<function, Sums>, sums: Sums, place: Place, group: u32) {
   let first = scales_of(place, 0u, group);
   collect(total, sums, 0u, first);
@@ -3631,8 +3640,43 @@ fn finish(sums: Sums, place: Place) {
     let row = (place.panel + column / TOKENS) * PANEL_ROWS + (place.lane * QUADS + q % QUADS) * 4u;
     for (var i = 0u; i < 4u; i++) {
       if (token < params.tokens && row + i < params.rows) {
-        out[token * params.rows + row + i] = total[q][i];
+        let at = token * params.rows + row + i;
+        let value = total[q][i];
+        out[at] = value; //: store
       }
+    }
+  }
+}
+`,
+  ternary_norm: `// The weight of the norm, by four columns.
+fn load_norm(at: u32) -> Quad {
+  return Quad(1.0); //: norm
+}
+
+// Four columns of a row of X, times the weight of the norm; notes their squares.
+fn normed(squares: ptr<function, Quad>, index: u32, four: u32, x: Quad) -> Quad {
+  if (NORMED) {
+    (*squares)[index] += dot(x, x);
+    return x * load_norm(four);
+  }
+  return x;
+}
+
+// Divides the sums of each row of X by the root of the mean of its squares, of which each slice has some.
+fn divide(sums: ptr<function, Sums>, squares: Quad, place: Place) {
+  if (NORMED) {
+    if (place.lane == 0u) {
+      partial[place.slice] = squares;
+    }
+    workgroupBarrier();
+    var total = Quad();
+    for (var slice = 0u; slice < SLICES; slice++) {
+      total += partial[slice];
+    }
+    workgroupBarrier();
+    let scales = inverseSqrt(total / Element(params.eights * 8u) + params.epsilon);
+    for (var q = 0u; q < TOKENS * PANELS * QUADS; q++) {
+      (*sums)[q] *= scales[q / QUADS % TOKENS];
     }
   }
 }
