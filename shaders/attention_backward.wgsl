@@ -1,4 +1,5 @@
-// Gradients of causal attention of grouped heads: of the queries, or of keys and values (FOR_KEYS).
+// Gradients of causal attention of grouped heads: of the queries, followed by Σ gradient output of each row, four
+// times, or of keys and values (FOR_KEYS).
 //
 // The query heads that share a key head are one matrix: its rows go through the queries, and through the heads of each query.
 // A workgroup owns 32 lines, which are rows or keys, and walks over tiles of 32 of the others that see them. With w = exp(s - rest),
@@ -11,19 +12,11 @@ override FOR_KEYS: bool = false;
 // Steps of eight quads through a head, at most four.
 override STEPS: u32 = 1;
 
-alias Element = f32;
-alias Quad = vec4<Element>;
+//: include attention
+
 alias Block = mat4x4<Element>;
 // By step through a head, then line.
 alias Sums = array<array<Quad, 4>, 4>;
-
-// Strides of a tensor in quads.
-struct View {
-  batch: u32,
-  position: u32,
-  head: u32,
-  offset: u32,
-}
 
 struct Params {
   q: View,
@@ -51,6 +44,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> v: array<Quad>;
 @group(0) @binding(3) var<storage, read> offset: array<u32>;
 @group(0) @binding(4) var<storage, read> gradient: array<Quad>;
+// Output of the forward pass, or (FOR_KEYS) Σ gradient output of each row, four times.
 @group(0) @binding(5) var<storage, read> output: array<Quad>;
 @group(0) @binding(6) var<storage, read> rest: array<Element>;
 @group(0) @binding(7) var<storage, read_write> out: array<Quad>;
@@ -70,10 +64,6 @@ var<workgroup> right: array<Quad, 288>;
 var<workgroup> factors: array<Quad, 288>;
 // Σ gradient output of each row of a tile, in two parts.
 var<workgroup> inner: array<Element, LANES>;
-
-fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
-  return view.offset + batch * view.batch + head * view.head + position * view.position;
-}
 
 // A quad of the queries, or of the gradient.
 fn row_at(kind: u32, batch: u32, head: u32, row: u32, quad: u32) -> Quad {
@@ -155,11 +145,16 @@ fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other
   }
 }
 
+// Where a row lies in `output`.
+fn output_at(batch: u32, head: u32, row: u32) -> u32 {
+  return first_quad(params.output, batch, head * params.group + row % params.group, row / params.group);
+}
+
 // Half of Σ gradient output of a row.
 fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
   var sum: Element;
   if (row < params.queries * params.group) {
-    let first = first_quad(params.output, batch, head * params.group + row % params.group, row / params.group);
+    let first = output_at(batch, head, row);
     for (var quad = half; quad < params.quads; quad += 2u) {
       sum += dot(row_at(SLOPES, batch, head, row, quad), output[first + quad]);
     }
@@ -167,9 +162,21 @@ fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
   return sum;
 }
 
+// Where a row lies among all rows.
+fn place_of(batch: u32, head: u32, row: u32) -> u32 {
+  return (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
+}
+
 fn rest_at(batch: u32, head: u32, row: u32) -> Element {
-  let place = (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
-  return rest[params.rest_offset + place];
+  return rest[params.rest_offset + place_of(batch, head, row)];
+}
+
+// Σ gradient output of a row; `row_in_tile` counts in the tile that `inner` is of.
+fn inner_at(batch: u32, head: u32, row: u32, row_in_tile: u32) -> Element {
+  if (FOR_KEYS) {
+    return output[output_at(batch, head, row)].x;
+  }
+  return inner[row_in_tile] + inner[row_in_tile + TILE];
 }
 
 fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u32, lane: u32) {
@@ -177,7 +184,7 @@ fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u3
     let line = line0 + lane / 8u + 8u * i;
     var place = (batch * params.keys + line) * params.heads + head;
     if (!FOR_KEYS) {
-      place = (batch * params.queries + line / params.group) * params.heads * params.group + head * params.group + line % params.group;
+      place = place_of(batch, head, line);
     }
     for (var step = 0u; step < STEPS; step++) {
       let quad = 8u * step + lane % 8u;
@@ -217,10 +224,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var sums: Sums;
   var value_sums: Sums;
   for (var other0 = begin; other0 < end; other0 += TILE) {
-    if (FOR_KEYS) {
-      workgroupBarrier();
-      inner[lane] = half_inner(batch, head, other0 + lane % TILE, lane / TILE);
-    }
     let scores = products(SCORES, batch, head, own0, other0, lane);
     let slopes = products(SLOPES, batch, head, own0, other0, lane);
     var weights = array<Quad, 4>();
@@ -234,7 +237,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let key = select(other0 + other, own0 + own, FOR_KEYS);
         if (row < rows && key < params.keys && key <= row / params.group + first) {
           weights[i][j] = exp(scores[i][j] * params.scale - rest_at(batch, head, row));
-          factor[i][j] = weights[i][j] * (slopes[i][j] - inner[row_in_tile] - inner[row_in_tile + TILE]) * params.scale;
+          factor[i][j] = weights[i][j] * (slopes[i][j] - inner_at(batch, head, row, row_in_tile)) * params.scale;
         }
       }
     }
@@ -254,5 +257,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   store(&sums, 0u, batch, head, own0, lane);
   if (FOR_KEYS) {
     store(&value_sums, params.batches * params.keys * params.heads * params.quads, batch, head, own0, lane);
+  } else if (lane < TILE && own0 + lane < rows) {
+    let size = params.batches * rows * params.heads * params.quads;
+    out[size + place_of(batch, head, own0 + lane)] = Quad(inner_at(batch, head, own0 + lane, lane));
   }
 }

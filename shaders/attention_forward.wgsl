@@ -8,17 +8,9 @@
 // Steps of eight quads through a head, at most four.
 override STEPS: u32 = 1;
 
-alias Element = f32;
-alias Quad = vec4<Element>;
-alias Block = mat4x4<Element>;
+//: include attention
 
-// Strides of a tensor in quads.
-struct View {
-  batch: u32,
-  position: u32,
-  head: u32,
-  offset: u32,
-}
+alias Block = mat4x4<Element>;
 
 struct Params {
   q: View,
@@ -54,10 +46,6 @@ var<workgroup> left: array<Quad, 288>;
 var<workgroup> right: array<Quad, 288>;
 var<workgroup> weights: array<Quad, 288>;
 var<workgroup> parts: array<Element, 256>;
-
-fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
-  return view.offset + batch * view.batch + head * view.head + position * view.position;
-}
 
 fn q_at(batch: u32, head: u32, row: u32, quad: u32) -> Quad {
   if (row >= params.queries * params.group || quad >= params.quads) {

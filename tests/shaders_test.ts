@@ -44,8 +44,8 @@ Deno.test("every shader compiles as stored", async () => {
 });
 
 Deno.test("every shader is used by a kernel", () => {
-  const packedBindings = Object.values(packed).filter((value) => typeof value === "object" && "kernels" in value);
-  const bindings = [attention, hestia, softmax].flatMap((module) => Object.values(module)).concat(packedBindings)
+  const bindings = [attention, hestia, softmax, packed].flatMap((module) => Object.values(module))
+    .filter((value) => typeof value === "object" && "kernels" in value)
     .concat(
       scatterAddBinding,
       writeRowsBinding,

@@ -16,14 +16,14 @@ export interface ChooseOptions {
   /** Most bytes that a stored shader may bind of one tensor; compositions are not bound by it. */
   readonly maxBindingBytes?: number;
   readonly target: KernelTarget;
-  /** A kernel to take wherever it applies. */
-  readonly variant?: string;
+  /** Names of one kernel or several to take wherever they apply. */
+  readonly variant?: string | readonly string[];
 }
 
 function hasKernel(
   node: FlatNode,
   nodes: readonly FlatNode[],
-  { maxBindingBytes = Infinity, target, variant }: ChooseOptions,
+  { maxBindingBytes = Infinity, target, variant = [] }: ChooseOptions,
 ): boolean {
   if (node.op.kind !== "fused") return true;
   const tensors = [node, ...node.inputs.map((input) => nodes[input])];
@@ -31,7 +31,8 @@ function hasKernel(
   const inputs = node.inputs.map((input) => ({ shape: nodes[input].shape, strides: stridesOf(nodes[input].shape), offset: 0 }));
   const call = node.op.binding.call(inputs, node, node.attributes);
   const { kernels } = node.op.binding;
-  const isNamed = (kernel: Kernel<unknown>) => kernel.name === variant && canRun(kernel, target) && kernel.applies(call);
+  const isNamed = (kernel: Kernel<unknown>) =>
+    [variant].flat().includes(kernel.name) && canRun(kernel, target) && kernel.applies(call);
   return kernels.some(isNamed) || kernelFor(kernels, call, target) !== undefined;
 }
 

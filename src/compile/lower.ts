@@ -331,11 +331,12 @@ class GroupLowering {
       ...(texels && { texels: texels[position] }),
     }));
     const output = { slot: this.memory.slotOf.get(root)!, access: "write" } as const;
+    const text = kernel.text?.(call) ?? kernel.source;
     return this.#dispatch({
       label: kernel.name,
       ...this.group.products
-        ? this.#goingOn(this.group.products, { text: kernel.source, storesQuads: false, operands })
-        : { shader: kernel.source, bindings: [...operands, output] },
+        ? this.#goingOn(this.group.products, { text, storesQuads: false, operands })
+        : { shader: text, bindings: [...operands, output] },
       overrides: kernel.overrides(call),
       params: kernel.params(call),
       grid: kernel.grid(call, this.target.limits),

@@ -13,8 +13,8 @@ import * as softmax from "../kernels/softmax.ts";
 
 /** How kernels are picked. */
 export interface PickOptions {
-  /** Name of a kernel to take wherever it applies, whatever the device prefers; see {@linkcode variantNames}. */
-  readonly variant?: string;
+  /** Names of one kernel or several to take wherever they apply, whatever the device prefers; see {@linkcode variantNames}. */
+  readonly variant?: string | readonly string[];
   /**
    * The name of the fastest kernel for a class of calls; `undefined` asks for trials, which `Program.contests` then lists. The default is
    * taken where nobody is asked, and where no kernel of that name computes the call.
@@ -63,7 +63,8 @@ export class Picker {
     dispatchOf: (variant: V) => Dispatch,
   ): Dispatch | undefined {
     const { variant, fastest } = this.options;
-    const named = (list: readonly V[], name: string | undefined) => list.find(({ kernel }) => kernel.name === name);
+    const named = (list: readonly V[], names: string | readonly string[] = []) =>
+      list.find(({ kernel }) => [names].flat().includes(kernel.name));
     const usual = variants.filter(({ kernel }) => isFor(kernel, this.target));
     const able = variants.filter(({ kernel }) => canRun(kernel, this.target));
     const first = named(able, variant) ?? usual.find(({ suits }) => suits);

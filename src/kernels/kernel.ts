@@ -27,6 +27,8 @@ export interface Kernel<Call> {
   readonly name: string;
   /** WGSL text, one entry point named `main`. Binding order: inputs, output, then the `Params` uniform if there is one. */
   readonly source: string;
+  /** The shader for a call, where it is not the stored one. */
+  text?(call: Call): string;
   /** Whether the kernel computes this call (alignment, layout, sizes). */
   applies(call: Call): boolean;
   /** Whether it is expected to be fast for a call that it applies to, always if absent; where it is not, only devices that time it take it. */

@@ -2,7 +2,8 @@
 
 /** WGSL text of every stored shader, by file name. */
 export const shaders = {
-  attention_backward: `// Gradients of causal attention of grouped heads: of the queries, or of keys and values (FOR_KEYS).
+  attention_backward: `// Gradients of causal attention of grouped heads: of the queries, followed by Σ gradient output of each row, four
+// times, or of keys and values (FOR_KEYS).
 //
 // The query heads that share a key head are one matrix: its rows go through the queries, and through the heads of each query.
 // A workgroup owns 32 lines, which are rows or keys, and walks over tiles of 32 of the others that see them. With w = exp(s - rest),
@@ -17,9 +18,6 @@ override STEPS: u32 = 1;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
-alias Block = mat4x4<Element>;
-// By step through a head, then line.
-alias Sums = array<array<Quad, 4>, 4>;
 
 // Strides of a tensor in quads.
 struct View {
@@ -28,6 +26,14 @@ struct View {
   head: u32,
   offset: u32,
 }
+
+fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
+  return view.offset + batch * view.batch + head * view.head + position * view.position;
+}
+
+alias Block = mat4x4<Element>;
+// By step through a head, then line.
+alias Sums = array<array<Quad, 4>, 4>;
 
 struct Params {
   q: View,
@@ -55,6 +61,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> v: array<Quad>;
 @group(0) @binding(3) var<storage, read> offset: array<u32>;
 @group(0) @binding(4) var<storage, read> gradient: array<Quad>;
+// Output of the forward pass, or (FOR_KEYS) Σ gradient output of each row, four times.
 @group(0) @binding(5) var<storage, read> output: array<Quad>;
 @group(0) @binding(6) var<storage, read> rest: array<Element>;
 @group(0) @binding(7) var<storage, read_write> out: array<Quad>;
@@ -74,10 +81,6 @@ var<workgroup> right: array<Quad, 288>;
 var<workgroup> factors: array<Quad, 288>;
 // Σ gradient output of each row of a tile, in two parts.
 var<workgroup> inner: array<Element, LANES>;
-
-fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
-  return view.offset + batch * view.batch + head * view.head + position * view.position;
-}
 
 // A quad of the queries, or of the gradient.
 fn row_at(kind: u32, batch: u32, head: u32, row: u32, quad: u32) -> Quad {
@@ -159,11 +162,16 @@ fn accumulate(sums: ptr<function, Sums>, kind: u32, batch: u32, head: u32, other
   }
 }
 
+// Where a row lies in \`output\`.
+fn output_at(batch: u32, head: u32, row: u32) -> u32 {
+  return first_quad(params.output, batch, head * params.group + row % params.group, row / params.group);
+}
+
 // Half of Σ gradient output of a row.
 fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
   var sum: Element;
   if (row < params.queries * params.group) {
-    let first = first_quad(params.output, batch, head * params.group + row % params.group, row / params.group);
+    let first = output_at(batch, head, row);
     for (var quad = half; quad < params.quads; quad += 2u) {
       sum += dot(row_at(SLOPES, batch, head, row, quad), output[first + quad]);
     }
@@ -171,9 +179,21 @@ fn half_inner(batch: u32, head: u32, row: u32, half: u32) -> Element {
   return sum;
 }
 
+// Where a row lies among all rows.
+fn place_of(batch: u32, head: u32, row: u32) -> u32 {
+  return (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
+}
+
 fn rest_at(batch: u32, head: u32, row: u32) -> Element {
-  let place = (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
-  return rest[params.rest_offset + place];
+  return rest[params.rest_offset + place_of(batch, head, row)];
+}
+
+// Σ gradient output of a row; \`row_in_tile\` counts in the tile that \`inner\` is of.
+fn inner_at(batch: u32, head: u32, row: u32, row_in_tile: u32) -> Element {
+  if (FOR_KEYS) {
+    return output[output_at(batch, head, row)].x;
+  }
+  return inner[row_in_tile] + inner[row_in_tile + TILE];
 }
 
 fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u32, lane: u32) {
@@ -181,7 +201,7 @@ fn store(sums: ptr<function, Sums>, start: u32, batch: u32, head: u32, line0: u3
     let line = line0 + lane / 8u + 8u * i;
     var place = (batch * params.keys + line) * params.heads + head;
     if (!FOR_KEYS) {
-      place = (batch * params.queries + line / params.group) * params.heads * params.group + head * params.group + line % params.group;
+      place = place_of(batch, head, line);
     }
     for (var step = 0u; step < STEPS; step++) {
       let quad = 8u * step + lane % 8u;
@@ -221,10 +241,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var sums: Sums;
   var value_sums: Sums;
   for (var other0 = begin; other0 < end; other0 += TILE) {
-    if (FOR_KEYS) {
-      workgroupBarrier();
-      inner[lane] = half_inner(batch, head, other0 + lane % TILE, lane / TILE);
-    }
     let scores = products(SCORES, batch, head, own0, other0, lane);
     let slopes = products(SLOPES, batch, head, own0, other0, lane);
     var weights = array<Quad, 4>();
@@ -238,7 +254,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let key = select(other0 + other, own0 + own, FOR_KEYS);
         if (row < rows && key < params.keys && key <= row / params.group + first) {
           weights[i][j] = exp(scores[i][j] * params.scale - rest_at(batch, head, row));
-          factor[i][j] = weights[i][j] * (slopes[i][j] - inner[row_in_tile] - inner[row_in_tile + TILE]) * params.scale;
+          factor[i][j] = weights[i][j] * (slopes[i][j] - inner_at(batch, head, row, row_in_tile)) * params.scale;
         }
       }
     }
@@ -258,6 +274,247 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   store(&sums, 0u, batch, head, own0, lane);
   if (FOR_KEYS) {
     store(&value_sums, params.batches * params.keys * params.heads * params.quads, batch, head, own0, lane);
+  } else if (lane < TILE && own0 + lane < rows) {
+    let size = params.batches * rows * params.heads * params.quads;
+    out[size + place_of(batch, head, own0 + lane)] = Quad(inner_at(batch, head, own0 + lane, lane));
+  }
+}
+`,
+  attention_backward_texture: `// Gradients of causal attention of grouped heads in registers: of the queries, followed by Σ gradient output of each row, four times, or
+// of keys and values (FOR_KEYS).
+//
+// The query heads that share a key head are one matrix: its rows go through the queries, and through the heads of each query.
+// An invocation owns LINES lines, which are rows or keys, and walks over the others that see them. With w = exp(s - rest), where s are the
+// scores, computed again, and rest the logarithm of a row's sum, and with e = gradient vᵀ:
+//   gradient of s: w (e - Σ gradient output)    gradients: q: (of s) k    k: (of s)ᵀ q    v: wᵀ gradient
+// Neighbours own the same lines of other heads, so that as many see them. Marked loops are unrolled, marked declarations and loads replaced
+// to read textures.
+
+// Whether the gradients are those of keys, followed by those of values (else of the queries).
+override FOR_KEYS: bool = false;
+// Quads of a head.
+const QUADS = 8u; //: size
+// Lines of an invocation.
+const LINES = 8u; //: size
+// Invocations of a workgroup.
+const LANES = 8u;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+// Strides of a tensor in quads.
+struct View {
+  batch: u32,
+  position: u32,
+  head: u32,
+  offset: u32,
+}
+
+fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
+  return view.offset + batch * view.batch + head * view.head + position * view.position;
+}
+
+struct Params {
+  q: View,
+  k: View,
+  v: View,
+  gradient: View,
+  output: View,
+  batches: u32,
+  // Key heads.
+  heads: u32,
+  queries: u32,
+  keys: u32,
+  // Query heads that share a key head.
+  group: u32,
+  // Quads of a head.
+  quads: u32,
+  // Factor of the scores.
+  scale: f32,
+  // Elements before the first of \`rest\`.
+  rest_offset: u32,
+}
+
+@group(0) @binding(0) var<storage, read> q: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> k: array<Quad>; //: input
+@group(0) @binding(2) var<storage, read> v: array<Quad>; //: input
+@group(0) @binding(3) var<storage, read> offset: array<u32>;
+@group(0) @binding(4) var<storage, read> gradient: array<Quad>; //: input
+// Output of the forward pass, or (FOR_KEYS) Σ gradient output of each row, four times.
+@group(0) @binding(5) var<storage, read> output: array<Quad>;
+@group(0) @binding(6) var<storage, read> rest: array<Element>;
+@group(0) @binding(7) var<storage, read_write> out: array<Quad>;
+@group(0) @binding(8) var<uniform> params: Params;
+
+const LOG2_E = 1.4426950408889634;
+
+// Where a line lies in the two tensors that it is a line of: queries and gradient, or keys and values.
+struct Line {
+  scores: u32,
+  slopes: u32,
+}
+
+alias Quads = array<Quad, QUADS>;
+
+fn q_at(index: u32) -> Quad {
+  return q[index]; //: load
+}
+
+fn k_at(index: u32) -> Quad {
+  return k[index]; //: load
+}
+
+fn v_at(index: u32) -> Quad {
+  return v[index]; //: load
+}
+
+fn gradient_at(index: u32) -> Quad {
+  return gradient[index]; //: load
+}
+
+// A quad of the keys, or of the queries.
+fn score_quad(of_keys: bool, index: u32) -> Quad {
+  if (of_keys) {
+    return k_at(index);
+  }
+  return q_at(index);
+}
+
+// A quad of the values, or of the gradient.
+fn slope_quad(of_keys: bool, index: u32) -> Quad {
+  if (of_keys) {
+    return v_at(index);
+  }
+  return gradient_at(index);
+}
+
+fn line_at(of_keys: bool, batch: u32, head: u32, line: u32) -> Line {
+  if (of_keys) {
+    return Line(first_quad(params.k, batch, head, line), first_quad(params.v, batch, head, line));
+  }
+  let row_head = head * params.group + line % params.group;
+  let query = line / params.group;
+  return Line(first_quad(params.q, batch, row_head, query), first_quad(params.gradient, batch, row_head, query));
+}
+
+// Where a row lies in the output of the forward pass.
+fn output_at(batch: u32, head: u32, row: u32) -> u32 {
+  return first_quad(params.output, batch, head * params.group + row % params.group, row / params.group);
+}
+
+// Where a row lies among all rows.
+fn place_of(batch: u32, head: u32, row: u32) -> u32 {
+  return (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let rows = params.queries * params.group;
+  let lines = select(rows, params.keys, FOR_KEYS);
+  let blocks = (lines + LINES - 1u) / LINES;
+  let pairs = params.batches * params.heads;
+  let place = (group.y * groups.x + group.x) * LANES + lane;
+  if (place >= blocks * pairs) {
+    return;
+  }
+  let head = place % pairs % params.heads;
+  let batch = place % pairs / params.heads;
+  let line0 = select(blocks - 1u - place / pairs, place / pairs, FOR_KEYS) * LINES; // the longest first
+  let first = offset[0];
+
+  // own lines: queries and gradient, or keys and values; their positions; of rows, logarithm and Σ gradient output
+  var x: array<Quads, LINES>;
+  var y: array<Quads, LINES>;
+  var positions: array<u32, LINES>;
+  var rests: array<Element, LINES>;
+  var inners: array<Element, LINES>;
+  for (var at = line0; at < line0 + LINES * min(lines, 1u); at++) {
+    for (var line = 0u; line < LINES; line++) { //: unroll
+      x[line] = x[min(line + 1u, LINES - 1u)];
+      y[line] = y[min(line + 1u, LINES - 1u)];
+      positions[line] = positions[min(line + 1u, LINES - 1u)];
+      rests[line] = rests[min(line + 1u, LINES - 1u)];
+      inners[line] = inners[min(line + 1u, LINES - 1u)];
+    }
+    let own = min(at, lines - 1u);
+    let start = line_at(FOR_KEYS, batch, head, own);
+    for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+      x[LINES - 1u][quad] = score_quad(FOR_KEYS, start.scores + quad) * (params.scale * LOG2_E);
+      y[LINES - 1u][quad] = slope_quad(FOR_KEYS, start.slopes + quad);
+    }
+    positions[LINES - 1u] = select(own / params.group, own, FOR_KEYS);
+    if (!FOR_KEYS) {
+      let first_output = output_at(batch, head, own);
+      var inner: Element = 0.0;
+      for (var quad = 0u; quad < params.quads; quad++) {
+        inner += dot(gradient_at(start.slopes + quad), output[first_output + quad]);
+      }
+      inners[LINES - 1u] = inner;
+      rests[LINES - 1u] = rest[params.rest_offset + place_of(batch, head, own)] * LOG2_E;
+    }
+  }
+
+  // keys up to the last one that the rows see, or rows from the first one that sees the keys
+  let begin = select(0u, (max(line0, first) - first) * params.group, FOR_KEYS);
+  let end = select(min(params.keys, min(line0 + LINES - 1u, rows - 1u) / params.group + first + 1u), rows, FOR_KEYS);
+  var sums: array<Quads, LINES>;
+  var value_sums: array<Quads, LINES>;
+  for (var other = begin; other < end; other++) {
+    let start = line_at(!FOR_KEYS, batch, head, other);
+    var scores = array<Element, LINES>();
+    var slopes = array<Element, LINES>();
+    var a = Quads();
+    var b = Quads();
+    for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+      a[quad] = score_quad(!FOR_KEYS, start.scores + quad);
+      for (var line = 0u; line < LINES; line++) { //: unroll
+        scores[line] += dot(x[line][quad], a[quad]);
+      }
+    }
+    for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+      b[quad] = slope_quad(!FOR_KEYS, start.slopes + quad);
+      for (var line = 0u; line < LINES; line++) { //: unroll
+        slopes[line] += dot(y[line][quad], b[quad]);
+      }
+    }
+    // read anew, since a load from a buffer divides the loop: within one part, a driver searches all that comes before each sum
+    let first_here = offset[u32(other >= end)];
+    var rest_here: Element = 0.0;
+    var inner_here: Element = 0.0;
+    if (FOR_KEYS) {
+      rest_here = rest[params.rest_offset + place_of(batch, head, other)] * LOG2_E;
+      inner_here = output[output_at(batch, head, other)].x;
+    }
+    for (var line = 0u; line < LINES; line++) { //: unroll
+      let is_seen = select(other, positions[line], FOR_KEYS) <= select(positions[line], other / params.group, FOR_KEYS) + first_here;
+      let weight = select(0.0, exp2(scores[line] - select(rests[line], rest_here, FOR_KEYS)), is_seen);
+      let factor = weight * (slopes[line] - select(inners[line], inner_here, FOR_KEYS));
+      for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+        sums[line][quad] += factor * a[quad];
+        if (FOR_KEYS) {
+          value_sums[line][quad] += weight * b[quad];
+        }
+      }
+    }
+  }
+
+  let size = params.batches * params.heads * select(rows, params.keys, FOR_KEYS) * QUADS;
+  for (var own = line0; own < min(line0 + LINES, lines); own++) {
+    let place = select(place_of(batch, head, own), (batch * params.keys + own) * params.heads + head, FOR_KEYS);
+    for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+      out[place * QUADS + quad] = sums[0][quad] * params.scale;
+      if (FOR_KEYS) {
+        out[size + place * QUADS + quad] = value_sums[0][quad];
+      }
+    }
+    if (!FOR_KEYS) {
+      out[size + place] = Quad(inners[0]);
+    }
+    for (var line = 0u; line < LINES; line++) { //: unroll
+      sums[line] = sums[min(line + 1u, LINES - 1u)];
+      value_sums[line] = value_sums[min(line + 1u, LINES - 1u)];
+      inners[line] = inners[min(line + 1u, LINES - 1u)];
+    }
   }
 }
 `,
@@ -273,7 +530,6 @@ override STEPS: u32 = 1;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
-alias Block = mat4x4<Element>;
 
 // Strides of a tensor in quads.
 struct View {
@@ -282,6 +538,12 @@ struct View {
   head: u32,
   offset: u32,
 }
+
+fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
+  return view.offset + batch * view.batch + head * view.head + position * view.position;
+}
+
+alias Block = mat4x4<Element>;
 
 struct Params {
   q: View,
@@ -317,10 +579,6 @@ var<workgroup> left: array<Quad, 288>;
 var<workgroup> right: array<Quad, 288>;
 var<workgroup> weights: array<Quad, 288>;
 var<workgroup> parts: array<Element, 256>;
-
-fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
-  return view.offset + batch * view.batch + head * view.head + position * view.position;
-}
 
 fn q_at(batch: u32, head: u32, row: u32, quad: u32) -> Quad {
   if (row >= params.queries * params.group || quad >= params.quads) {
@@ -456,6 +714,179 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     if (row < rows && across == 0u) {
       out[size + place] = tops[i] + log(total);
+    }
+  }
+}
+`,
+  attention_forward_texture: `// Causal attention of grouped heads in registers: softmax(q kᵀ scale) v, where a query sees the keys up to its own, and the logarithm of
+// each row's sum.
+//
+// The query heads that share a key head are one matrix: its rows go through the queries, and through the heads of each query.
+// An invocation owns LINES rows and walks over the keys that they see, KEYS in each turn; sums are counted from the largest score so far,
+// and shrink when a larger one comes. Neighbours own the same rows of other heads, so that they see as many keys. Marked loops are unrolled,
+// marked declarations and loads replaced to read textures.
+
+// Quads of a head.
+const QUADS = 8u; //: size
+// Rows of an invocation.
+const LINES = 8u; //: size
+// Keys of a turn.
+const KEYS = 2u; //: size
+// Invocations of a workgroup.
+const LANES = 8u;
+
+alias Element = f32;
+alias Quad = vec4<Element>;
+
+// Strides of a tensor in quads.
+struct View {
+  batch: u32,
+  position: u32,
+  head: u32,
+  offset: u32,
+}
+
+fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
+  return view.offset + batch * view.batch + head * view.head + position * view.position;
+}
+
+struct Params {
+  q: View,
+  k: View,
+  v: View,
+  batches: u32,
+  // Key heads.
+  heads: u32,
+  queries: u32,
+  keys: u32,
+  // Query heads that share a key head.
+  group: u32,
+  // Quads of a head.
+  quads: u32,
+  // Factor of the scores.
+  scale: f32,
+}
+
+@group(0) @binding(0) var<storage, read> q: array<Quad>; //: input
+@group(0) @binding(1) var<storage, read> k: array<Quad>; //: input
+@group(0) @binding(2) var<storage, read> v: array<Quad>; //: input
+@group(0) @binding(3) var<storage, read> offset: array<u32>;
+@group(0) @binding(4) var<storage, read_write> out: array<Element>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+// Lower than any score.
+const LOW = -3.4e38;
+const LOG2_E = 1.4426950408889634;
+
+fn q_at(index: u32) -> Quad {
+  return q[index]; //: load
+}
+
+fn k_at(index: u32) -> Quad {
+  return k[index]; //: load
+}
+
+fn v_at(index: u32) -> Quad {
+  return v[index]; //: load
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let rows = params.queries * params.group;
+  let blocks = (rows + LINES - 1u) / LINES;
+  let pairs = params.batches * params.heads;
+  let place = (group.y * groups.x + group.x) * LANES + lane;
+  if (place >= blocks * pairs) {
+    return;
+  }
+  let head = place % pairs % params.heads;
+  let batch = place % pairs / params.heads;
+  let row0 = (blocks - 1u - place / pairs) * LINES; // the longest first
+  let first = offset[0];
+
+  var x: array<array<Quad, QUADS>, LINES>;
+  var queries: array<u32, LINES>;
+  for (var at = row0; at < row0 + LINES * min(rows, 1u); at++) {
+    let row = min(at, rows - 1u);
+    let start = first_quad(params.q, batch, head * params.group + row % params.group, row / params.group);
+    for (var line = 0u; line < LINES; line++) { //: unroll
+      queries[line] = queries[min(line + 1u, LINES - 1u)];
+      x[line] = x[min(line + 1u, LINES - 1u)];
+    }
+    queries[LINES - 1u] = row / params.group;
+    for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+      x[LINES - 1u][quad] = q_at(start + quad) * (params.scale * LOG2_E);
+    }
+  }
+
+  let end = min(params.keys, min(row0 + LINES - 1u, rows - 1u) / params.group + first + 1u);
+  let first_k = first_quad(params.k, batch, head, 0u);
+  let first_v = first_quad(params.v, batch, head, 0u);
+  var sums: array<array<Quad, QUADS>, LINES>;
+  var totals: array<Element, LINES>;
+  var tops: array<Element, LINES>;
+  for (var line = 0u; line < LINES; line++) { //: unroll
+    tops[line] = LOW;
+  }
+  for (var key0 = 0u; key0 < end; key0 += KEYS) {
+    var powers = array<array<Element, LINES>, KEYS>();
+    var shrink = array<Element, LINES>();
+    for (var key = 0u; key < KEYS; key++) { //: unroll
+      let start = first_k + min(key0 + key, end - 1u) * params.k.position;
+      for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+        let y = k_at(start + quad);
+        for (var line = 0u; line < LINES; line++) { //: unroll
+          powers[key][line] += dot(x[line][quad], y);
+        }
+      }
+    }
+    // read anew, since a load from a buffer divides the loop: within one part, a driver searches all that comes before each sum
+    let first_here = offset[u32(key0 >= params.keys)];
+    for (var line = 0u; line < LINES; line++) { //: unroll
+      let last = min(queries[line] + first_here, end - 1u);
+      var top = tops[line];
+      for (var key = 0u; key < KEYS; key++) { //: unroll
+        powers[key][line] = select(LOW, powers[key][line], key0 + key <= last);
+        top = max(top, powers[key][line]);
+      }
+      shrink[line] = exp2(tops[line] - top);
+      tops[line] = top;
+      totals[line] *= shrink[line];
+      for (var key = 0u; key < KEYS; key++) { //: unroll
+        powers[key][line] = exp2(powers[key][line] - top);
+        totals[line] += powers[key][line];
+      }
+    }
+    for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+      var y = array<Quad, KEYS>();
+      for (var key = 0u; key < KEYS; key++) { //: unroll
+        y[key] = v_at(first_v + min(key0 + key, end - 1u) * params.v.position + quad);
+      }
+      for (var line = 0u; line < LINES; line++) { //: unroll
+        var sum = sums[line][quad] * shrink[line];
+        for (var key = 0u; key < KEYS; key++) { //: unroll
+          sum += powers[key][line] * y[key];
+        }
+        sums[line][quad] = sum;
+      }
+    }
+  }
+
+  let size = params.batches * rows * params.heads * QUADS * 4u;
+  for (var row = row0; row < min(row0 + LINES, rows); row++) {
+    let place = (batch * params.queries + row / params.group) * params.heads * params.group + head * params.group + row % params.group;
+    let share = 1.0 / totals[0];
+    for (var quad = 0u; quad < QUADS; quad++) { //: unroll
+      let result = sums[0][quad] * share;
+      for (var e = 0u; e < 4u; e++) { //: unroll
+        out[(place * QUADS + quad) * 4u + e] = result[e];
+      }
+    }
+    out[size + place] = (tops[0] + log2(totals[0])) / LOG2_E;
+    for (var line = 0u; line < LINES; line++) { //: unroll
+      sums[line] = sums[min(line + 1u, LINES - 1u)];
+      totals[line] = totals[min(line + 1u, LINES - 1u)];
+      tops[line] = tops[min(line + 1u, LINES - 1u)];
     }
   }
 }
@@ -3400,6 +3831,21 @@ fn main(
 
 /** What several of them share, for generated shaders. */
 export const shaderParts = {
+  attention: `alias Element = f32;
+alias Quad = vec4<Element>;
+
+// Strides of a tensor in quads.
+struct View {
+  batch: u32,
+  position: u32,
+  head: u32,
+  offset: u32,
+}
+
+fn first_quad(view: View, batch: u32, head: u32, position: u32) -> u32 {
+  return view.offset + batch * view.batch + head * view.head + position * view.position;
+}
+`,
   members: `var<workgroup> parts: array<Element, LANES>;
 
 // The sum over the members of a row.

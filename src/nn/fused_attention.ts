@@ -1,6 +1,6 @@
 /**
- * Attention whose scores never exist as a whole: one kernel forward and two back, where the device gains by tiles in workgroup memory;
- * elsewhere, and for derivatives of higher order, products and a softmax. All tensors are `[batch, positions, heads, headDim]`.
+ * Attention whose scores never exist as a whole: one kernel forward and two back; for small ones, and for derivatives of higher
+ * order, products and a softmax. All tensors are `[batch, positions, heads, headDim]`.
  *
  * @module
  */
@@ -49,12 +49,14 @@ function slopes(inputs: readonly Tensor[]): Tensor[] {
 
 /** The backward pass: two kernels, but one composition, in which derivatives of the second order come together. */
 function backward(inputs: readonly Tensor[]): Tensor[] {
+  const [gradient, output, rest] = inputs.slice(4);
   const [query, ...others] = slopes(inputs);
   const name = "attentionBackward";
-  return [
-    applyFused({ kind: "fused", name, binding: attentionQueryBackwardBinding, compose: () => query }, inputs),
-    ...applyParts({ name: `${name}OfKeys`, binding: attentionKeyBackwardBinding, compose: () => others }, inputs),
-  ];
+  const inners = () => gradient.mul(output).sum({ axes: 3, keepDims: true }).expand([...gradient.shape.slice(0, 3), 4]);
+  const rows = { name, binding: attentionQueryBackwardBinding, compose: () => [query, inners()] };
+  const [ofQueries, inner] = applyParts(rows, inputs);
+  const keys = { name: `${name}OfKeys`, binding: attentionKeyBackwardBinding, compose: () => others };
+  return [ofQueries, ...applyParts(keys, [...inputs.slice(0, 4), gradient, inner, rest])];
 }
 
 /** Output, and the logarithms that its backward pass needs. Inputs: queries, keys, values, uint32 scalar: the key that the first query stands at. */
