@@ -10,7 +10,7 @@ import type { Binding, Dispatch, FlatNode, Graph, Program } from "../core/progra
 import { sizeOf } from "../core/shape.ts";
 import type { DeviceLimits, Kernel, KernelTarget } from "../kernels/kernel.ts";
 import { chooseKernels } from "./choose.ts";
-import { composeLarge } from "./compose_large.ts";
+import { composeLarge, cutSums } from "./replace_kernels.ts";
 import type { CodeBinding } from "./code_buffers.ts";
 import { fuse } from "./fuse.ts";
 import { type Fusion, type Group, kernelInput, type Product, readsOf, type RowShape } from "./groups.ts";
@@ -19,7 +19,7 @@ import { type Memory, planMemory } from "./memory.ts";
 import { readHalf } from "./half_operands.ts";
 import { planProducts, productCode, type ProductPlan } from "./product_code.ts";
 import { sumProducts } from "./products.ts";
-import { rewrite } from "./rewrite.ts";
+import { bareOutputs, rewrite } from "./rewrite.ts";
 import { layoutReduction, reductionCode } from "./reduction_code.ts";
 import { rowCode } from "./row_code.ts";
 import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
@@ -93,7 +93,8 @@ export function lower(graph: Graph, target: Target, options: LowerOptions = {}):
     sideBySide: options.sideBySide ?? !target.texelReads,
     texelReads: target.texelReads,
   };
-  const chosen = rewrite(sumProducts(target.float16 && !target.texelReads ? readHalf(small) : small, bounds));
+  const summed = sumProducts(target.float16 && !target.texelReads ? readHalf(small) : small, bounds);
+  const chosen = bareOutputs(cutSums(rewrite(summed), target));
   const bytesOf = (node: number) => storedBytes(chosen.nodes[node], target);
   const fusion = fuse(chosen, bounds);
   const memory = planMemory(fusion, bytesOf);

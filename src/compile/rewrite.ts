@@ -133,8 +133,12 @@ export function rewrite(graph: Graph): Graph {
     users.set(position, oldUsers[index]);
   });
   const moved = (all: readonly number[]) => all.map((position) => positions[position]);
-  const stripped = (position: number): number =>
-    nodes[position].op.name === "reshape" ? stripped(nodes[position].inputs[0]) : position;
-  const outputs = moved(graph.outputs).map(stripped); // a reshape is the same memory
-  return prune({ nodes, leaves: moved(graph.leaves), outputs, donated: graph.donated });
+  return prune({ nodes, leaves: moved(graph.leaves), outputs: moved(graph.outputs), donated: graph.donated });
+}
+
+/** Outputs without reshapes, which are the same memory. */
+export function bareOutputs(graph: Graph): Graph {
+  const { nodes } = graph;
+  const bare = (position: number): number => nodes[position].op.name === "reshape" ? bare(nodes[position].inputs[0]) : position;
+  return prune({ ...graph, outputs: graph.outputs.map(bare) });
 }

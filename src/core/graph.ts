@@ -127,6 +127,8 @@ export interface KernelBinding<Call = unknown> {
   readonly goesOn?: true;
   /** The kernels change parts of the first input: they find it in the memory of the result, and do not bind it. */
   readonly overwrites?: true;
+  /** Into how many pieces a device had better cut the sums of a result (see `KernelPrimitive.inPieces`): 1 for none. */
+  pieces?(inputs: readonly Strided[], target: { readonly texelReads: boolean }): number;
   /** Whether input `position` may be read through this window; without it inputs are stored contiguously first. */
   readonly accepts?: (view: Strided, position: number) => boolean;
 }
@@ -137,6 +139,8 @@ export interface KernelPrimitive extends Rules {
   readonly binding: KernelBinding;
   /** The same from other primitives, for tensors that are too large for the kernel. */
   readonly compose: (inputs: readonly Node[], attributes: Attributes) => Node;
+  /** The same as a sum of pieces that do not wait for one another, where `binding.pieces` may ask for them. */
+  readonly inPieces?: (inputs: readonly Node[], pieces: number) => Node;
   readonly reference: ReferenceRule;
 }
 

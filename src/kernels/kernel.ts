@@ -72,7 +72,7 @@ export function isFor(kernel: Pick<Kernel<never>, "tiled" | "texels" | "needs">,
 }
 
 /** The kernel that computes a call on a device if nothing was timed: the first one that applies and suits. */
-export function kernelFor<Call>(kernels: readonly Kernel<Call>[], call: Call, target: KernelTarget): Kernel<Call> | undefined {
+export function kernelFor<Call, K extends Kernel<Call>>(kernels: readonly K[], call: Call, target: KernelTarget): K | undefined {
   return kernels.find((kernel) => isFor(kernel, target) && kernel.applies(call) && (kernel.suits?.(call) ?? true));
 }
 

@@ -171,6 +171,8 @@ const IN_FOURS = "in fours";
 
 /** A kernel for matrix products. */
 export interface MatmulKernel extends Kernel<MatmulCall> {
+  /** Whether invocations share k, so that no core is idle where there are few results. */
+  readonly sharesK?: true;
   /** Whether it stores four neighbouring elements at once, so that what is computed with them is computed so. */
   readonly storesQuads: boolean;
   /** The shader for a call; the stored one takes calls of one product. */
@@ -203,7 +205,7 @@ function rowsKernel({ shared }: { shared: boolean }): MatmulKernel {
     name: shared ? "matmul_rows_shared" : "matmul_rows",
     source: shaders.matmul_rows,
     storesQuads: false,
-    ...shared ? { tiled: true } : { order: IN_FOURS },
+    ...shared ? { tiled: true, sharesK: true } : { order: IN_FOURS },
     text: (call) => textFor(shaders.matmul_rows, call),
     applies: (call) =>
       call.m <= FEW_ROWS && call.k > 0 && summable(call) && quadView(call, "a")?.alongColumns === true &&

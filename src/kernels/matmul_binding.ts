@@ -5,7 +5,9 @@
  */
 
 import type { KernelBinding, Strided } from "../core/graph.ts";
-import { type MatmulCall, matmulClass, matmulKernels, type MatmulOperand } from "./matmul.ts";
+import { sizeOf } from "../core/shape.ts";
+import { kernelFor } from "./kernel.ts";
+import { MATMUL_MAX_K, type MatmulCall, matmulClass, matmulKernels, type MatmulOperand } from "./matmul.ts";
 
 type Triple = readonly [number, number, number];
 
@@ -34,18 +36,47 @@ function operand(view: Strided, batch: Triple): MatmulOperand {
   return { offset: view.offset, batch, row: rows === 1 && col === 1 ? columns : row, col: columns === 1 && row !== 1 ? 1 : col };
 }
 
+const batchAxes = ({ shape }: Strided): number => shape.slice(0, -2).filter((length) => length !== 1).length;
+
+function matmulCall([a, b]: readonly Strided[]): MatmulCall {
+  const batch = mergeBatch(a, b);
+  const [m, k] = a.shape.slice(-2);
+  return { m, n: b.shape.at(-1)!, k, batch: batch.lengths, a: operand(a, batch.a), b: operand(b, batch.b) };
+}
+
+/** Rows and columns of the tiles of large products. */
+const tileSide = 64;
+/** Fewest such tiles that fill a graphics processor: a workgroup each, of which a core holds several to hide what loads take. */
+const fullTiles = 256;
+/** Shortest piece of k: storing a tile and reading it again takes a quarter of the time of its loads then. */
+const shortestPiece = 256;
+/** Fewest pieces worth a kernel that adds them up. */
+const fewestPieces = 4;
+
+/**
+ * Into how many pieces k is cut: on graphics processors as many as fill them where there are few tiles and k is long, as in gradients of
+ * weights; everywhere as many as kernels can sum.
+ */
+function pieces(inputs: readonly Strided[], target: { readonly texelReads: boolean }): number {
+  const call = matmulCall(inputs);
+  const { m, n, k } = call;
+  const needed = Math.max(1, Math.ceil(k / MATMUL_MAX_K));
+  const isBatched = batchAxes(inputs[0]) === maxBatchAxes;
+  if (target.texelReads || isBatched || kernelFor(matmulKernels, call, target)?.sharesK) return needed;
+  const tiles = sizeOf(call.batch) * Math.ceil(m / tileSide) * Math.ceil(n / tileSide);
+  const useful = 2 ** Math.floor(Math.log2(Math.min(fullTiles / tiles, k / shortestPiece)));
+  return Math.max(needed, useful < fewestPieces ? 1 : useful);
+}
+
 /** How `matmul` runs: views are read in place where one of the last two axes is dense. */
 export const matmulBinding: KernelBinding<MatmulCall> = {
   kernels: matmulKernels,
   shapeClass: matmulClass,
-  accepts({ shape, strides }) {
-    const batchAxes = shape.slice(0, -2).filter((length) => length !== 1).length;
+  pieces,
+  accepts(view) {
+    const { shape, strides } = view;
     const dense = strides.slice(-2).includes(1) || shape.slice(-2).includes(1);
-    return dense && batchAxes <= maxBatchAxes;
+    return dense && batchAxes(view) <= maxBatchAxes;
   },
-  call([a, b]) {
-    const batch = mergeBatch(a, b);
-    const [m, k] = a.shape.slice(-2);
-    return { m, n: b.shape.at(-1)!, k, batch: batch.lengths, a: operand(a, batch.a), b: operand(b, batch.b) };
-  },
+  call: matmulCall,
 };

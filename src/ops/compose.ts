@@ -11,7 +11,8 @@ import { generators } from "./generators.ts";
 import { reductions } from "./reductions.ts";
 import { views } from "./views.ts";
 
-function make(op: Primitive, inputs: readonly Node[], attributes: Attributes = {}): Node {
+/** A node of the type that its operation infers. */
+export function make(op: Primitive, inputs: readonly Node[], attributes: Attributes = {}): Node {
   const { shape, dtype } = op.infer(inputs, attributes);
   return new Node(op, inputs, shape, dtype, attributes);
 }
