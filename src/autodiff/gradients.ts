@@ -20,6 +20,7 @@ function sources(node: Node): readonly Node[] {
 
 /** Nodes on some path from `targets` to `root`, inputs before users. */
 function dependents(root: Node, targets: ReadonlySet<Node>): Node[] {
+  const oldest = targets.values().reduce((serial, target) => Math.min(serial, target.serial), Infinity);
   const depends = new Map<Node, boolean>();
   const ordered: Node[] = [];
   const stack: { node: Node; next: number }[] = [{ node: root, next: 0 }];
@@ -29,7 +30,7 @@ function dependents(root: Node, targets: ReadonlySet<Node>): Node[] {
     const inputs = sources(frame.node);
     if (frame.next < inputs.length) {
       const input = inputs[frame.next++];
-      if (!depends.has(input)) {
+      if (!depends.has(input) && input.serial >= oldest) { // what was made before all targets depends on none
         depends.set(input, targets.has(input));
         stack.push({ node: input, next: 0 });
       }

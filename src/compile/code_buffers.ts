@@ -7,6 +7,7 @@
 import type { DType } from "../core/dtype.ts";
 import { TEXTURE_WIDTH } from "../core/texels.ts";
 import { fourOf, wgslStoredType, wgslType } from "../core/wgsl.ts";
+import { replaceMarked } from "../kernels/marks.ts";
 import { shaderParts } from "../kernels/shaders.ts";
 import { segmentCount, segmentFunctions, type Segments } from "./segments.ts";
 
@@ -109,12 +110,8 @@ export class CodeBuffers {
 
   /** Fills a stored template: generated lines take the place of the marked ones. */
   fill(template: string, parts: Readonly<Record<string, string>>): string {
-    const lines: Readonly<Record<string, string>> = { ...parts, bindings: this.declarations() };
-    const body = template.split("\n").map((line) => {
-      const marker = line.match(/\/\/: (\w+)$/)?.[1];
-      return marker === undefined ? line : lines[marker];
-    }).join("\n");
-    return this.withHead(body);
+    const lines = Object.entries({ ...parts, bindings: this.declarations() });
+    return this.withHead(replaceMarked(template, Object.fromEntries(lines.map(([mark, text]) => [mark, () => text]))));
   }
 
   /** Puts before a shader what it needs besides buffers. */

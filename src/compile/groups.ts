@@ -56,8 +56,16 @@ export function kernelInput(nodes: readonly FlatNode[], node: FlatNode, position
   return { base: input, view: contiguous(nodes[input].shape) };
 }
 
-/** Stored nodes that an expression reads, and whether each is read only at the element being computed. */
-export function readsOf({ nodes }: Graph, stored: readonly boolean[], root: number): Map<number, boolean> {
+/**
+ * Stored nodes that an expression reads, and whether each is read only at the element being computed; `known` are read though they are
+ * not stored.
+ */
+export function readsOf(
+  { nodes }: Graph,
+  stored: readonly boolean[],
+  root: number,
+  known: readonly number[] = [],
+): Map<number, boolean> {
   const reads = new Map<number, boolean>();
   const seen = new Set<number>();
   const visit = (position: number, aligned: boolean) => {
@@ -65,7 +73,7 @@ export function readsOf({ nodes }: Graph, stored: readonly boolean[], root: numb
     if (seen.has(key)) return;
     seen.add(key);
     if (position !== root && nodes[position].shape.includes(0)) return; // has no element to read
-    if (stored[position] && position !== root) {
+    if ((stored[position] || known.includes(position)) && position !== root) {
       reads.set(position, (reads.get(position) ?? true) && aligned);
       return;
     }

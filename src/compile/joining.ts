@@ -9,15 +9,23 @@ import { type Fusion, type Group, readsOf } from "./groups.ts";
 /** One kernel that does the work of two, or `undefined` where there is none. */
 export type Join = (a: Group, b: Group, joiner: GroupJoiner) => Group | undefined;
 
+/** How many groups behind a group are looked at: what runs farther apart rarely fits, and its results would live long. */
+const farthest = 64;
+
 /** The list of groups in an order in which they can run, while pairs of them become one. */
 export class GroupJoiner {
-  readonly #groups: Group[];
+  /** By place; groups that were joined leave holes. */
+  readonly #groups: (Group | undefined)[];
+  /** Place of the group that stores a node. */
+  readonly #places = new Map<number, number>();
   readonly #reads = new Map<Group, ReadonlySet<number>>();
   readonly #readers = new Map<number, Set<Group>>();
+  readonly #outputs: ReadonlySet<number>;
 
   constructor(private readonly fusion: Fusion) {
     this.#groups = [...fusion.groups];
-    for (const group of this.#groups) for (const node of this.reads(group)) this.#addReader(node, group);
+    this.#outputs = new Set(fusion.graph.outputs);
+    fusion.groups.forEach((group, place) => this.#put(group, place));
   }
 
   /** Stored nodes that a group reads, those of its own included. */
@@ -32,7 +40,7 @@ export class GroupJoiner {
 
   /** Whether a group other than these reads a node, or the caller of the program. */
   isWantedBeside(node: number, groups: readonly Group[]): boolean {
-    if (this.fusion.graph.outputs.includes(node)) return true;
+    if (this.#outputs.has(node)) return true;
     return [...this.#readers.get(node) ?? []].some((reader) => !groups.includes(reader));
   }
 
@@ -41,31 +49,48 @@ export class GroupJoiner {
     return (this.#readers.get(node)?.size ?? 0) > 0;
   }
 
-  /** Joins all pairs that `join` takes. */
+  /** Joins all pairs that `join` takes, of groups that are not far apart. */
   run(join: Join): Fusion {
     for (let first = 0; first < this.#groups.length; first++) {
-      for (let second = first + 1; second < this.#groups.length; second++) {
-        const joined = join(this.#groups[first], this.#groups[second], this);
-        if (joined && this.#replace(first, second, joined)) second = first; // what was refused before may fit now
-      }
+      while (this.#joinNext(first, join)); // what was refused before may fit now
     }
-    return { ...this.fusion, groups: this.#groups };
+    return { ...this.fusion, groups: this.#groups.filter((group) => group !== undefined) };
   }
 
-  #addReader(node: number, group: Group): void {
-    this.#readers.set(node, (this.#readers.get(node) ?? new Set()).add(group));
+  /** Joins the group at a place and the first one behind it that `join` takes. */
+  #joinNext(first: number, join: Join): boolean {
+    const a = this.#groups[first];
+    let tried = 0;
+    for (let second = first + 1; a && second < this.#groups.length && tried < farthest; second++) {
+      const b = this.#groups[second];
+      if (!b) continue;
+      tried++;
+      const place = this.#placeTogether(a, b, [first, second]);
+      const joined = place === undefined ? undefined : join(a, b, this);
+      if (!joined) continue;
+      for (const group of [a, b]) for (const node of this.reads(group)) this.#readers.get(node)!.delete(group);
+      this.#groups[first] = this.#groups[second] = undefined;
+      this.#put(joined, place!);
+      return true;
+    }
+    return false;
   }
 
-  /** Puts one group in the place of the first of two, or else of the second, unless what runs between them is in the way. */
-  #replace(first: number, second: number, joined: Group): boolean {
-    const [a, b] = [this.#groups[first], this.#groups[second]];
-    const between = this.#groups.slice(first + 1, second);
-    const needs = (group: Group, { roots }: Group) => roots.some((root) => this.reads(group).has(root));
-    const movesUp = !between.some((group) => needs(b, group));
-    if (!movesUp && between.some((group) => needs(group, a))) return false;
-    for (const group of [a, b]) for (const node of this.reads(group)) this.#readers.get(node)!.delete(group);
-    for (const node of this.reads(joined)) this.#addReader(node, joined);
-    this.#groups.splice(first, second - first + 1, ...movesUp ? [joined, ...between] : [...between, joined]);
-    return true;
+  #put(group: Group, place: number): void {
+    this.#groups[place] = group;
+    for (const root of group.roots) this.#places.set(root, place);
+    for (const node of this.reads(group)) this.#readers.set(node, (this.#readers.get(node) ?? new Set()).add(group));
+  }
+
+  /** The place of the first of two groups, or else of the second, unless what runs between them is in the way. */
+  #placeTogether(a: Group, b: Group, [first, second]: readonly [number, number]): number | undefined {
+    const isBetween = (place: number) => first < place && place < second;
+    if (!this.reads(b).values().some((node) => isBetween(this.#places.get(node) ?? -1))) return first;
+    const isReadBetween = (root: number) => this.#readers.get(root)?.values().some((reader) => isBetween(this.#placeOf(reader)));
+    return a.roots.some(isReadBetween) ? undefined : second;
+  }
+
+  #placeOf({ roots }: Group): number {
+    return this.#places.get(roots[0])!;
   }
 }

@@ -282,9 +282,8 @@ class GroupLowering {
   #epilogueReads(first: readonly number[]): Set<number> {
     const { graph, stored } = this.fusion;
     const { roots } = this.group;
-    const stop = stored.map((isStored, node) => isStored || first.includes(node));
     const after = roots.filter((root) => !first.includes(root));
-    return new Set(after.flatMap((root) => [...readsOf(graph, stop, root).keys()]));
+    return new Set(after.flatMap((root) => [...readsOf(graph, stored, root, first).keys()]));
   }
 
   /** Stored shaders bind whole tensors. */

@@ -58,16 +58,35 @@ interface Lifetime {
  * time, so that every buffer is as long as its first tenant.
  */
 function placeLifetimes(lifetimes: readonly Lifetime[]): { bytes: number[]; slotOf: ReadonlyMap<Lifetime, number> } {
-  const slots: { readonly bytes: number; readonly tenants: Lifetime[] }[] = [];
+  const slots: { readonly bytes: number; readonly tenants: Tenants }[] = [];
   const slotOf = new Map<Lifetime, number>();
   for (const lifetime of lifetimes.toSorted((a, b) => b.bytes - a.bytes || a.first - b.first)) {
-    const isFree = (other: Lifetime) => other.last < lifetime.first || lifetime.last < other.first;
-    let slot = slots.findLastIndex(({ tenants }) => tenants.every(isFree)); // the shortest: they were made from long to short
-    if (slot < 0) slot = slots.push({ bytes: lifetime.bytes, tenants: [] }) - 1;
-    slots[slot].tenants.push(lifetime);
+    let slot = slots.findLastIndex(({ tenants }) => tenants.add(lifetime)); // the shortest: they were made from long to short
+    if (slot < 0) {
+      slot = slots.push({ bytes: lifetime.bytes, tenants: new Tenants() }) - 1;
+      slots[slot].tenants.add(lifetime);
+    }
     slotOf.set(lifetime, slot);
   }
   return { bytes: slots.map(({ bytes }) => bytes), slotOf };
+}
+
+/** Lifetimes of which no two overlap, in order. */
+class Tenants {
+  readonly #list: Lifetime[] = [];
+
+  /** Takes one more, unless another lives at the time. */
+  add(lifetime: Lifetime): boolean {
+    let [from, to] = [0, this.#list.length]; // those before `from` end before it begins
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (this.#list[middle].last < lifetime.first) from = middle + 1;
+      else to = middle;
+    }
+    if (this.#list[from]?.first <= lifetime.last) return false;
+    this.#list.splice(from, 0, lifetime);
+    return true;
+  }
 }
 
 /** Whether each invocation reads what is stored at its elements before it stores there; side by side, others may be ahead of it. */

@@ -10,7 +10,7 @@ import { sameShape, sizeOf } from "../core/shape.ts";
 import { MATMUL_MAX_PARTS, type MatmulCall } from "../kernels/matmul.ts";
 import { matmulBinding } from "../kernels/matmul_binding.ts";
 import { prune } from "./choose.ts";
-import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
+import { type Fusion, type Group, kernelInput, type Product, readsOf } from "./groups.ts";
 import { GroupJoiner, type Join } from "./joining.ts";
 
 /** A product, or a sum of products: the call of the first, and where the operands of each lie. */
@@ -218,28 +218,27 @@ const maxShared = 2 ** 24;
 
 /** Two kernels of products of one layout as one. */
 function productsTogether({ graph: { nodes } }: Fusion, maxBuffers: number): Join {
-  const texts = new Map<Group, string | undefined>();
-  const textOf = (group: Group): string | undefined => {
-    if (!texts.has(group)) {
-      const first = group.products && nodes[group.products[0].node];
-      const terms = first && isProduct(first) ? productTerms(nodes, first) : undefined;
-      texts.set(group, terms && `${terms.terms.length}${layoutText(terms)}`);
+  const known = new Map<number, ProductTerms & { readonly text: string }>();
+  const termsOf = ({ node }: Product) => {
+    let found = known.get(node);
+    if (!found) {
+      const terms = productTerms(nodes, nodes[node]);
+      known.set(node, found = { ...terms, text: `${terms.terms.length}${layoutText(terms)}` });
     }
-    return texts.get(group);
+    return found;
   };
   return (a, b, joiner) => {
-    const text = textOf(a);
-    if (!a.products || !b.products || text === undefined || text !== textOf(b)) return undefined;
+    if (!a.products || !b.products || ![a, b].every(({ products }) => isProduct(nodes[products![0].node]))) return undefined;
     const products = [...a.products, ...b.products];
-    const terms = products.map(({ node }) => productTerms(nodes, nodes[node]));
-    if (products.length * terms[0].terms.length > MATMUL_MAX_PARTS) return undefined;
+    const [first, second] = [a, b].map((group) => termsOf(group.products![0]));
+    if (first.text !== second.text || products.length * first.terms.length > MATMUL_MAX_PARTS) return undefined;
     const [readsA, readsB] = [a, b].map((group) => joiner.reads(group));
     if (a.roots.some((root) => readsB.has(root)) || b.roots.some((root) => readsA.has(root))) return undefined;
-    const sources = buffersOf(terms);
-    const elements = [...sources].reduce((sum, source) => sum + sizeOf(nodes[source].shape), 0);
     const roots = [...a.roots, ...b.roots];
-    const buffers = new Set([...readsA, ...readsB, ...roots]);
-    return elements <= maxShared && buffers.size <= maxBuffers ? { roots, products } : undefined;
+    if (readsA.union(readsB).union(new Set(roots)).size > maxBuffers) return undefined;
+    const sources = [...buffersOf(products.map(termsOf))];
+    const elements = sources.reduce((sum, source) => sum + sizeOf(nodes[source].shape), 0);
+    return elements <= maxShared ? { roots, products } : undefined;
   };
 }
 

@@ -5,14 +5,7 @@
  */
 
 import { TEXTURE_WIDTH } from "../core/texels.ts";
-
-/** Replaces lines that end in marks, such as `//: store`. */
-export function replaceMarked(source: string, lines: Readonly<Record<string, (stored: string) => string>>): string {
-  return source.split("\n").map((line) => {
-    const mark = line.match(/\/\/: (\w+)$/)?.[1];
-    return mark === undefined || !Object.hasOwn(lines, mark) ? line : lines[mark](line);
-  }).join("\n");
-}
+import { replaceMarked } from "./marks.ts";
 
 /** A marked declaration with another binding. */
 export const bound = (position: number) => (stored: string): string => stored.replace(/@binding\(\d+\)/, `@binding(${position})`);

@@ -8,7 +8,8 @@ import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
 import { lineGrid } from "./grid.ts";
 import { classText, type Kernel } from "./kernel.ts";
-import { bound, replaceMarked } from "./matmul_text.ts";
+import { replaceMarked } from "./marks.ts";
+import { bound } from "./matmul_text.ts";
 import { shaders } from "./shaders.ts";
 import { MAX_TEXELS, readingTextures } from "./textures.ts";
 
