@@ -29,7 +29,7 @@ export function cpuMilliseconds(): number {
 /** CPU time of the thread that runs JavaScript, in milliseconds; wall time where the system (other than Linux) does not say. */
 export function scriptMilliseconds(): number {
   try {
-    return Number(Deno.readTextFileSync("/proc/self/schedstat").split(" ")[0]) / 1e6;
+    return Number(Deno.readTextFileSync("/proc/thread-self/schedstat").split(" ")[0]) / 1e6;
   } catch {
     return performance.now();
   }
