@@ -13,21 +13,42 @@ interface Vertex {
   /** Stored nodes read, and whether only at the element being computed. */
   reads: Map<number, boolean>;
   readonly size: number;
+  /** Above the levels of all whose results it reads. */
+  level: number;
+  /** Vertices that read what it stores. */
+  readonly users: Set<Vertex>;
+}
+
+type Producers = ReadonlyMap<number, Vertex>;
+
+const verticesBefore = ({ reads }: Vertex, producers: Producers): Vertex[] =>
+  [...reads.keys()].flatMap((node) => producers.get(node) ?? []);
+
+/** Sets the level of a vertex whose reads have changed, and of those behind it that have to be above it. */
+function settle(vertex: Vertex, producers: Producers): void {
+  const inputs = verticesBefore(vertex, producers);
+  for (const input of inputs) input.users.add(vertex);
+  vertex.level = inputs.reduce((level, input) => Math.max(level, input.level + 1), vertex.level);
+  const raised = [vertex];
+  for (let each = raised.pop(); each; each = raised.pop()) {
+    for (const user of each.users) {
+      if (user.level > each.level) continue;
+      user.level = each.level + 1;
+      raised.push(user);
+    }
+  }
 }
 
 /** Whether `from` must run before `to` because of vertices other than the two. */
-function connectedOutside(from: Vertex, to: Vertex, producers: ReadonlyMap<number, Vertex>): boolean {
+function connectedOutside(from: Vertex, to: Vertex, producers: Producers): boolean {
   const seen = new Set<Vertex>([to]);
-  const stack = [...to.reads.keys()].map((node) => producers.get(node)).filter((vertex) => vertex && vertex !== from) as Vertex[];
+  const stack = verticesBefore(to, producers).filter((vertex) => vertex !== from);
   while (stack.length > 0) {
     const vertex = stack.pop()!;
     if (vertex === from) return true;
-    if (seen.has(vertex)) continue;
+    if (seen.has(vertex) || vertex.level <= from.level) continue;
     seen.add(vertex);
-    for (const node of vertex.reads.keys()) {
-      const producer = producers.get(node);
-      if (producer) stack.push(producer);
-    }
+    stack.push(...verticesBefore(vertex, producers));
   }
   return false;
 }
@@ -47,6 +68,9 @@ function join(a: Vertex, b: Vertex): void {
   a.group = { roots };
 }
 
+/** How many of the vertices that read a node are tried with another one that does: those that came last. */
+const mostTried = 16;
+
 /** Most elements of a tensor that costs nothing to keep, or to read twice. */
 const smallSize = 1024;
 
@@ -55,11 +79,8 @@ const smallSize = 1024;
  * made from are there, and small results come before large ones. Where inputs are donated, sinks run last, so that a parameter is
  * overwritten after its last reader.
  */
-function order(vertices: readonly Vertex[], producers: ReadonlyMap<number, Vertex>, sinksLast: boolean): Vertex[] {
-  const inputsOf = new Map(vertices.map((vertex) => [
-    vertex,
-    [...vertex.reads.keys()].flatMap((node) => producers.get(node) ?? []),
-  ]));
+function order(vertices: readonly Vertex[], producers: Producers, sinksLast: boolean): Vertex[] {
+  const inputsOf = new Map(vertices.map((vertex) => [vertex, verticesBefore(vertex, producers)]));
   const depths = new Map<Vertex, number>();
   const consumers = new Map(vertices.map((vertex) => [vertex, [] as Vertex[]]));
   for (const vertex of postorder(vertices, inputsOf)) {
@@ -114,7 +135,8 @@ export function mergeGroups(graph: Graph, stored: readonly boolean[], groups: re
   const vertices = new Set<Vertex>();
   for (const group of groups) {
     const [root] = group.roots;
-    const vertex: Vertex = { group, reads: readsOf(graph, stored, root), size: sizeOf(nodes[root].shape) };
+    const reads = readsOf(graph, stored, root);
+    const vertex: Vertex = { group, reads, size: sizeOf(nodes[root].shape), level: 0, users: new Set() };
     const shared = [...vertex.reads].flatMap(([node, isAligned]) => {
       const size = sizeOf(nodes[node].shape);
       return isAligned && size === vertex.size || size > smallSize ? [node] : [];
@@ -131,8 +153,13 @@ export function mergeGroups(graph: Graph, stored: readonly boolean[], groups: re
       break;
     }
     vertices.add(home);
+    settle(home, producers);
     for (const stored of home.group.roots) producers.set(stored, home);
-    for (const node of shared) readers.set(node, (readers.get(node) ?? new Set()).add(home));
+    for (const node of shared) {
+      const known = readers.get(node) ?? new Set();
+      readers.set(node, known.add(home));
+      if (known.size > mostTried) known.delete(known.values().next().value!);
+    }
   }
   return order([...vertices], producers, graph.donated.size > 0).map(({ group }) => group);
 }

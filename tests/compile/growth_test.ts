@@ -14,6 +14,10 @@ const matrix = () => tensor(new Float32Array(64), { shape: [8, 8] });
 const graphs: Record<string, (count: number) => Tensor[]> = {
   "a chain of products": (count) => [Array.from({ length: count }, matrix).reduce((x, w) => x.matmul(w), matrix())],
   "products that do not wait for each other": (count) => Array.from({ length: count }, () => matrix().matmul(matrix()).exp()),
+  "layers that all read one tensor": (count) => {
+    const shared = matrix();
+    return [Array.from({ length: count }, matrix).reduce((x, w) => x.matmul(w).mul(shared).tanh(), matrix())];
+  },
   "gradients of deep layers": (count) => {
     const weights = Array.from({ length: count / 3 }, matrix);
     return gradients(weights.reduce((x, w) => x.matmul(w).tanh().add(x), matrix()).square().sum(), weights);
