@@ -73,6 +73,7 @@ interface Row {
   readonly median: number;
   /** Best time of the same WebGPU calls alone. */
   readonly floor: number;
+  readonly floorMedian: number;
 }
 
 /** Ours and the floor in turns. */
@@ -97,8 +98,11 @@ async function compare(ours: () => void): Promise<Omit<Row, "work">> {
     times.floor.push(timed(floor.run));
     await floor.done();
   }
-  const sorted = times.ours.toSorted((a, b) => a - b);
-  return { dispatches, best: sorted[0], median: sorted[rounds >> 1], floor: Math.min(...times.floor) };
+  const [[best, median], [floorBest, floorMedian]] = [times.ours, times.floor].map((list) => {
+    const sorted = list.toSorted((a, b) => a - b);
+    return [sorted[0], sorted[rounds >> 1]];
+  });
+  return { dispatches, best, median, floor: floorBest, floorMedian };
 }
 
 let report = ""; // of the last batch: Deno repeats a bench as often as it likes
@@ -127,17 +131,19 @@ globalThis.addEventListener("unload", () => console.log(report));
 
 function reportOf(rows: readonly Row[], adapter: string): string {
   const digits = (value: number) => value.toFixed(3);
-  const lines = rows.map(({ work, dispatches, best, median, floor }) => [
+  const lines = rows.map(({ work, dispatches, best, median, floor, floorMedian }) => [
     work,
     `${dispatches}`,
     digits(best),
     digits(median),
     digits(floor),
     digits(best - floor),
+    digits(floorMedian),
+    digits(median - floorMedian),
   ]);
   return [
     `\n${adapter}: milliseconds of the host, best of ${rounds}\n`,
-    table(["work", "dispatches", "best", "median", "floor", "above it"], lines),
+    table(["work", "dispatches", "best", "median", "floor", "above it", "its median", "above it"], lines),
     JSON.stringify({ bench: "overhead", adapter, rows }),
   ].join("\n");
 }
