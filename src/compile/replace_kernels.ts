@@ -7,6 +7,7 @@
 
 import { type KernelPrimitive, leaf, Node } from "../core/graph.ts";
 import type { FlatNode, Graph } from "../core/program.ts";
+import type { KernelTarget } from "../kernels/kernel.ts";
 import { flattenGraph } from "./flatten.ts";
 import { kernelInput } from "./groups.ts";
 
@@ -51,7 +52,7 @@ export function composeLarge(graph: Graph, fits: (node: FlatNode) => boolean): G
 }
 
 /** Cuts long sums into pieces that do not wait for one another, where a device would be idle else. */
-export function cutSums(graph: Graph, target: { readonly texelReads: boolean }): Graph {
+export function cutSums(graph: Graph, target: KernelTarget): Graph {
   const { nodes } = graph;
   return replaceKernels(graph, (node, { binding, inPieces }) => {
     const inputs = node.inputs.map((_, position) => kernelInput(nodes, node, position).view);

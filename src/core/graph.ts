@@ -7,7 +7,7 @@
 import type { DType, TensorData } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Kernel } from "../kernels/kernel.ts";
+import type { Kernel, KernelTarget } from "../kernels/kernel.ts";
 
 /** Shape and element type: all that a rule may know about a tensor before it is computed. */
 export interface TensorType {
@@ -128,7 +128,7 @@ export interface KernelBinding<Call = unknown> {
   /** The kernels change parts of the first input: they find it in the memory of the result, and do not bind it. */
   readonly overwrites?: true;
   /** Into how many pieces a device had better cut the sums of a result (see `KernelPrimitive.inPieces`): 1 for none. */
-  pieces?(inputs: readonly Strided[], target: { readonly texelReads: boolean }): number;
+  pieces?(inputs: readonly Strided[], target: KernelTarget): number;
   /** Whether input `position` may be read through this window; without it inputs are stored contiguously first. */
   readonly accepts?: (view: Strided, position: number) => boolean;
 }

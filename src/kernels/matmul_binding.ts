@@ -6,7 +6,7 @@
 
 import type { KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
-import { kernelFor } from "./kernel.ts";
+import { kernelFor, type KernelTarget } from "./kernel.ts";
 import { MATMUL_MAX_K, type MatmulCall, matmulClass, matmulKernels, type MatmulOperand } from "./matmul.ts";
 
 type Triple = readonly [number, number, number];
@@ -57,7 +57,7 @@ const fewestPieces = 4;
  * Into how many pieces k is cut: on graphics processors as many as fill them where there are few tiles and k is long, as in gradients of
  * weights; everywhere as many as kernels can sum.
  */
-function pieces(inputs: readonly Strided[], target: { readonly texelReads: boolean }): number {
+function pieces(inputs: readonly Strided[], target: KernelTarget): number {
   const call = matmulCall(inputs);
   const { m, n, k } = call;
   const needed = Math.max(1, Math.ceil(k / MATMUL_MAX_K));
