@@ -2210,17 +2210,11 @@ fn store(output: u32, at: u32, value: Quad) {
 }
 
 fn line_of_a(buffer: u32, quad: u32, k: u32) -> Quad {
-  if (RAGGED_K && k >= params.k) {
-    return Quad();
-  }
-  return quad_of_a(buffer, quad + k * params.a.pitch);
+  return select(Quad(), quad_of_a(buffer, quad + k * params.a.pitch), !RAGGED_K || k < params.k);
 }
 
 fn line_of_b(buffer: u32, quad: u32, k: u32) -> Quad {
-  if (RAGGED_K && k >= params.k) {
-    return Quad();
-  }
-  return quad_of_b(buffer, quad + k * params.b.pitch);
+  return select(Quad(), quad_of_b(buffer, quad + k * params.b.pitch), !RAGGED_K || k < params.k);
 }
 
 // Rows row .. row + 3 and columns k .. k + 3 of A.
