@@ -180,12 +180,12 @@ export interface MatmulKernel extends Kernel<MatmulCall> {
 }
 
 /** A stored shader for the operands of a call. */
-function textFor(source: string, call: MatmulCall): string {
+function textFor(source: string, call: MatmulCall, options?: { readonly branches: boolean }): string {
   const side = (name: "a" | "b") => ({
     buffers: 1 + Math.max(...partsOf(call).map((part) => part[name].buffer)),
     half: call.half?.[name] ?? false,
   });
-  return matmulText(source, { a: side("a"), b: side("b") });
+  return matmulText(source, { a: side("a"), b: side("b") }, options);
 }
 
 /** Invocations of a workgroup whose neighbours share what they load. */
@@ -206,7 +206,7 @@ function rowsKernel({ shared }: { shared: boolean }): MatmulKernel {
     source: shaders.matmul_rows,
     storesQuads: false,
     ...shared ? { tiled: true, sharesK: true } : { order: IN_FOURS },
-    text: (call) => textFor(shaders.matmul_rows, call),
+    text: (call) => textFor(shaders.matmul_rows, call, { branches: shared }),
     applies: (call) =>
       call.m <= FEW_ROWS && call.k > 0 && summable(call) && quadView(call, "a")?.alongColumns === true &&
       quadView(call, "b") !== undefined,
@@ -308,7 +308,7 @@ function sharedKernel({ span, quads, suits }: {
     storesQuads: false,
     tiled: true,
     order: STEP_BY_STEP,
-    text: (call) => textFor(shaders.matmul_shared, call),
+    text: (call) => textFor(shaders.matmul_shared, call, { branches: true }),
     applies: (call) => call.k > 0 && call.k <= SHARED_MAX_K && Math.min(call.m, call.n) > side / 4,
     suits: (call) => suits(tileCount(call, side, side)),
     overrides: ({ a, b }) => ({ QUADS: quads, SPAN: span, A_ALONG_K: along(a.col, a.row), B_ALONG_N: along(b.col, b.row) }),

@@ -18,13 +18,17 @@ export interface MatmulSources {
   readonly half: boolean;
 }
 
-/** Loads from one of several buffers: `x[at]` from `x_0[at]`, `x_1[at]`, … */
-function choice(name: string, at: string, count: number, widened: (load: string) => string): string {
-  const cases = Array.from(
-    { length: count },
-    (_, index) => `    ${index === count - 1 ? "default" : `case ${index}u`}: { return ${widened(`${name}_${index}[${at}]`)}; }`,
-  );
-  return `  switch buffer {\n${cases.join("\n")}\n  }`;
+/**
+ * Loads from one of several buffers: `x[at]` from `x_0[at]`, `x_1[at]`, … Either by branches, or from all of them, of which one is
+ * selected: that costs loads, but software drivers run all branches anyway, and SwiftShader takes minutes to compile those of a tile.
+ */
+function choice(loads: readonly string[], branches: boolean): string {
+  const [first, ...others] = loads;
+  if (!branches) {
+    return `  return ${others.reduce((rest, load, index) => `select(${rest}, ${load}, buffer == ${index + 1}u)`, first)};`;
+  }
+  const cases = others.map((load, index) => `    case ${index + 1}u: { return ${load}; }`);
+  return `  switch buffer {\n${cases.join("\n")}\n    default: { return ${first}; }\n  }`;
 }
 
 /** Type of what is loaded of one side: elements or quads. */
@@ -34,9 +38,13 @@ function declared(source: string, name: "a" | "b"): string {
 
 /**
  * The text of a stored shader that reads so many buffers on each side, or a texture on each side that holds all of them. Binding
- * order: those of A, those of B, output, params.
+ * order: those of A, those of B, output, params. `branches` tells how one of several buffers is chosen.
  */
-export function matmulText(source: string, inputs: Readonly<Record<"a" | "b", MatmulSources>> | "textures"): string {
+export function matmulText(
+  source: string,
+  inputs: Readonly<Record<"a" | "b", MatmulSources>> | "textures",
+  { branches = false }: { readonly branches?: boolean } = {},
+): string {
   const one: MatmulSources = { buffers: 1, half: false };
   const { a, b } = inputs === "textures" ? { a: one, b: one } : inputs;
   const declare = (name: "a" | "b", first: number, { buffers: count, half }: MatmulSources) => (stored: string): string => {
@@ -56,7 +64,8 @@ export function matmulText(source: string, inputs: Readonly<Record<"a" | "b", Ma
     }
     const type = declared(source, name);
     const widened = (text: string) => half ? `${type}(${text})` : text;
-    return count === 1 ? `  return ${widened(`${name}[${at}]`)};` : choice(name, at, count, widened);
+    if (count === 1) return `  return ${widened(`${name}[${at}]`)};`;
+    return choice(Array.from({ length: count }, (_, index) => widened(`${name}_${index}[${at}]`)), branches);
   };
   return replaceMarked(source, {
     a: declare("a", 0, a),

@@ -352,6 +352,17 @@ Deno.test("matmul: strides of axes of length 1 do not matter", () => {
   deepEqual(matmulKernels[0].params(call), matmulKernels[0].params(dense));
 });
 
+Deno.test("matmul: kernels without workgroup memory choose between buffers without a branch", () => {
+  const call = product(16, 16, 8);
+  const parts = [0, 1].map((buffer) => ({ a: { buffer, offset: 0 }, b: { buffer, offset: 0 } }));
+  const branching = matmulKernels.filter((kernel) => !kernel.texels && /switch buffer/.test(kernel.text({ ...call, parts })));
+  deepEqual(branching.filter(({ tiled }) => !tiled), []);
+  ok(
+    branching.length > 0 &&
+      matmulKernels.some((kernel) => /select\(a_0\[\w+\], a_1\[\w+\], buffer == 1u\)/.test(kernel.text({ ...call, parts }))),
+  );
+});
+
 Deno.test("matmul: grids fold onto a second axis", () => {
   const tall = product(16, 16, 4, { batch: [1000, 1000, 1] });
   const [x, y, z] = byName.get("matmul_tile_16x16")!.grid(tall, limits);
