@@ -4,6 +4,8 @@
  * @module
  */
 
+import { needFiles } from "./files.ts";
+
 /** What a file can be written from: text, bytes, or chunks of bytes made one at a time. */
 export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
@@ -13,6 +15,7 @@ export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIter
  * path and the reason (its `cause` is the original error). A `RangeError` of the content itself is thrown as it is.
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
+  needFiles(`Cannot write "${path}"`);
   const temporary = `${path}.${Deno.pid}-${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
     await writeChunks(temporary, chunksOf(content));

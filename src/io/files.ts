@@ -7,8 +7,15 @@
 import type { Bytes } from "./bytes.ts";
 import { type JsonObject, parseJsonObject } from "./json.ts";
 
+/** Throws where the platform has no files, as in a browser; `action` is what was to be done. */
+export function needFiles(action: string): void {
+  if (typeof Deno !== "undefined") return;
+  throw new Error(`${action}: this platform has no files, only Deno has; functions that take or give bytes run here too`);
+}
+
 /** Content of a file that holds one JSON object. Throws an error that names the path when it cannot be read or is none. */
 export async function readJsonFile(path: string): Promise<JsonObject> {
+  needFiles(`Cannot read "${path}"`);
   const text = await Deno.readTextFile(path).catch((cause) => {
     throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
   });
@@ -33,6 +40,7 @@ export function readAt(file: Deno.FsFile, position: number, length: number): Byt
 
 /** Makes a folder, and those above it, unless it is there. Throws an error that names the path. */
 export async function makeFolder(path: string): Promise<void> {
+  needFiles(`Cannot make the folder "${path}"`);
   await Deno.mkdir(path, { recursive: true }).catch((cause) => {
     throw new Error(`Cannot make the folder "${path}": ${reasonOf(cause)}`, { cause });
   });

@@ -5,7 +5,7 @@
  */
 
 import { BeginningTooShort } from "./bytes.ts";
-import { readAt } from "./files.ts";
+import { needFiles, readAt } from "./files.ts";
 import { type GgufEntry, type GgufFile, present } from "./gguf.ts";
 import { type GgufHeader, parseGgufHeader } from "./gguf_reader.ts";
 
@@ -29,6 +29,7 @@ const firstBytes = 1 << 18;
  */
 export async function openGgufFile(path: string): Promise<GgufFile> {
   const source = `"${path}"`;
+  needFiles(`Cannot open ${source}`);
   const file = await Deno.open(path).catch((cause) => {
     throw new Error(`Cannot open ${source}: ${(cause as Error).message}`, { cause });
   });

@@ -5,7 +5,7 @@
  */
 
 import type { Shape } from "../core/shape.ts";
-import { readAt } from "./files.ts";
+import { needFiles, readAt } from "./files.ts";
 import { isJsonObject, parseJsonObject } from "./json.ts";
 import {
   parseSafetensors,
@@ -19,6 +19,7 @@ import {
 
 /** Reads a whole file into memory. Errors name the path, the tensor and what was wanted. */
 export async function readSafetensorsFile(path: string): Promise<Safetensors> {
+  needFiles(`Cannot read "${path}"`);
   const bytes = await Deno.readFile(path).catch((cause) => {
     throw new Error(`Cannot read "${path}": ${(cause as Error).message}`, { cause });
   });
@@ -65,6 +66,7 @@ export async function openSafetensorsFile(path: string): Promise<Checkpoint> {
 }
 
 async function exists(path: string): Promise<boolean> {
+  needFiles(`Cannot open "${path}"`);
   try {
     return (await Deno.stat(path)).isFile;
   } catch (error) {
@@ -110,6 +112,7 @@ interface OpenFile {
 
 async function openFile(path: string): Promise<OpenFile> {
   const source = `"${path}"`;
+  needFiles(`Cannot open ${source}`);
   const file = await Deno.open(path).catch((cause) => {
     throw new Error(`Cannot open ${source}: ${(cause as Error).message}`, { cause });
   });

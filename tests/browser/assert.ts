@@ -23,7 +23,8 @@ function isEqual(actual: unknown, expected: unknown): boolean {
   if (typeof actual !== "object" || typeof expected !== "object" || !actual || !expected) return false;
   if (Object.getPrototypeOf(actual) !== Object.getPrototypeOf(expected)) return false;
   if (actual instanceof Map && expected instanceof Map) {
-    return actual.size === expected.size && [...actual].every(([key, value]) => expected.has(key) && isEqual(value, expected.get(key)));
+    return actual.size === expected.size &&
+      [...actual].every(([key, value]) => expected.has(key) && isEqual(value, expected.get(key)));
   }
   if (actual instanceof Set && expected instanceof Set) return isEqual([...actual], [...expected]);
   if (actual instanceof Error && expected instanceof Error && actual.message !== expected.message) return false;
@@ -82,7 +83,9 @@ type Wanted = RegExp | (new (...values: never[]) => unknown) | Readonly<Record<s
 function checkError(error: unknown, wanted: Wanted | string | undefined): void {
   if (wanted === undefined || typeof wanted === "string") return;
   if (wanted instanceof RegExp) return match(String(error), wanted);
-  if (typeof wanted === "function") return check(error instanceof wanted, undefined, `wanted ${wanted.name}, got ${String(error)}`);
+  if (typeof wanted === "function") {
+    return check(error instanceof wanted, undefined, `wanted ${wanted.name}, got ${String(error)}`);
+  }
   for (const [name, value] of Object.entries(wanted)) {
     const actual = (error as Record<string, unknown>)[name];
     if (value instanceof RegExp) match(String(actual), value);

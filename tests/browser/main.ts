@@ -65,7 +65,9 @@ function testFiles(path: string): string[] {
   }).filter((file) => !withoutPage.test(file)).sort();
 }
 
-function launch({ chromium: executable, hardware }: { readonly chromium?: string; readonly hardware: boolean }): Promise<Browser> {
+function launch(
+  { chromium: executable, hardware }: { readonly chromium?: string; readonly hardware: boolean },
+): Promise<Browser> {
   const software = ["--use-webgpu-adapter=swiftshader", "--disable-gpu-sandbox"];
   const args = ["--no-sandbox", "--enable-unsafe-webgpu", "--disable-background-networking", ...hardware ? [] : software];
   return chromium.launch({ executablePath: browserPath(executable), args });
