@@ -61,7 +61,7 @@ function testFiles(path: string): string[] {
   if (isFile(path)) return [path];
   return [...Deno.readDirSync(path)].flatMap(({ name, isDirectory }) => {
     if (isDirectory) return testFiles(`${path}/${name}`);
-    return /_test\.ts$|^bare_page\.ts$/.test(name) ? [`${path}/${name}`] : [];
+    return /_(test|page)\.ts$/.test(name) ? [`${path}/${name}`] : [];
   }).filter((file) => !withoutPage.test(file)).sort();
 }
 
