@@ -33,11 +33,15 @@ function chunksOf(content: FileContent): Iterable<Uint8Array> | AsyncIterable<Ui
 }
 
 async function writeChunks(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
-  using file = await Deno.open(path, { write: true, createNew: true });
-  for await (const chunk of chunks) {
-    for (let written = 0; written < chunk.length;) written += await file.write(chunk.subarray(written));
+  const file = await Deno.open(path, { write: true, createNew: true });
+  try {
+    for await (const chunk of chunks) {
+      for (let written = 0; written < chunk.length;) written += await file.write(chunk.subarray(written));
+    }
+    await file.sync();
+  } finally {
+    file.close();
   }
-  await file.sync();
 }
 
 function reasonOf(cause: unknown): string {

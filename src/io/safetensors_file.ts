@@ -60,6 +60,16 @@ export async function readCheckpointFolder(folder: string): Promise<Checkpoint> 
   return await openCheckpoint(shards.map((shard) => `${folder}/${shard}`), shardOf);
 }
 
+/** Works on a checkpoint folder, and closes it. Written out, since not every browser can read a module with `using` in it. */
+export async function withCheckpoint<T>(folder: string, work: (checkpoint: Checkpoint) => Promise<T>): Promise<T> {
+  const checkpoint = await readCheckpointFolder(folder);
+  try {
+    return await work(checkpoint);
+  } finally {
+    checkpoint.close();
+  }
+}
+
 /** Opens one safetensors file; only its header is read. Throws an error that names the path and the fault. */
 export async function openSafetensorsFile(path: string): Promise<Checkpoint> {
   return await openCheckpoint([path]);

@@ -11,7 +11,7 @@ import { writeFileAtomic } from "../io/atomic.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { type SafetensorsEntry, safetensorsStream, tensorValues } from "../io/safetensors.ts";
-import { type Checkpoint, readCheckpointFolder } from "../io/safetensors_file.ts";
+import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
 import type { Tensor } from "../tensor.ts";
 import { realize } from "../trace.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
@@ -107,8 +107,10 @@ export function configJson(
 export async function loadCheckpoint(folder: string): Promise<LanguageModel> {
   const config = await readJsonFile(`${folder}/config.json`);
   const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
-  using checkpoint = await readCheckpointFolder(folder);
-  return await languageModel({ config, tokenizer, checkpoint }, { source: `"${folder}"` });
+  return await withCheckpoint(
+    folder,
+    (checkpoint) => languageModel({ config, tokenizer, checkpoint }, { source: `"${folder}"` }),
+  );
 }
 
 /** The three parts of a model in Hugging Face's layout. */

@@ -8,7 +8,7 @@ import { type FileContent, writeFileAtomic } from "../io/atomic.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { safetensorsChunks } from "../io/safetensors.ts";
-import { readCheckpointFolder } from "../io/safetensors_file.ts";
+import { withCheckpoint } from "../io/safetensors_file.ts";
 import { type LanguageModel, modelSettings, type Quantization } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
@@ -99,10 +99,11 @@ export async function openBitnet(folder: string, options: PackedMatmulOptions = 
   const config = await readJsonFile(`${folder}/config.json`);
   if (!isBitnet(config)) throw new RangeError(`Cannot open ${source}: its quantization_config is not that of bitnet`);
   const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
-  using checkpoint = await readCheckpointFolder(folder);
   const view = bitnetView(config, { source });
-  const unpacked = unpackedCheckpoint(checkpoint, view);
-  const settings = await modelSettings({ config, tokenizer, checkpoint: unpacked }, { source });
-  const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), options);
-  return { ...settings, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, settings) };
+  return await withCheckpoint(folder, async (checkpoint) => {
+    const unpacked = unpackedCheckpoint(checkpoint, view);
+    const settings = await modelSettings({ config, tokenizer, checkpoint: unpacked }, { source });
+    const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), options);
+    return { ...settings, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, settings) };
+  });
 }

@@ -11,7 +11,7 @@ import {
   saveCheckpoint,
   tensor,
 } from "../../mod.ts";
-import { deepEqual, equal, match, ok, rejects } from "../assert.ts";
+import { deepEqual, doesNotMatch, equal, match, ok, rejects } from "../assert.ts";
 
 /** The part of a page that a program is loaded by. */
 const origin = (globalThis as unknown as { location: { origin: string } }).location.origin;
@@ -37,6 +37,12 @@ Deno.test("files are missed by what needs them, by name", async () => {
   await rejects(loadCheckpoint("folder"), /Cannot read "folder\/config.json": this platform has no files/);
   await rejects(openGgufFile("model.gguf"), /Cannot open "model.gguf": this platform has no files/);
   await rejects(saveCheckpoint("folder", model, { tokenizer: byteTokenizer }), /folder "folder": this platform has no files/);
+});
+
+Deno.test("the library is read by browsers that do not know `using` yet", async () => {
+  const library = await (await fetch("/mod.ts")).text();
+  ok(library.length > 100_000);
+  doesNotMatch(library, /^\s*(await )?using \w+ =/m);
 });
 
 const readme = await (await fetch("/README.md")).text();

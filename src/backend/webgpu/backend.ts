@@ -37,7 +37,7 @@ export async function openWebGpu(): Promise<Backend | undefined> {
   const requiredFeatures = (["shader-f16", "timestamp-query"] as const).filter((name) => adapter.features.has(name));
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   // software adapters read textures several times faster than buffers, GPUs gain nothing for the copies; timing would make results vary
-  const texelReads = adapter.info.isFallbackAdapter;
+  const texelReads = adapter.info.isFallbackAdapter === true; // browsers before 2025 do not say
   const { wgslLanguageFeatures } = navigator.gpu as { wgslLanguageFeatures?: ReadonlySet<string> }; // not among Deno's types
   const packedDots = wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? false;
   return new WebGpuBackend(device, adapter.info, { texelReads, packedDots });
