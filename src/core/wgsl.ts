@@ -27,7 +27,7 @@ export function wgslLiteral(value: number, dtype: DType): string {
   if (value === -Infinity) return "bitcast<f32>(0xff800000u ^ zero_bits)";
   if (value === Infinity) return "bitcast<f32>(0x7f800000u ^ zero_bits)";
   if (Number.isNaN(value)) return "bitcast<f32>(0x7fc00000u ^ zero_bits)";
-  if (Object.is(value, -0)) return "-0.0f";
+  if (Object.is(value, -0)) return "bitcast<f32>(0x80000000u ^ zero_bits)"; // the sign of a literal may be ignored
   const text = String(dtype === "float16" ? Math.f16round(value) : Math.fround(value));
   return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
 }

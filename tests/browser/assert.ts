@@ -77,14 +77,15 @@ export function ifError(value: unknown): void {
   if (value !== null && value !== undefined) throw value;
 }
 
-/** What an error must be: a pattern of its text, a class, or the fields that it has. */
-type Wanted = RegExp | (new (...values: never[]) => unknown) | Readonly<Record<string, unknown>>;
+/** What an error must be: a pattern of its text, a class, what a function says is right, or the fields that it has. */
+type Wanted = RegExp | (new (...values: never[]) => unknown) | ((error: unknown) => boolean) | Readonly<Record<string, unknown>>;
 
 function checkError(error: unknown, wanted: Wanted | string | undefined): void {
   if (wanted === undefined || typeof wanted === "string") return;
   if (wanted instanceof RegExp) return match(String(error), wanted);
   if (typeof wanted === "function") {
-    return check(error instanceof wanted, undefined, `wanted ${wanted.name}, got ${String(error)}`);
+    const isRight = wanted.prototype ? error instanceof wanted : (wanted as (error: unknown) => boolean)(error);
+    return check(isRight, undefined, `wanted ${wanted.name || wanted}, got ${String(error)}`);
   }
   for (const [name, value] of Object.entries(wanted)) {
     const actual = (error as Record<string, unknown>)[name];

@@ -53,12 +53,18 @@ for (const [name, cases] of table) {
   });
 }
 
+/** Of these WGSL promises no more than an error of 2⁻¹¹, and only between -π and π. */
+const inexact: readonly PrimitiveName[] = ["sin", "cos"];
+
+function withAllGradients(isWanted: (name: PrimitiveName) => boolean): Record<string, Tensor> {
+  const make = inputFactory();
+  const cases = table.flatMap(([name, list]) => isWanted(name) ? list : []);
+  return Object.assign({}, ...cases.map((example) => withGradients(example, example.inputs.map(make))));
+}
+
 Deno.test("every primitive and its gradient are the same on both backends", async () => {
-  await agree(() => {
-    const make = inputFactory();
-    const outputs = table.flatMap(([, cases]) => cases.map((example) => withGradients(example, example.inputs.map(make))));
-    return Object.assign({}, ...outputs);
-  });
+  await agree(() => withAllGradients((name) => !inexact.includes(name)));
+  await agree(() => withAllGradients((name) => inexact.includes(name)), { relative: 2 ** -9 });
 });
 
 Deno.test("a gradient of zero is exactly zero where a function is flat", async () => {
