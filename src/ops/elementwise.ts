@@ -93,6 +93,10 @@ function bitwise(
   });
 }
 
+/** Sine, or cosine where the phase is a half, by the function of `shaders/parts/sine.wgsl`. */
+const sine = (x: string, phase: string, wide: boolean) =>
+  wide ? fourOf((lane) => `sine(${x}[${lane}], ${phase})`, wgslType("float32", true)) : `sine(${x}, ${phase})`;
+
 /** Rounds to float16 by the function of `shaders/parts/round_to_half.wgsl`. */
 const roundToHalf = (x: string) => `round_to_half(f32(${x}))`;
 
@@ -133,10 +137,15 @@ export const elementwise = {
     vjp: (g, { output }) => [g.div(output).mul(0.5)],
     cost: 4,
   }),
-  sin: real("sin", { evaluate: Math.sin, wgsl: ([x]) => `sin(${x})`, vjp: (g, { inputs: [x] }) => [g.mul(x.cos())], cost: 8 }),
+  sin: real("sin", {
+    evaluate: Math.sin,
+    wgsl: ([x], { wide }) => sine(x, "0.0f", wide),
+    vjp: (g, { inputs: [x] }) => [g.mul(x.cos())],
+    cost: 8,
+  }),
   cos: real("cos", {
     evaluate: Math.cos,
-    wgsl: ([x]) => `cos(${x})`,
+    wgsl: ([x], { wide }) => sine(x, "0.5f", wide),
     vjp: (g, { inputs: [x] }) => [g.mul(x.sin()).neg()],
     cost: 8,
   }),
