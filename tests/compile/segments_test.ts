@@ -1,6 +1,6 @@
 /** Tensors larger than one binding, at a limit so low that small ones are. */
 
-import { arange, crossEntropy, gradients, rmsNorm, type Tensor, tensor, zeros } from "../../mod.ts";
+import { arange, crossEntropy, gradients, rmsNorm, type Tensor, tensor, type TensorData, zeros } from "../../mod.ts";
 import { deepEqual, ok, rejects } from "../assert.ts";
 import { differences } from "../support/backends.ts";
 import { flat, smallTarget } from "../support/compiler.ts";
@@ -41,12 +41,22 @@ const cases: Readonly<Record<string, () => Tensor>> = {
   },
 };
 
+/** Data of a tensor at the lowest limit at which the device has bindings enough: some have ten. */
+async function runCut(output: Tensor, { maxBindingBytes } = limits): Promise<TensorData[]> {
+  try {
+    return await runLowered([output], { ...cut, limits: { maxBindingBytes } });
+  } catch (error) {
+    if (maxBindingBytes > 8192 || !/there are 1\d$/.test((error as Error).message)) throw error;
+    return await runCut(output, { maxBindingBytes: maxBindingBytes + 4096 });
+  }
+}
+
 Deno.test("tensors larger than one binding give the same numbers", async () => {
   const [names, outputs] = [Object.keys(cases), () => Object.values(cases).map((build) => build())];
   const expected = await runLowered(outputs());
   const large = outputs();
   for (const [k, output] of large.entries()) {
-    const actual = await runLowered([output], cut);
+    const actual = await runCut(output);
     deepEqual(differences([names[k]], actual, [expected[k]]), []);
   }
 });
