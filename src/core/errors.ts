@@ -4,7 +4,8 @@
  * @module
  */
 
-const library = new URL("../", import.meta.url).href;
+/** Where the library lies. Unknown where it was bundled with the caller's code, or with what is no module. */
+const library = /^(.*\/)core\/errors\.[jt]s$/.exec(import.meta.url ?? "")?.[1];
 
 /**
  * Removes the library's own frames from the top of an error's stack, so that the first line shown is the caller's.
@@ -13,7 +14,7 @@ const library = new URL("../", import.meta.url).href;
  */
 export function atCaller<E extends Error>(error: E): E {
   const lines = error.stack?.split("\n");
-  if (!lines) return error;
+  if (!lines || library === undefined) return error;
   const first = lines.findIndex((line) => /^\s+at /.test(line));
   const builtIn = /\(<anonymous>\)$/; // such as Array.map
   const caller = lines.findIndex((line, index) => index >= first && !line.includes(library) && !builtIn.test(line));

@@ -25,7 +25,7 @@ const command = {
     chromium: { type: "string", value: "FILE", description: "The browser; by default where systems usually have it" },
     verbose: { type: "boolean", description: "Print a line for each test" },
   },
-  positionals: { path: { description: "A file of tests, or a folder of them", default: "tests" } },
+  positionals: { path: { description: "A file of tests, or a folder of them", default: "tests/browser" } },
 } as const satisfies Command<Record<string, Option>, Record<string, Positional>>;
 
 const usualPaths = [
