@@ -13,30 +13,31 @@ async function shaderText(path: string): Promise<string> {
   return text.replace(/^\/\/: include \w+\n/gm, () => parts.shift()!);
 }
 
-/** An object of the shaders in a folder, by file name. */
-async function textsOf(folder: string): Promise<string> {
-  const names: string[] = [];
-  for await (const { name } of Deno.readDir(new URL(folder, import.meta.url))) {
-    if (name.endsWith(".wgsl")) names.push(name.slice(0, -".wgsl".length));
-  }
-  const entries = await Promise.all(
-    names.sort().map(async (name) => {
-      const text = await shaderText(`${folder}${name}.wgsl`);
-      return `  ${name}: \`${text.replace(/[`\\]|\$\{/g, "\\$&")}\`,\n`;
-    }),
-  );
+/** Functions that generated shaders add where they use them. */
+const functions = ["round_to_half", "sine"];
+
+/** An object of texts by name. */
+async function objectOf(paths: readonly string[]): Promise<string> {
+  const entries = await Promise.all(paths.map(async (path) => {
+    const text = await shaderText(`${path}.wgsl`);
+    return `  ${path.replace("parts/", "")}: \`${text.replace(/[`\\]|\$\{/g, "\\$&")}\`,\n`;
+  }));
   return `{\n${entries.join("")}} as const`;
 }
 
 /** The content that `src/kernels/shaders.ts` should have. */
 export async function shaderModule(): Promise<string> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(new URL(".", import.meta.url))) {
+    if (name.endsWith(".wgsl")) names.push(name.slice(0, -".wgsl".length));
+  }
   return `// Generated from shaders/*.wgsl by \`deno task shaders\`: edit those.
 
 /** WGSL text of every stored shader, by file name. */
-export const shaders = ${await textsOf("./")};
+export const shaders = ${await objectOf(names.sort())};
 
-/** What several of them share, for generated shaders. */
-export const shaderParts = ${await textsOf("parts/")};
+/** Functions that generated shaders add where they use them. */
+export const shaderFunctions = ${await objectOf(functions.map((name) => `parts/${name}`))};
 `;
 }
 

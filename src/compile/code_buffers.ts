@@ -8,7 +8,7 @@ import type { DType } from "../core/dtype.ts";
 import { TEXTURE_WIDTH } from "../core/texels.ts";
 import { fourOf, wgslStoredType, wgslType } from "../core/wgsl.ts";
 import { replaceMarked } from "../kernels/marks.ts";
-import { shaderParts } from "../kernels/shaders.ts";
+import { shaderFunctions } from "../kernels/shaders.ts";
 import { segmentCount, segmentFunctions, type Segments } from "./segments.ts";
 
 /** A buffer of a generated kernel. */
@@ -119,8 +119,7 @@ export class CodeBuffers {
     const head = [
       /\bf16\b/.test(body) ? "enable f16;\n" : "",
       body.includes("zero_bits") ? "var<private> zero_bits: u32 = 0u;\n" : "",
-      body.includes("round_to_half(") ? shaderParts.round_to_half : "",
-      body.includes("sine(") ? shaderParts.sine : "",
+      ...Object.entries(shaderFunctions).map(([name, text]) => body.includes(`${name}(`) ? text : ""),
     ];
     return head.join("") + body;
   }

@@ -10,12 +10,11 @@ import { sizeOf } from "../core/shape.ts";
 import type { Fusion, Group, RowShape } from "./groups.ts";
 import { GroupJoiner, type Join } from "./joining.ts";
 import { reducedRows, RowWalk } from "./row_walk.ts";
+import { MAX_TURNS } from "../kernels/kernel.ts";
 import { fewRows, layoutRows } from "./row_code.ts";
 
 /** Most passes over a row. */
 const mostPasses = 4;
-/** Most iterations of the loops of one invocation; some drivers stop one after 65535. */
-const longest = 60_000;
 
 /** What a group is to others that work on rows. */
 interface Candidate {
@@ -36,7 +35,7 @@ function candidateOf(nodes: readonly FlatNode[], { roots, reduction, products, r
 function isWorthwhile(rows: RowShape, texelReads: boolean): boolean {
   const { count, width } = rows;
   if (count < 1 || width < 2 || count < fewRows && count * width > 2 ** 16) return false;
-  return mostPasses * Math.ceil(width / layoutRows(rows, texelReads).members) <= longest;
+  return mostPasses * Math.ceil(width / layoutRows(rows, texelReads).members) <= MAX_TURNS;
 }
 
 /** Settings of `joinRows`. */

@@ -5,7 +5,7 @@
  */
 
 import type { KernelBinding, Strided } from "../core/graph.ts";
-import type { Kernel } from "./kernel.ts";
+import { type Kernel, MAX_TURNS } from "./kernel.ts";
 import { lineGrid } from "./grid.ts";
 import { shaders } from "./shaders.ts";
 import { MAX_TEXELS, readingTextures } from "./textures.ts";
@@ -95,8 +95,6 @@ function tiled(name: "attention_forward" | "attention_backward", lines: Lines): 
 
 /** Invocations of a workgroup: the width of a software driver's vectors. */
 const LANES = 8;
-/** Most turns of a loop of one invocation: Mesa 22.3 silently ends them after 65 535. */
-const MAX_TURNS = 60_000;
 /** Widest heads whose loops are compiled in a second or two. */
 const MAX_REGISTER_HEAD_DIM = 64;
 /** Fewest multiplications of a product that repay compiling loops of this length. */

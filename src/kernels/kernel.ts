@@ -51,6 +51,9 @@ export interface Kernel<Call> {
   grid(call: Call, limits: DeviceLimits): Grid;
 }
 
+/** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
+export const MAX_TURNS = 60_000;
+
 /** What of a device decides which kernels it runs. */
 export interface KernelTarget {
   /** Whether to read a texture, its filling included, takes less time than to read a buffer. */

@@ -7,7 +7,7 @@
 import type { Attributes, KernelBinding, Strided } from "../core/graph.ts";
 import { sizeOf } from "../core/shape.ts";
 import { lineGrid } from "./grid.ts";
-import { classText, type Kernel } from "./kernel.ts";
+import { classText, type Kernel, MAX_TURNS } from "./kernel.ts";
 import { replaceMarked } from "./marks.ts";
 import { bound } from "./matmul_text.ts";
 import { shaders } from "./shaders.ts";
@@ -25,8 +25,6 @@ export const EIGHT = 8;
 const LANES = 8;
 /** Rows of X that the kernel for several takes at once. */
 const FEW_TOKENS = 4;
-/** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
-const MAX_TURNS = 60_000;
 
 interface PackedCall {
   /** Rows of X. */

@@ -1,5 +1,5 @@
 /**
- * The loops of shaders of rows, unrolled.
+ * The loops of shaders of rows, several quads in each turn.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const loops = /^( *)(for \(.*; quad < .*; quad \+= )MEMBERS\) \{ \/\/: quads\n([
  *
  * @param quads of a turn; divides the number that a row has
  */
-export function unrolled(source: string, quads: number): string {
+export function inTurns(source: string, quads: number): string {
   return source.replace(
     loops,
     (_, indent: string, header: string, body: string) => `${indent}${header}${quads}u) {\n${turnOf(body, quads)}${indent}}\n`,

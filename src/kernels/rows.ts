@@ -6,9 +6,9 @@
 
 import { type Shape, sizeOf } from "../core/shape.ts";
 import type { KernelBinding } from "../core/graph.ts";
-import { classText, type Kernel } from "./kernel.ts";
+import { classText, type Kernel, MAX_TURNS } from "./kernel.ts";
 import { lineGrid } from "./grid.ts";
-import { unrolled } from "./row_text.ts";
+import { inTurns } from "./row_text.ts";
 import { MAX_TEXELS, readingTextures } from "./textures.ts";
 
 /** Neighbouring elements that one call reduces together. */
@@ -60,8 +60,6 @@ const TIMED_ELEMENTS = 2 ** 20;
 const AMONG_NEIGHBOURS = "among neighbours";
 /** Most invocations of a workgroup that every device allows. */
 const MOST_LANES = 256;
-/** Most turns of the loops of one invocation: Mesa 22.3 silently ends them after 65 535. */
-const MAX_TURNS = 60_000;
 
 /** How the invocations of a workgroup share rows. */
 interface Sharing {
@@ -115,7 +113,7 @@ function rowKernels<Call extends Rows>(shader: RowShader<Call>): readonly Kernel
   const isLarge = ({ rows, width }: Rows) =>
     rows >= MANY_ROWS && width % (QUAD * TURN) === 0 && rows * width >= UNROLLED_ELEMENTS;
   return [
-    { ...reads, source: unrolled(reads.source, TURN), applies: (call) => applies(call) && isLarge(call) },
+    { ...reads, source: inTurns(reads.source, TURN), applies: (call) => applies(call) && isLarge(call) },
     { ...reads, applies },
     { ...kernel(shader, neighbours), order: AMONG_NEIGHBOURS },
     { ...kernel(shader, inWideGroups), name: `${name}_of_${MOST_LANES}`, order: AMONG_NEIGHBOURS, suits: () => false },

@@ -60,14 +60,14 @@ export function ggufOf(model: LanguageModel, options: GgufOptions): GgufContent 
   };
   const factors = ropeFactors(json);
   const rope: GgufSource | undefined = factors && { type: "F32", shape: [factors.length], read: () => bytesOf(factors) };
-  const ternary = new Set(format ? quantizedNames(model.config) : []);
+  const ternary = new Set(quantizedNames(model.config));
   const floats = format ? model : withoutBias(model);
-  const tensors = Object.keys(parameterShapes(model.config)).map((
-    name,
-  ) => [
-    ggufName(name),
-    ternary.has(name) ? ternarySource(model, name, { ...options, format: format! }) : floatSource(floats, name, options),
-  ]);
+  const tensors = Object.keys(parameterShapes(model.config)).map((name) => {
+    const source = format && ternary.has(name)
+      ? ternarySource(model, name, { ...options, format })
+      : floatSource(floats, name, options);
+    return [ggufName(name), source];
+  });
   return { metadata, tensors: { ...(rope ? { [ropeFactorsName]: rope } : {}), ...Object.fromEntries(tensors) } };
 }
 

@@ -1,4 +1,4 @@
-import { unrolled } from "../../src/kernels/row_text.ts";
+import { inTurns } from "../../src/kernels/row_text.ts";
 import { equal } from "../assert.ts";
 
 Deno.test("a marked loop takes several quads in each turn, one statement after another, and once what concerns no quad", () => {
@@ -36,5 +36,5 @@ Deno.test("a marked loop takes several quads in each turn, one statement after a
   }
 }
 `;
-  equal(unrolled(stored, 2), wanted);
+  equal(inTurns(stored, 2), wanted);
 });
