@@ -36,7 +36,7 @@ export async function makeWritableFolder(path: string): Promise<void> {
 }
 
 /** The reason of a failed file operation in a few words. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "no such file or folder";
   if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
   if (error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists) return "a file is in the way";

@@ -6,6 +6,7 @@
 
 import type { ProgramBytes } from "../core/program.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
+import { makeFolder } from "../io/files.ts";
 import { saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
 import type { LlamaModel } from "../llama/model.ts";
@@ -26,7 +27,7 @@ import { loadConfig, overrideConfig, type RunConfig } from "./config.ts";
 import { checkCorpusLength, loadCorpus } from "./corpus.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { type Context, main } from "./main.ts";
-import { prepareRunFolder } from "./run_folder.ts";
+import { checkRunFolder, openRunFolder } from "./run_folder.ts";
 import { type HeldOut, type RunSummary, summaryTable } from "./summary.ts";
 
 const command = {
@@ -89,6 +90,7 @@ class Run {
     const path = `${folder}/packed/model.gguf`;
     const bytes = await this.#timed("pack", async () => {
       await saveCheckpoint(`${folder}/model`, trained, trained);
+      await makeFolder(`${folder}/packed`);
       const packed = await pack(trained, { name: folder.replace(/^.*[/\\]/, "") });
       await writeFileAtomic(path, packed);
       return packed;
@@ -230,10 +232,12 @@ function metricsOf(
 if (import.meta.main) {
   await main(command, async ({ config: path, output, ...overrides }, context) => {
     const config = overrideConfig(await loadConfig(path), overrides);
+    const folder = output ?? `runs/${path.replace(/^.*[/\\]/, "").replace(/\.json$/, "")}`;
+    await checkRunFolder(folder);
     const tokens = splitTokens(byteTokenizer.encode(await loadCorpus(config.data.corpus)), config.data.heldOutFraction);
     checkCorpusLength(tokens, { corpus: config.data.corpus, sequenceLength: config.sequenceLength });
-    const folder = output ?? `runs/${path.replace(/^.*[/\\]/, "").replace(/\.json$/, "")}`;
-    await prepareRunFolder(folder, config);
+    using run = await openRunFolder(folder, config);
+    if (run.movedTo) console.error(`the earlier run of ${folder} is now ${run.movedTo}`);
     const warning = await slowBackendWarning(config);
     if (warning) console.error(warning);
     using log = openLog({ metricsPath: `${folder}/metrics.jsonl` });
@@ -242,6 +246,7 @@ if (import.meta.main) {
       throw error;
     });
     await writeFileAtomic(`${folder}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
+    await run.update({ state: "finished" });
     context.print(summaryTable(summary));
     return { summary };
   });

@@ -11,7 +11,7 @@ export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIter
 
 /**
  * Writes `content` to a temporary file in the folder of `path`, then renames it into place: a reader sees the old file or the new
- * one, never half of one. On any failure the temporary file is removed, an older file stays as it was, and an `Error` names the
+ * one, never half of one, and after it the file outlives a loss of power. On any failure the temporary file is removed, an older file stays as it was, and an `Error` names the
  * path and the reason (its `cause` is the original error). A `RangeError` of the content itself is thrown as it is.
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
@@ -20,10 +20,22 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
   try {
     await writeChunks(temporary, chunksOf(content));
     await Deno.rename(temporary, path);
+    await syncFolder(path.replace(/[^/\\]*$/, "") || ".");
   } catch (cause) {
     await Deno.remove(temporary).catch(() => {}); // it may never have been made
     if (cause instanceof RangeError) throw cause;
     throw new Error(`Cannot write "${path}": ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** Makes sure that what was renamed in a folder stays so when the power fails. */
+export async function syncFolder(path: string): Promise<void> {
+  if (Deno.build.os === "windows") return; // folders cannot be opened there
+  const folder = await Deno.open(path);
+  try {
+    await folder.sync();
+  } finally {
+    folder.close();
   }
 }
 

@@ -111,7 +111,11 @@ Deno.test("deno task train refuses bad input in one line, and leaves nothing beh
       ["none", "run", /cannot read the configuration .*none\.json: no such file or folder\n$/],
       ["broken", "run", /broken\.json is not JSON: .*\n$/],
       ["tiny", "file/run", /cannot .*file\/run.*\n$/],
-      ["tiny", ".", /cannot write a run to .*: it holds other files; wanted a new folder, or one of an earlier run\n$/],
+      [
+        "tiny",
+        ".",
+        /cannot write a run to .*: it holds other files, such as ".*"; wanted a new folder, or one of an earlier run\n$/,
+      ],
     ];
     const results = await Promise.all(
       cases.map(([config, output]) =>
