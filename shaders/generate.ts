@@ -14,7 +14,7 @@ async function shaderText(path: string): Promise<string> {
 }
 
 /** Functions that generated shaders add where they use them. */
-const functions = ["round_to_half", "sine"];
+const functions = ["round_to_half", "sine", "maximum", "maximum4", "minimum", "minimum4"];
 
 /** An object of texts by name. */
 async function objectOf(paths: readonly string[]): Promise<string> {

@@ -118,9 +118,16 @@ export class CodeBuffers {
   withHead(body: string): string {
     const head = [
       /\bf16\b/.test(body) ? "enable f16;\n" : "",
-      body.includes("zero_bits") ? "var<private> zero_bits: u32 = 0u;\n" : "",
+      body.includes("zero_bits") ? "var<private> zero_bits: u32;\n" : "",
       ...Object.entries(shaderFunctions).map(([name, text]) => body.includes(`${name}(`) ? text : ""),
     ];
-    return head.join("") + body;
+    return head.join("") + withZero(body);
   }
+}
+
+/** Sets `zero_bits` to a zero that no driver foresees, where it is used: constants of NaN and infinity, and zeros, are not folded. */
+function withZero(body: string): string {
+  if (!body.includes("zero_bits")) return body;
+  const [, groups] = /@builtin\(num_workgroups\) (\w+)/.exec(body)!;
+  return body.replace(/fn main\([^{]*\{\n/, (start) => `${start}  zero_bits = u32(${groups}.z == 0u);\n`);
 }

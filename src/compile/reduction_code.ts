@@ -8,7 +8,7 @@ import { saturate } from "../core/dtype.ts";
 import type { Reduction } from "../core/graph.ts";
 import type { FlatNode } from "../core/program.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
-import { wgslLiteral, wgslType } from "../core/wgsl.ts";
+import { wgslConstant, wgslLiteral, wgslType } from "../core/wgsl.ts";
 import { shaders } from "../kernels/shaders.ts";
 import { type CodeBinding, CodeBuffers, type Load } from "./code_buffers.ts";
 import { ExpressionWriter, type Index, quads } from "./expression.ts";
@@ -79,9 +79,17 @@ export function reductionCode(request: ReductionRequest): GeneratedCode {
   const buffers = new CodeBuffers(bindings, layout.wide === "kept");
   const [combine, store] = buffers.settle(() => [loopBody(request, buffers), afterLoop(request, buffers)]);
   const type = wgslType(dtype, layout.wide === "kept" || layout.wide === "reduced" && stage !== "second");
-  const identity = `  var accumulated = ${type}(${wgslLiteral(saturate((op as Reduction).identity, dtype), dtype)});`;
+  const first = saturate((op as Reduction).identity, dtype);
+  const identity = `  var accumulated = ${type}(${
+    layout.length === 0 ? wgslConstant(first, dtype) : wgslLiteral(first, dtype)
+  });`;
   const parts = { identity, combine, store };
   return layout.members > 1 ? sharedCode(request, buffers, { ...parts, type }) : splitCode(request, buffers, parts);
+}
+
+/** What two partial results of a reduction make. */
+function combined({ op, dtype }: FlatNode, accumulated: string, value: string, wide: boolean): string {
+  return (op as Reduction).wgsl(accumulated, value, { dtype, wide });
 }
 
 const constants = (values: Readonly<Record<string, number>>) =>
@@ -120,13 +128,13 @@ function sharedCode(
     ...lines,
     constants: constants(sizes),
     partials: `var<workgroup> partials: array<${type}, LANES>;`,
-    join: `    accumulated = ${(nodes[reduction].op as Reduction).wgsl("accumulated", "partials[other]")};`,
+    join: `    accumulated = ${combined(nodes[reduction], "accumulated", "partials[other]", wide !== "none")};`,
   });
   return { shader, invocations: count * members, workgroup: lanes };
 }
 
 function loopBody({ nodes, reduction, layout, stage }: ReductionRequest, buffers: CodeBuffers): string {
-  const { op, inputs: [input], attributes } = nodes[reduction];
+  const { inputs: [input], attributes } = nodes[reduction];
   const writer = new ExpressionWriter(nodes, buffers.load, "v");
   const element = () => {
     if (stage === "second") return buffers.at("partials", "r * COUNT + o");
@@ -134,15 +142,19 @@ function loopBody({ nodes, reduction, layout, stage }: ReductionRequest, buffers
     const index = elementIndex(writer, layout.wide === "none" ? shape : quads(shape), attributes.axes as readonly number[]);
     return layout.wide === "none" ? writer.value(input, index) : writer.wideValue(input, index);
   };
-  const combined = `accumulated = ${(op as Reduction).wgsl("accumulated", element())};`;
-  return [...writer.lines, combined].map((line) => `    ${line}`).join("\n");
+  const wide = layout.wide === "kept" || layout.wide === "reduced" && stage !== "second";
+  const combination = `accumulated = ${combined(nodes[reduction], "accumulated", element(), wide)};`;
+  return [...writer.lines, combination].map((line) => `    ${line}`).join("\n");
 }
 
 function afterLoop({ nodes, reduction, root, layout, stage }: ReductionRequest, buffers: CodeBuffers): string {
-  const op = nodes[reduction].op as Reduction;
   const lanes = layout.wide === "reduced" && stage !== "second";
   const total = lanes
-    ? [`let total = ${["x", "y", "z", "w"].map((lane) => `accumulated.${lane}`).reduce((a, b) => `(${op.wgsl(a, b)})`)};`]
+    ? [
+      `let total = ${
+        ["x", "y", "z", "w"].map((lane) => `accumulated.${lane}`).reduce((a, b) => `(${combined(nodes[reduction], a, b, false)})`)
+      };`,
+    ]
     : [];
   const result = lanes ? "total" : "accumulated";
   if (stage === "first") return [...total, buffers.store("partials", "i", result)].map((line) => `  ${line}`).join("\n");

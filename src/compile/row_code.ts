@@ -105,7 +105,10 @@ class RowWriter {
     return [...kinds].map(([name, node]) => {
       const { op, dtype } = this.#nodes[node];
       const type = wgslType(dtype);
-      const combined = (op as Reduction).wgsl("parts[lane]", "parts[lane + step]").replaceAll("parts[", `${name}_parts[`);
+      const combined = (op as Reduction).wgsl("parts[lane]", "parts[lane + step]", { dtype, wide: false }).replaceAll(
+        "parts[",
+        `${name}_parts[`,
+      );
       return `var<workgroup> ${name}_parts: array<${type}, LANES>;
 fn ${name}(part: ${type}, lane: u32, member: u32) -> ${type} {
   ${name}_parts[lane] = part;
@@ -176,9 +179,9 @@ fn ${name}(part: ${type}, lane: u32, member: u32) -> ${type} {
       const { op, dtype, inputs: [input] } = this.#nodes[node];
       const { identity, wgsl } = op as Reduction;
       before.push(`var a${name} = ${wgslType(dtype, wide)}(${wgslLiteral(saturate(identity, dtype), dtype)});`);
-      body.push(`a${name} = ${wgsl(`a${name}`, value(input))};`);
+      body.push(`a${name} = ${wgsl(`a${name}`, value(input), { dtype, wide })};`);
       const lanes = wide
-        ? ["x", "y", "z", "w"].map((lane) => `a${name}.${lane}`).reduce((a, b) => `(${wgsl(a, b)})`)
+        ? ["x", "y", "z", "w"].map((lane) => `a${name}.${lane}`).reduce((a, b) => `(${wgsl(a, b, { dtype, wide: false })})`)
         : `a${name}`;
       after.push(`let t${name} = ${members === 1 ? lanes : `${this.#joinName(node)}(${lanes}, lane, member)`};`);
       known.set(node, `t${name}`);

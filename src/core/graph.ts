@@ -103,7 +103,7 @@ export interface Reduction extends Rules {
   readonly kind: "reduction";
   readonly identity: number;
   readonly evaluate: (accumulated: number, value: number) => number;
-  readonly wgsl: (accumulated: string, value: string) => string;
+  readonly wgsl: (accumulated: string, value: string, type: { dtype: DType; wide: boolean }) => string;
 }
 
 /** Float64 (or exact integer) meaning of an operation on whole row-major arrays. */

@@ -7,7 +7,7 @@
 import { bytesPerElement, type DType, isFloat } from "../core/dtype.ts";
 import { type Attributes, describe, type Elementwise, type TensorType, type Vjp } from "../core/graph.ts";
 import { sameShape } from "../core/shape.ts";
-import { fourOf, wgslType } from "../core/wgsl.ts";
+import { fourOf, wgslIsNaN, wgslType } from "../core/wgsl.ts";
 
 type Meaning = Pick<Elementwise, "evaluate" | "evaluateInteger" | "wgsl" | "vjp"> & { cost?: number };
 
@@ -81,16 +81,27 @@ function comparison(name: string, operator: string, evaluate: (a: number, b: num
 }
 
 /** An operation on the bits of uint32. */
-function bitwise(
-  name: string,
-  evaluate: (a: number, b: number) => number,
-  wgsl: (operands: readonly string[]) => string,
-): Elementwise {
+function bitwise(name: string, evaluate: (a: number, b: number) => number, wgsl: Elementwise["wgsl"]): Elementwise {
   return define(name, { evaluate: (a, b) => evaluate(a, b) >>> 0, wgsl, vjp: none }, (inputs) => {
     const wrong = inputs.find((input) => input.dtype !== "uint32");
     if (wrong) throw new TypeError(`Cannot apply ${name} to ${describe(wrong)}: wanted uint32`);
     return "uint32";
   });
+}
+
+/** A shift; by 32 or more it leaves nothing, where WGSL and JavaScript would take the count modulo 32. */
+function shift(name: string, operator: string, evaluate: (a: number, b: number) => number): Elementwise {
+  return bitwise(name, (a, b) => b < 32 ? evaluate(a, b) : 0, ([a, b], { wide }) => {
+    const type = wgslType("uint32", wide);
+    return `select(${type}(0u), ${a} ${operator} (${b} & ${type}(31u)), ${b} < ${type}(32u))`;
+  });
+}
+
+/** Zero, but NaN where an operand that is taken from itself is none or infinite: drivers would call it zero. */
+function differenceOfEquals(x: string, wide: boolean): string {
+  const [type, bits] = [wgslType("float32", wide), wgslType("uint32", wide)];
+  const isFinite = `(bitcast<${bits}>(${x}) & ${bits}(0x7f800000u)) != ${bits}(0x7f800000u)`;
+  return `select(bitcast<${type}>(bitcast<${bits}>(${x}) | ${bits}(0x7fc00000u)), ${type}(0.0), ${isFinite})`;
 }
 
 /** Sine, or cosine where the phase is a half, by the function of `shaders/parts/sine.wgsl`. */
@@ -126,7 +137,10 @@ export const elementwise = {
   abs: numeric("abs", { evaluate: Math.abs, wgsl: ([x]) => `abs(${x})`, vjp: (g, { inputs: [x] }) => [g.mul(x.sign())] }),
   sign: numeric("sign", {
     evaluate: Math.sign,
-    wgsl: ([x], { inputs: [dtype], wide }) => dtype === "uint32" ? `min(${x}, ${wgslType(dtype, wide)}(1u))` : `sign(${x})`,
+    wgsl([x], { inputs: [dtype], wide }) {
+      if (dtype === "uint32") return `min(${x}, ${wgslType(dtype, wide)}(1u))`;
+      return isFloat(dtype) ? `select(sign(${x}), ${x}, ${wgslIsNaN(x, wide)})` : `sign(${x})`;
+    },
     vjp: none,
   }),
   exp: real("exp", { evaluate: Math.exp, wgsl: ([x]) => `exp(${x})`, vjp: (g, { output }) => [g.mul(output)], cost: 8 }),
@@ -151,8 +165,13 @@ export const elementwise = {
   }),
   tanh: real("tanh", {
     evaluate: Math.tanh,
-    // beyond ±10 the result is ±1 in float32; drivers that compute it by exponentials overflow there
-    wgsl: ([x], { wide }) => `tanh(clamp(${x}, ${wgslType("float32", wide)}(-10.0), ${wgslType("float32", wide)}(10.0)))`,
+    // drivers that compute it by exponentials overflow beyond ±10, where the result is ±1 in float32, and lose small numbers
+    wgsl([x], { wide }) {
+      const type = wgslType("float32", wide);
+      const near = `${x} * (1.0 - ${x} * ${x} * (0.33333334 - ${x} * ${x} * 0.13333334))`;
+      const far = `tanh(clamp(${x}, ${type}(-10.0), ${type}(10.0)))`;
+      return `select(${far}, ${near}, ${wgslIsNaN(x, wide)} | (abs(${x}) < ${type}(0.1)))`;
+    },
     vjp: (g, { output }) => [g.mul(output.square().neg().add(1))],
     cost: 10,
   }),
@@ -165,7 +184,11 @@ export const elementwise = {
   floor: real("floor", { evaluate: Math.floor, wgsl: ([x]) => `floor(${x})`, vjp: none }),
   round: real("round", { evaluate: roundHalfToEven, wgsl: ([x]) => `round(${x})`, vjp: none }),
   add: numeric("add", { evaluate: (a, b) => a + b, wgsl: ([a, b]) => `(${a} + ${b})`, vjp: (g) => [g, g] }),
-  sub: numeric("sub", { evaluate: (a, b) => a - b, wgsl: ([a, b]) => `(${a} - ${b})`, vjp: (g) => [g, g.neg()] }),
+  sub: numeric("sub", {
+    evaluate: (a, b) => a - b,
+    wgsl: ([a, b], { output, wide }) => a === b && isFloat(output) ? differenceOfEquals(a, wide) : `(${a} - ${b})`,
+    vjp: (g) => [g, g.neg()],
+  }),
   mul: numeric("mul", {
     evaluate: (a, b) => a * b,
     evaluateInteger: Math.imul,
@@ -181,12 +204,12 @@ export const elementwise = {
   }),
   maximum: numeric("maximum", {
     evaluate: Math.max,
-    wgsl: ([a, b]) => `max(${a}, ${b})`,
+    wgsl: ([a, b], { output, wide }) => isFloat(output) ? `maximum${wide ? 4 : ""}(${a}, ${b})` : `max(${a}, ${b})`,
     vjp: (g, { inputs: [a, b] }) => [g.mul(b.lessEqual(a).cast("float32")), g.mul(a.less(b).cast("float32"))],
   }),
   minimum: numeric("minimum", {
     evaluate: Math.min,
-    wgsl: ([a, b]) => `min(${a}, ${b})`,
+    wgsl: ([a, b], { output, wide }) => isFloat(output) ? `minimum${wide ? 4 : ""}(${a}, ${b})` : `min(${a}, ${b})`,
     vjp: (g, { inputs: [a, b] }) => [g.mul(a.lessEqual(b).cast("float32")), g.mul(b.less(a).cast("float32"))],
   }),
   less: comparison("less", "<", (a, b) => a < b),
@@ -195,8 +218,8 @@ export const elementwise = {
   bitAnd: bitwise("bitAnd", (a, b) => a & b, ([a, b]) => `(${a} & ${b})`),
   bitOr: bitwise("bitOr", (a, b) => a | b, ([a, b]) => `(${a} | ${b})`),
   bitXor: bitwise("bitXor", (a, b) => a ^ b, ([a, b]) => `(${a} ^ ${b})`),
-  shiftLeft: bitwise("shiftLeft", (a, b) => a << b, ([a, b]) => `(${a} << ${b})`),
-  shiftRight: bitwise("shiftRight", (a, b) => a >>> b, ([a, b]) => `(${a} >> ${b})`),
+  shiftLeft: shift("shiftLeft", "<<", (a, b) => a << b),
+  shiftRight: shift("shiftRight", ">>", (a, b) => a >>> b),
   /** The half-precision number in the lower 16 bits. */
   unpackHalf: define("unpackHalf", {
     evaluate: (word) => halfFrom(word & 0xffff),
@@ -229,6 +252,10 @@ export const elementwise = {
   cast: define("cast", {
     evaluate: (x) => x,
     wgsl([x], { inputs, output, wide }) {
+      if (isFloat(inputs[0]) && !isFloat(output)) {
+        const type = wgslType(output, wide);
+        return `select(${type}(${x}), ${type}(0), ${wgslIsNaN(x, wide)})`;
+      }
       if (output === "float16") {
         return wide ? fourOf((lane) => roundToHalf(`${x}[${lane}]`), wgslType(output, wide)) : roundToHalf(x);
       }

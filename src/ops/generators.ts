@@ -7,7 +7,7 @@
 import type { DType } from "../core/dtype.ts";
 import { type Attributes, describe, type Generator, type TensorType } from "../core/graph.ts";
 import { normalizeAxis, requireLengths, type Shape } from "../core/shape.ts";
-import { wgslLiteral } from "../core/wgsl.ts";
+import { wgslConstant } from "../core/wgsl.ts";
 
 function typeOf({ shape, dtype }: Attributes): TensorType {
   requireLengths(shape as Shape, "make a tensor");
@@ -22,7 +22,7 @@ export const generators = {
     name: "constant",
     infer: (_, attributes) => typeOf(attributes),
     evaluate: (_, attributes) => Number(attributes.value),
-    wgsl: (_, attributes, dtype) => wgslLiteral(Number(attributes.value), dtype),
+    wgsl: (_, attributes, dtype) => wgslConstant(Number(attributes.value), dtype),
     vjp: () => [],
   },
   /** The coordinate along `axis`. Attributes: `shape`, `dtype`, `axis`. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isFloat } from "../core/dtype.ts";
 import { describe, type Reduction, type Vjp } from "../core/graph.ts";
 
 function define(name: string, rules: Pick<Reduction, "identity" | "evaluate" | "wgsl"> & { vjp: Vjp }): Reduction {
@@ -33,7 +34,7 @@ export const reductions = {
   max: define("max", {
     identity: -Infinity,
     evaluate: Math.max,
-    wgsl: (a, b) => `max(${a}, ${b})`,
+    wgsl: (a, b, { dtype, wide }) => isFloat(dtype) ? `maximum${wide ? 4 : ""}(${a}, ${b})` : `max(${a}, ${b})`,
     // the gradient is shared equally by all elements that reach the maximum
     vjp(g, { inputs: [x], output, attributes }) {
       const reached = x.equal(output.expand(x.shape)).cast("float32");

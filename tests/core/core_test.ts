@@ -86,6 +86,7 @@ Deno.test("numbers become WGSL literals that give them back", () => {
   equal(wgslLiteral(1e21, "float32"), `${Math.fround(1e21)}f`);
   equal(wgslLiteral(0.1, "float16"), `${Math.f16round(0.1)}f`);
   equal(wgslLiteral(-0, "float32"), "bitcast<f32>(0x80000000u ^ zero_bits)");
+  equal(wgslLiteral(-Number.MAX_VALUE, "float32"), "bitcast<f32>(0xff800000u ^ zero_bits)");
   equal(wgslLiteral(-1, "uint32"), "4294967295u");
   equal(wgslLiteral(-5, "int32"), "i32(-5)");
   for (const value of [Infinity, -Infinity, NaN]) match(wgslLiteral(value, "float32"), /bitcast/);
