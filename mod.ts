@@ -142,7 +142,7 @@ export {
 } from "./src/llama/tokenizer.ts";
 
 // calibration, training, packing
-export { type Batch, batchAt, batches, type BatchSize, splitTokens, windows } from "./src/train/data.ts";
+export { type Batch, batchAt, batches, type BatchSize, ignoredTarget, splitTokens, windows } from "./src/train/data.ts";
 export {
   calibrate,
   type Calibration,

@@ -4,18 +4,19 @@
  * @module
  */
 
+import { decodeUtf8, EncodingError } from "../io/encoding.ts";
 import { UsageError } from "./errors.ts";
 
 /**
- * Content of a text file.
+ * Content of a text file in UTF-8; a byte-order mark is dropped.
  *
  * @param path The file.
  * @param what What the file is for, as the message calls it: "configuration".
- * @throws {UsageError} Where it cannot be read.
+ * @throws {UsageError} Where it cannot be read, or is not UTF-8: the message names the encoding that it looks like.
  */
 export async function readText(path: string, what: string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return decodeUtf8(await Deno.readFile(path), { source: path });
   } catch (error) {
     throw new UsageError(`cannot read the ${what} ${path}: ${reasonOf(error)}`);
   }
@@ -37,6 +38,7 @@ export async function makeWritableFolder(path: string): Promise<void> {
 
 /** The reason of a failed file operation in a few words. */
 export function reasonOf(error: unknown): string {
+  if (error instanceof EncodingError) return error.reason;
   if (error instanceof Deno.errors.NotFound) return "no such file or folder";
   if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
   if (error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists) return "a file is in the way";

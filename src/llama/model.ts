@@ -55,6 +55,8 @@ export interface BlockContext {
   readonly projectNormed?: ProjectNormed;
   /** Cosines and sines for the positions of the input, `[positions, headDim / 2]`. */
   readonly rotary: { readonly cos: Tensor; readonly sin: Tensor };
+  /** The document that each token belongs to, `[batch, tokens]`; without it all are one. */
+  readonly documents?: Tensor;
   /** Keys and values of earlier tokens; without it the input is the whole context. */
   readonly cache?: { readonly layers: KeyValueCache["layers"]; readonly position: Tensor };
 }
@@ -75,7 +77,7 @@ export function plainProject(parameters: Parameters): Project {
 
 /** One decoder layer: `[batch, tokens, hidden]` to the same; `layer` is its number. Also returns the keys and values to cache. */
 export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { output: Tensor; keys: Tensor; values: Tensor } {
-  const { config, parameters, project, projectNormed, rotary, cache } = context;
+  const { config, parameters, project, projectNormed, rotary, documents, cache } = context;
   const prefix = `model.layers.${layer}`;
   const [batch, tokens] = h.shape;
   const normed = (name: string, x: Tensor): (map: string) => Tensor => {
@@ -93,7 +95,7 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
   const newValues = swapped(heads("v_proj", config.keyValueHeads));
   const keys = cache ? writeRows(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
   const values = cache ? writeRows(cache.layers[layer].values, newValues, cache.position) : newValues;
-  const attended = swapped(causalAttention(q, keys, values, { offset: cache?.position ?? 0 }));
+  const attended = swapped(causalAttention(q, keys, values, { offset: cache?.position ?? 0, documents }));
   const attention = project(
     `${prefix}.self_attn.o_proj.weight`,
     attended.reshape([batch, tokens, config.heads * config.headDim]),
@@ -115,6 +117,11 @@ export interface LlamaOptions {
    * rather than kept. 1 for all layers, 0 (the default) for none.
    */
   readonly recomputeEvery?: number;
+  /**
+   * uint32 `[batch, tokens]`: the document that each token belongs to. Tokens then attend within their document only. Positions go on
+   * over a sequence, which says the same: rotary embeddings see distances, and those within a document stay as they are.
+   */
+  readonly documents?: Tensor;
 }
 
 /**
@@ -145,7 +152,7 @@ export function llamaHidden(model: LlamaModel, ids: Tensor, options: LlamaOption
     scaling: config.ropeScaling,
     length: ids.shape[1],
   });
-  const context: BlockContext = { ...model, ...projectionsOf(model, options), rotary };
+  const context: BlockContext = { ...model, ...projectionsOf(model, options), rotary, documents: options.documents };
   const every = options.recomputeEvery ?? 0;
   let h = embed(model, ids);
   for (let layer = 0; layer < config.layers; layer++) {

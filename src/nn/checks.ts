@@ -29,6 +29,16 @@ export function checkAttention(q: Tensor, k: Tensor, v: Tensor, offset: Tensor |
   require(fits, () => `${action} at the offset ${offset}: wanted an integer of at least 0, or a uint32 scalar`);
 }
 
+/** Checks document numbers of attention, and gives them back. */
+export function checkDocuments(documents: Tensor, q: Tensor, k: Tensor, offset: Tensor | number): Tensor {
+  const [batch, , positions] = q.shape;
+  const action = `Cannot attend with ${q} to ${k} within the documents ${documents}`;
+  const fits = !isFloat(documents.dtype) && sameShape(documents.shape, [batch, positions]);
+  require(fits, () => `${action}: wanted int32 or uint32 [${batch}, ${positions}], one for each query`);
+  require(k.shape[2] === positions && offset === 0, () => `${action}: wanted as many keys as queries, and no offset`);
+  return documents;
+}
+
 /** Checks the operands of a norm over the last axis. */
 export function checkNorm(x: Tensor, weight: Tensor, epsilon: number): void {
   const action = `Cannot normalise ${x} with the weight ${weight}`;

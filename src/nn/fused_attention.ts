@@ -16,7 +16,7 @@ import { applyParts } from "./parts.ts";
 const swapped = [0, 2, 1, 3]; // positions and heads
 
 /** Scores `[batch, keyValueHeads, group, queries, keys]`: query heads that share a key head are one matrix. */
-function scoresOf(q: Tensor, k: Tensor): Tensor {
+export function attentionScores(q: Tensor, k: Tensor): Tensor {
   const [batch, queries, heads, headDim] = q.shape;
   const [, keys, keyValueHeads] = k.shape;
   const group = heads / keyValueHeads;
@@ -25,9 +25,13 @@ function scoresOf(q: Tensor, k: Tensor): Tensor {
 }
 
 function attended([q, k, v, offset]: readonly Tensor[]): Tensor {
+  return attentionOutput(applyFused(causalSoftmax, [attentionScores(q, k), offset]), q, v);
+}
+
+/** Values by the weights of the scores, in the shape of the queries. */
+export function attentionOutput(weights: Tensor, q: Tensor, v: Tensor): Tensor {
   const [batch, queries, heads, headDim] = q.shape;
-  const [, keys, keyValueHeads] = k.shape;
-  const weights = applyFused(causalSoftmax, [scoresOf(q, k), offset]);
+  const [, keys, keyValueHeads] = v.shape;
   const rows = weights.reshape([batch, keyValueHeads, heads / keyValueHeads * queries, keys]).matmul(v.transpose(swapped));
   return rows.reshape([batch, heads, queries, headDim]).transpose(swapped);
 }
@@ -37,7 +41,7 @@ function logSums([q, k, , offset]: readonly Tensor[]): Tensor {
   const [batch, queries, heads] = q.shape;
   const keys = k.shape[1];
   const last = arange([queries, 1], { axis: 0, dtype: "uint32" }).add(offset);
-  const seen = arange([1, keys], { dtype: "uint32" }).lessEqual(last).where(scoresOf(q, k), maskedScore);
+  const seen = arange([1, keys], { dtype: "uint32" }).lessEqual(last).where(attentionScores(q, k), maskedScore);
   return seen.logSumExp().reshape([batch, heads, queries]).transpose([0, 2, 1]);
 }
 

@@ -11,7 +11,7 @@ import { crossEntropy, defaultChunk, headLoss } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Batch } from "../train/data.ts";
 
-/** Inputs and targets as uint32 tensors `[batch, tokens]`. */
+/** Inputs and targets, and document numbers where there are any, as uint32 tensors `[batch, tokens]`. */
 export interface TokenTensors {
   readonly inputs: Tensor;
   readonly targets: Tensor;
@@ -19,21 +19,25 @@ export interface TokenTensors {
 }
 
 /** A batch on its way to the device. */
-export function tokenTensors({ inputs, targets, shape }: Batch): TokenTensors {
-  return { inputs: tensor(inputs, { shape }), targets: tensor(targets, { shape }) };
+export function tokenTensors({ inputs, targets, documents, shape }: Batch): TokenTensors {
+  return {
+    inputs: tensor(inputs, { shape }),
+    targets: tensor(targets, { shape }),
+    ...(documents ? { documents: tensor(documents, { shape }) } : {}),
+  };
 }
 
 /** A batch in pieces of equal size, in its order. Throws a RangeError where the pieces do not divide its sequences. */
-export function microBatches({ inputs, targets, shape: [rows, length] }: Batch, pieces = 1): Batch[] {
+export function microBatches({ inputs, targets, documents, shape: [rows, length] }: Batch, pieces = 1): Batch[] {
   if (!(Number.isInteger(pieces) && pieces >= 1 && rows % pieces === 0)) {
     throw new RangeError(`Cannot cut a batch of ${rows} sequences into ${pieces} micro-batches: wanted a divisor of ${rows}`);
   }
   const size = rows / pieces * length;
-  return Array.from({ length: pieces }, (_, piece) => ({
-    inputs: inputs.subarray(piece * size, (piece + 1) * size),
-    targets: targets.subarray(piece * size, (piece + 1) * size),
-    shape: [rows / pieces, length],
-  }));
+  return Array.from({ length: pieces }, (_, piece) => {
+    const cut = (values: Batch["inputs"]) => values.subarray(piece * size, (piece + 1) * size);
+    const own = documents ? { documents: cut(documents) } : {};
+    return { inputs: cut(inputs), targets: cut(targets), ...own, shape: [rows / pieces, length] };
+  });
 }
 
 /** Mean cross-entropy of the next token, in nats. Logits of more than 64 MiB are computed in chunks of the vocabulary. */
@@ -44,7 +48,7 @@ export function languageModelLoss(
   options?: LlamaOptions,
 ): Tensor {
   const model = { config, parameters };
-  const { normed, name } = headOperands(model, llamaHidden(model, batch.inputs, options));
+  const { normed, name } = headOperands(model, llamaHidden(model, batch.inputs, { ...options, documents: batch.documents }));
   const weight = parameters[name];
   const inChunks = defaultChunk(batch.targets.size, config.vocabularySize) < config.vocabularySize;
   return inChunks ? headLoss(normed, weight, batch.targets) : crossEntropy(normed.matmul(weight.transpose()), batch.targets);

@@ -46,7 +46,8 @@ export function trainingLoss(
   const { teacher, weight = 0.5, ...options } = distillation;
   const own = Object.entries(constants).filter(([name]) => name.startsWith(prefix));
   const known = Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
-  const logits = llama({ config, parameters }, batch.inputs, { recomputeEvery });
-  const wanted = llama({ config: teacher.config, parameters: known }, batch.inputs);
+  const { inputs, documents } = batch;
+  const logits = llama({ config, parameters }, inputs, { recomputeEvery, documents });
+  const wanted = llama({ config: teacher.config, parameters: known }, inputs, { documents });
   return crossEntropy(logits, batch.targets).mul(1 - weight).add(distillationLoss(logits, wanted, options).mul(weight));
 }

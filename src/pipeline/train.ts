@@ -19,11 +19,12 @@ import { type QuantizerName, quantizerNamed } from "../quant/registry.ts";
 import { tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile, realize } from "../trace.ts";
-import type { Batch } from "../train/data.ts";
+import { type Batch, type BatchReader, readBatches } from "../train/data.ts";
 import {
   disposeAll,
   initialState,
   type Prepare,
+  type StepInputs,
   type StepResult,
   type TrainerOptions,
   type TrainingState,
@@ -105,7 +106,7 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  * was trained.
  *
  * @param model where to start
- * @param data batches, one for each step; it may be endless
+ * @param data batches, one for each step; it may be endless. Those of an `AsyncIterable` are asked for one step ahead
  * @throws Error where the loss is not finite, RangeError where a temperature scale is missing or, after the end, where the data ended early
  *
  * @example
@@ -119,7 +120,11 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  * }
  * ```
  */
-export async function* train(model: LlamaModel, data: Iterable<Batch>, options: TrainOptions): AsyncGenerator<TrainEvent> {
+export async function* train(
+  model: LlamaModel,
+  data: Iterable<Batch> | AsyncIterable<Batch>,
+  options: TrainOptions,
+): AsyncGenerator<TrainEvent> {
   const { steps, quantizer: name = "none", groupSize = 128, scaleDtype, observe } = options;
   const quantizer = quantizerNamed(name);
   if (scaleDtype === "float16" && !quantizer.roundsScales) {
@@ -127,7 +132,7 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
   }
   const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
   const plan = phasePlan(model, quantizer, options);
-  const iterator = data[Symbol.iterator]();
+  const reader = readBatches(data, steps);
   const weights = copy({ parameters: model.parameters });
   const learned = learnedParameters(weights, quantizer, { names: quantizedNames(model.config), groupSize });
   const trainedModel = ({ parameters }: TrainingState) => latentModel(model, parameters, options);
@@ -137,7 +142,7 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
       if (count === 0 || options.signal?.aborted) continue;
       const { signal, onMemory } = options;
       const run = trainSteps(state, {
-        ...plan(hard, iterator),
+        ...plan(hard, reader),
         steps: count,
         signal,
         onMemory,
@@ -158,7 +163,7 @@ export async function* train(model: LlamaModel, data: Iterable<Batch>, options: 
       throw new RangeError(`Cannot train for ${steps} steps: the data ended after ${state.step}`);
     }
   } finally {
-    iterator.return?.();
+    await reader.close();
   }
 }
 
@@ -196,9 +201,21 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
   const teacher = teacherConstants(distillation);
   return (
     hard: boolean,
-    data: Iterator<Batch>,
+    data: BatchReader,
   ): Pick<TrainerOptions, "loss" | "prepare" | "inputs" | "constants" | "optimizer"> => {
     let done = hard ? steps - (options.annealing?.hardSteps ?? 0) : 0;
+    const inputsOf = (next: IteratorResult<Batch, unknown>): StepInputs | undefined => {
+      if (next.done) return undefined;
+      const { temperature, pressure } = anneal.at(done);
+      const step = done++;
+      const controls = quantizer.anneals ? { pressure, temperature, meanTemperature: temperature * meanScale } : undefined;
+      return {
+        batch: microBatches(next.value, options.microBatches).map(tokenTensors),
+        items: next.value.inputs.length,
+        learningRate: rate(step),
+        ...(controls ? { controls } : {}),
+      };
+    };
     return {
       constants: hard ? teacher : { ...scales, ...teacher },
       optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) && ownerOf(name) === undefined },
@@ -207,16 +224,7 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
       ...(quantizer.name === "none" ? {} : { prepare: preparation(names, quantizer, { ...options, hard }) }),
       inputs() {
         const next = data.next();
-        if (next.done) return undefined;
-        const { temperature, pressure } = anneal.at(done);
-        const step = done++;
-        const controls = quantizer.anneals ? { pressure, temperature, meanTemperature: temperature * meanScale } : undefined;
-        return {
-          batch: microBatches(next.value, options.microBatches).map(tokenTensors),
-          items: next.value.inputs.length,
-          learningRate: rate(step),
-          ...(controls ? { controls } : {}),
-        };
+        return next instanceof Promise ? next.then(inputsOf) : inputsOf(next);
       },
     };
   };

@@ -5,12 +5,28 @@
  * @module
  */
 
+/**
+ * Target that does not count, as it stands in a `Uint32Array`: the bits of -100.
+ *
+ * @example
+ * ```ts
+ * import { ignoredTarget } from "@hestia/hestia";
+ * console.assert(Uint32Array.of(-100)[0] === ignoredTarget);
+ * ```
+ */
+export const ignoredTarget: number = 2 ** 32 - 100;
+
 /** Token ids of a step. */
 export interface Batch {
   /** What the model reads: `[batchSize, sequenceLength]`, row-major. */
   readonly inputs: Uint32Array<ArrayBuffer>;
-  /** What follows each of the inputs, in the same shape. */
+  /** What follows each of the inputs, in the same shape; {@linkcode ignoredTarget} where a prediction does not count. */
   readonly targets: Uint32Array<ArrayBuffer>;
+  /**
+   * The document that each input belongs to, in the same shape: any numbers that differ between neighbouring documents of a sequence.
+   * Attention then stays within a document. Without it, a sequence is one context.
+   */
+  readonly documents?: Uint32Array<ArrayBuffer>;
   /** `[batchSize, sequenceLength]`. */
   readonly shape: readonly [batchSize: number, sequenceLength: number];
 }
@@ -122,6 +138,40 @@ export function* windows(
     const starts = Array.from({ length: rows }, (_, row) => (batch * rows + row) * sequenceLength);
     yield cutBatch(tokens, starts, sequenceLength);
   }
+}
+
+/** Batches one after another: at once where they are there, promised where they come from a file or a network. */
+export interface BatchReader {
+  next(): IteratorResult<Batch, unknown> | Promise<IteratorResult<Batch, unknown>>;
+  /** Tells the source that no more are wanted. */
+  close(): Promise<void>;
+}
+
+/**
+ * Takes at most `count` batches. One that is promised is asked for while the one before is at work, so that nobody waits for it.
+ */
+export function readBatches(data: Iterable<Batch> | AsyncIterable<Batch>, count: number): BatchReader {
+  if (!(Symbol.asyncIterator in data)) {
+    const iterator = data[Symbol.iterator]();
+    return { next: () => iterator.next(), close: async () => void await iterator.return?.() };
+  }
+  const iterator = data[Symbol.asyncIterator]();
+  let asked = 0;
+  const ask = () => {
+    if (asked++ >= count) return undefined;
+    const next = iterator.next();
+    next.catch(() => {}); // whoever takes it hears of it
+    return next;
+  };
+  let ahead = ask();
+  return {
+    async next() {
+      const next = await (ahead ?? iterator.next());
+      ahead = next.done ? undefined : ask();
+      return next;
+    },
+    close: async () => void await iterator.return?.(),
+  };
 }
 
 function cutBatch(tokens: ArrayLike<number>, starts: readonly number[], sequenceLength: number): Batch {

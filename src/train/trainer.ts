@@ -68,8 +68,11 @@ export interface TrainerOptions {
   readonly prepare?: Prepare;
   /** Steps to run. */
   readonly steps: number;
-  /** Inputs of each step, counted from 0, whose tensors are used up; undefined ends the run before that step. */
-  readonly inputs: (step: number) => StepInputs | undefined;
+  /**
+   * Inputs of each step, counted from 0, whose tensors are used up; undefined ends the run before that step. Where they are promised,
+   * the device works on earlier steps meanwhile.
+   */
+  readonly inputs: (step: number) => StepInputs | undefined | Promise<StepInputs | undefined>;
   readonly constants?: Tensors;
   readonly optimizer?: Omit<AdamWOptions, "learningRate">;
   /** Is told what the step needs of the device's memory, once, after the first step; not where its batch comes in several pieces. */
@@ -103,17 +106,18 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
   let finished = false;
   try {
     for (let index = 0; index < steps && !signal?.aborted; index++) {
-      const input = inputs(index);
+      const given = inputs(index);
+      const input = given instanceof Promise ? await given : given; // nothing is waited for where it is there
       if (input === undefined) break;
       const { batch, learningRate, controls = {} } = input;
       const step = state.step + 1;
-      const given = { ...state, batch, controls, constants, step, learningRate };
-      const { lossNats, gradientNorm, ...next } = run(given);
+      const whole = { ...state, batch, controls, constants, step, learningRate };
+      const { lossNats, gradientNorm, ...next } = run(whole);
       state = { ...next, step };
       pending.push({ step, lossNats, gradientNorm, inputs: input });
       if (observe) await read.aside(async () => await observe(state));
       if (index === 0) {
-        const bytes = await run.bytes(given);
+        const bytes = await run.bytes(whole);
         if (bytes) options.onMemory?.(bytes);
         yield* await read.bundle(pending.splice(0)); // soon, for those who wait
       } else if (pending.length === readEvery) {

@@ -6,7 +6,7 @@ import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "..
 import { roundedModel } from "../../src/pipeline/rounded.ts";
 import type { ProgramBytes } from "../../src/core/program.ts";
 import { backendInfo, useBackend } from "../../src/runtime.ts";
-import { batches } from "../../src/train/data.ts";
+import { type Batch, batches } from "../../src/train/data.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { sampleText } from "../support/models.ts";
 
@@ -107,6 +107,35 @@ Deno.test("layers that are computed again take less memory, and train the same",
   for (const { losses } of [half, none]) {
     losses.forEach((loss, index) => ok(Math.abs(loss - kept.losses[index]) < 1e-4, `${loss}`));
   }
+});
+
+Deno.test("train() takes batches that are promised, one step ahead, and none too many", async () => {
+  await useBackend("webgpu");
+  let [asked, closed] = [0, false];
+  async function* promised() {
+    try {
+      for (const batch of data()) {
+        asked++;
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        yield batch;
+      }
+    } finally {
+      closed = true;
+    }
+  }
+  const options = { steps: 7, quantizer: "hestia", groupSize: 32, annealing: { hardSteps: 3 } } as const;
+  const losses = async (source: () => Iterable<Batch> | AsyncIterable<Batch>) => {
+    const told: number[] = [];
+    for await (const event of train(model(), source(), options)) if (event.type === "step") told.push(event.lossNats);
+    return told;
+  };
+  deepEqual(await losses(promised), await losses(data));
+  deepEqual([asked, closed], [7, true]);
+  const failing = async function* () {
+    yield data().next().value!;
+    throw new Error("the disk is gone");
+  };
+  await rejects(losses(failing), /the disk is gone/);
 });
 
 Deno.test("train() says what is wrong", async () => {
