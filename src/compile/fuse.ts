@@ -60,7 +60,8 @@ function storeShared({ nodes }: Graph, stored: boolean[]): void {
   for (let position = nodes.length - 1; position >= 0; position--) {
     const node = nodes[position];
     const inlined = node.op.kind === "elementwise" || node.op.kind === "gather";
-    if (inlined && !stored[position]) {
+    const isAlias = node.op.kind === "elementwise" && node.op.isAlias;
+    if (inlined && !isAlias && !stored[position]) {
       const shared = users[position].size > 1 && (cost[position] > maxRepeatedCost || loads[position].size > 1);
       const repeated = repeats[position] > 1 && cost[position] > maxBroadcastCost;
       stored[position] = shared || repeated;

@@ -4,10 +4,9 @@
  * @module
  */
 
-import type { Strided } from "../core/graph.ts";
 import type { FlatNode, Graph } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
-import { contiguous, isContiguous, windowOf } from "./strided.ts";
+import { contiguous, isContiguous, type Window, windowOf } from "./strided.ts";
 
 /** A matrix product within a kernel. */
 export interface Product {
@@ -47,13 +46,13 @@ export interface Fusion {
 }
 
 /** How kernel inputs are read: through a view of a stored node where the kernel can, else stored as they are. */
-export function kernelInput(nodes: readonly FlatNode[], node: FlatNode, position: number): { base: number; view: Strided } {
+export function kernelInput(nodes: readonly FlatNode[], node: FlatNode, position: number): Window {
   const input = node.inputs[position];
   const window = windowOf(nodes, input);
   const { op } = node;
   const accepts = (op.kind === "kernel" || op.kind === "fused") && op.binding.accepts?.(window.view, position);
   if (accepts || isContiguous(window.view) && sizeOf(window.view.shape) === sizeOf(nodes[window.base].shape)) return window;
-  return { base: input, view: contiguous(nodes[input].shape) };
+  return { base: input, view: contiguous(nodes[input].shape), waits: [] };
 }
 
 /**
@@ -79,7 +78,11 @@ export function readsOf(
     }
     const node = nodes[position];
     if (node.op.kind === "kernel" || node.op.kind === "fused") {
-      node.inputs.forEach((_, index) => visitStored(kernelInput(nodes, node, index).base));
+      for (const index of node.inputs.keys()) {
+        const { base, waits } = kernelInput(nodes, node, index);
+        visitStored(base);
+        waits.forEach((wait) => visit(wait, false));
+      }
       return;
     }
     const keeps = node.op.kind === "elementwise" ||

@@ -64,25 +64,40 @@ export function reshapeStrided(view: Strided, shape: Shape): Strided | undefined
   return { shape, strides, offset: view.offset };
 }
 
+/** What a kernel reads. */
+export interface Window {
+  /** The stored node. */
+  readonly base: number;
+  readonly view: Strided;
+  /** Nodes that have to be known before it is read. */
+  readonly waits: readonly number[];
+}
+
+/** Whether a kernel may read what the node is made from in its place. */
+const isWindow = ({ op }: FlatNode): boolean =>
+  op.kind === "view" && !op.guarded || op.kind === "elementwise" && op.isAlias === true;
+
 /**
- * The stored node behind a chain of views, and the window on it. Padding ends the chain, and so does a view that no strides express,
- * such as a reversal or a reshape of a transpose: that one is stored.
+ * The stored node behind a chain of views and aliases, and the window on it. Padding ends the chain, and so does a view that no strides
+ * express, such as a reversal or a reshape of a transpose: that one is stored.
  */
-export function windowOf(nodes: readonly FlatNode[], position: number): { base: number; view: Strided } {
+export function windowOf(nodes: readonly FlatNode[], position: number): Window {
   const chain: number[] = [];
+  const waits: number[] = [];
   let base = position;
-  while (nodes[base].op.kind === "view" && !(nodes[base].op as { guarded: boolean }).guarded) {
+  while (isWindow(nodes[base])) {
     chain.push(base);
+    waits.push(...nodes[base].inputs.slice(1));
     base = nodes[base].inputs[0];
   }
   let view: Strided = contiguous(nodes[base].shape);
   for (const link of chain.reverse()) {
     const node = nodes[link];
-    if (node.op.kind !== "view") break;
+    if (node.op.kind !== "view") continue;
     const maps = node.op.map(view.shape, node.attributes);
     const next = maps ? mapAxes(view, maps, node.shape) : reshapeStrided(view, node.shape);
     if (next && next.strides.every((stride) => stride >= 0)) view = next;
     else [base, view] = [link, contiguous(node.shape)];
   }
-  return { base, view };
+  return { base, view, waits };
 }

@@ -68,6 +68,8 @@ export interface Elementwise extends Rules {
   readonly wgsl: (operands: readonly string[], types: { inputs: readonly DType[]; output: DType; wide: boolean }) => string;
   /** Rough price of one element, in additions; the fuser weighs recomputing against storing by it. */
   readonly cost: number;
+  /** The value is the first operand's, so that kernels may read that one's memory; the others only have to be known before. */
+  readonly isAlias?: true;
 }
 
 /** Where one input axis of a view reads: `step * coordinate[axis] + start`, or the constant `start` where `axis` is -1. */

@@ -9,7 +9,7 @@ import { type Attributes, describe, type Elementwise, type TensorType, type Vjp 
 import { sameShape } from "../core/shape.ts";
 import { fourOf, wgslIsNaN, wgslType } from "../core/wgsl.ts";
 
-type Meaning = Pick<Elementwise, "evaluate" | "evaluateInteger" | "wgsl" | "vjp"> & { cost?: number };
+type Meaning = Pick<Elementwise, "evaluate" | "evaluateInteger" | "wgsl" | "vjp" | "isAlias"> & { cost?: number };
 
 const none: Vjp = (_, { inputs }) => inputs.map(() => undefined);
 
@@ -245,6 +245,7 @@ export const elementwise = {
   }),
   /** The first operand; the second only has to be known before. */
   after: define("after", {
+    isAlias: true,
     evaluate: (x) => x,
     wgsl: ([x, y]) => `select(${x}, ${x}, ${y} == ${y})`,
     vjp: (g) => [g, undefined],

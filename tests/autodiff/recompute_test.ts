@@ -45,6 +45,12 @@ Deno.test("recompute lowers the peak of scratch memory of a deep chain", () => {
   ok(bytes[1] < 0.5 * bytes[0] && bytes[2] === bytes[1], `${bytes} bytes: plain, recomputed, with weights closed over`);
 });
 
+Deno.test("what is computed again reads weights where they lie, and copies none", () => {
+  const [x, list] = [filled([128, 16]), weights()];
+  const { dispatches } = programOf(gradients(chain(closed, x, list), list.flatMap(({ up, down }) => [up, down])));
+  deepEqual(dispatches.filter(({ label }) => /^(after\+?)+$/.test(label)).map(({ label }) => label), []);
+});
+
 for (
   const [says, wrap, same] of [
     ["recomputed", checkpointed, plain],

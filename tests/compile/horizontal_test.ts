@@ -1,4 +1,4 @@
-import { adamw, initialMoments, type Tensor, tensor } from "../../mod.ts";
+import { adamw, gradients, initialMoments, type Tensor, tensor } from "../../mod.ts";
 import { lower } from "../../src/compile/lower.ts";
 import { deepEqual, equal, ok } from "../assert.ts";
 import { flat, programOf, smallTarget } from "../support/compiler.ts";
@@ -28,6 +28,27 @@ Deno.test("updates of tensors of one size share kernels, as many as a device bin
 
 Deno.test("tensors of other sizes keep kernels of their own", () => {
   equal(updatesOf([5, 7, 5, 7, 1, 1], 32).dispatches.length, 3);
+});
+
+Deno.test("large parameters are updated as soon as their gradients are there, so that one gradient is held at a time", () => {
+  const [width, depth] = [768, 6]; // weights of more elements than run side by side
+  const weights = Array.from({ length: depth }, () => filled(width, width));
+  const [first, second] = [weights, weights].map((list) => list.map(({ shape }) => filled(...shape)));
+  const loss = weights.reduce((x, w) => x.matmul(w).tanh(), filled(2, width)).square().sum();
+  const record = (list: readonly Tensor[]) => Object.fromEntries(list.map((each, k) => [`p${k}`, each]));
+  const [rate, step] = [filled(), filled()];
+  const scratch = (clipNorm: number) => {
+    const state = { parameters: record(weights), gradients: record(gradients(loss, weights)), step };
+    const moments = { first: record(first), second: record(second) };
+    const { parameters, moments: moved } = adamw({ ...state, moments }, { learningRate: rate, clipNorm });
+    const outputs = [parameters, moved.first, moved.second].flatMap((each) => Object.values(each));
+    const donated = [...weights, ...first, ...second];
+    const program = lower(flat(outputs, donated), smallTarget);
+    deepEqual(program.outputs.map(({ donor }) => donor), donated.map((_, index) => index), "in place");
+    return program.scratchBytes.reduce((sum, bytes) => sum + bytes, 0) / (4 * width ** 2);
+  };
+  ok(scratch(1) > depth, "clipping by the norm of all gradients waits for them");
+  ok(scratch(0) < 2, `${scratch(0)} gradients are held`);
 });
 
 Deno.test("the norm of many tensors takes two kernels for each shape, and one more", () => {
