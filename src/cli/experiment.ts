@@ -17,7 +17,6 @@ import { writeFileAtomic } from "../io/atomic.ts";
 import { byteTokenizer } from "../llama/tokenizer.ts";
 import { backendInfo } from "../runtime.ts";
 import { splitTokens } from "../train/data.ts";
-import { openLog } from "../train/log.ts";
 import type { Command } from "./args.ts";
 import { checkCorpusLength, loadCorpus } from "./corpus.ts";
 import { didYouMean, UsageError } from "./errors.ts";
@@ -30,6 +29,7 @@ import {
   withDistillation,
 } from "./experiment_config.ts";
 import { makeWritableFolder } from "./files.ts";
+import { openLog } from "./log.ts";
 import { main } from "./main.ts";
 import { formatSeconds, table } from "./table.ts";
 

@@ -6,6 +6,7 @@
 
 import { type Command, HelpRequested, type Option, parse, type Positional, type Values } from "./args.ts";
 import { exitCodes, UsageError } from "./errors.ts";
+import { endProgress, keepMessagesAbove } from "./progress.ts";
 
 /** What a command is given besides its options. */
 export interface Context {
@@ -36,6 +37,7 @@ export async function main<const O extends Named<Option>, const P extends Named<
   command: Command<O, P>,
   run: (options: Values<O, P> & { readonly json: boolean }, context: Context) => Promise<Outcome | void>,
 ): Promise<never> {
+  keepMessagesAbove();
   const interruption = listenForInterrupt();
   if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp"); // or the Vulkan loader complains on stderr
   try {
@@ -43,11 +45,13 @@ export async function main<const O extends Named<Option>, const P extends Named<
       { ...command, options: { ...command.options, json } },
       Deno.args,
     );
-    const print = options.json ? console.error : console.log;
+    const print = (text: string): void => options.json ? console.error(text) : console.log(text);
     const outcome = await run(options as Values<O, P> & { readonly json: boolean }, { signal: interruption, print });
+    endProgress();
     if (options.json && outcome?.summary !== undefined) console.log(JSON.stringify(outcome.summary));
     Deno.exit(interruption.aborted ? exitCodes.interrupted : outcome?.exitCode ?? exitCodes.success);
   } catch (error) {
+    endProgress();
     Deno.exit(interruption.aborted && isAbort(error) ? exitCodes.interrupted : report(error));
   }
 }
@@ -82,6 +86,7 @@ function listenForInterrupt(): AbortSignal {
       console.error("\nInterrupted: ending cleanly (Ctrl-C again to quit at once)");
       controller.abort();
     } else if (performance.now() - first > SAME_PRESS_MS) {
+      endProgress();
       Deno.exit(exitCodes.interrupted);
     }
   });

@@ -21,11 +21,12 @@ import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "..
 import { quantizerNamed } from "../quant/registry.ts";
 import { backendInfo } from "../runtime.ts";
 import { batchAt, batches, seedFor, splitTokens } from "../train/data.ts";
-import { openLog, type TrainingLog } from "../train/log.ts";
+import type { TrainingLog } from "../train/log.ts";
 import type { Command } from "./args.ts";
 import { loadConfig, overrideConfig, type RunConfig } from "./config.ts";
 import { checkCorpusLength, loadCorpus } from "./corpus.ts";
 import { slowBackendWarning } from "./estimate.ts";
+import { openLog } from "./log.ts";
 import { type Context, main } from "./main.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
 import { type HeldOut, type RunSummary, summaryTable } from "./summary.ts";

@@ -1,0 +1,63 @@
+/**
+ * What a training run tells: to a person its progress, and to a file one JSON object a step.
+ *
+ * @module
+ */
+
+import type { StepMetrics, TrainingLog } from "../train/log.ts";
+import { type Progress, progress, type ProgressStream } from "./progress.ts";
+
+/** Where a log goes. */
+export interface LogOptions {
+  /** Path of the file that gets one JSON object a step, appended; no file if absent. */
+  readonly metricsPath?: string;
+  /** Where progress is shown; stderr if absent. */
+  readonly stream?: ProgressStream;
+}
+
+/**
+ * Open a log.
+ *
+ * @throws {Deno.errors.NotFound} Where the folder of `metricsPath` is missing.
+ *
+ * @example
+ * ```ts
+ * import { openLog } from "./log.ts";
+ *
+ * using log = openLog({ stream: { isTerminal: false, hasColour: false, columns: () => 80, write: () => {} } });
+ * log.begin("full precision", 2);
+ * log.step({ step: 1, phase: "pretrain", lossNats: 5.5, learningRate: 1e-3, gradientNorm: 1, tokensPerSecond: 4000 });
+ * ```
+ */
+export function openLog({ metricsPath, stream }: LogOptions = {}): TrainingLog {
+  const file = metricsPath === undefined ? undefined : Deno.openSync(metricsPath, { append: true, create: true });
+  const encoder = new TextEncoder();
+  let shown: Progress | undefined;
+  const end = (): void => {
+    shown?.done();
+    shown = undefined;
+  };
+  return {
+    begin(title, totalSteps) {
+      end();
+      shown = progress({ title, total: totalSteps, stream });
+    },
+    step(metrics) {
+      file?.writeSync(encoder.encode(JSON.stringify(metrics) + "\n"));
+      shown?.update(metrics.step, describe(metrics));
+    },
+    end,
+    [Symbol.dispose]() {
+      end();
+      file?.close();
+    },
+  };
+}
+
+/** The numbers of a step that people watch. */
+function describe({ lossNats, tokensPerSecond, pressure, temperature }: StepMetrics): string {
+  const parts = [`loss ${lossNats.toFixed(3)}`, `${Math.round(tokensPerSecond)} tokens/s`];
+  if (pressure !== undefined) parts.push(`pressure ${pressure.toFixed(2)}`);
+  if (temperature !== undefined) parts.push(`temperature ${temperature.toFixed(3)}`);
+  return parts.join(" · ");
+}
