@@ -132,14 +132,18 @@ export {
   type TextSettings,
 } from "./src/llama/checkpoint.ts";
 export { generate, type GenerateOptions } from "./src/llama/generate.ts";
+export { byteTokenizer } from "./src/tokenizer/bytes.ts";
 export {
-  byteTokenizer,
+  type EncodeOptions,
   loadTokenizer,
+  type LoadTokenizerOptions,
   type Tokenizer,
   type TokenizerJson,
   type TokenizerModelJson,
   type TokenStream,
-} from "./src/llama/tokenizer.ts";
+} from "./src/tokenizer/tokenizer.ts";
+export { type TokenizerPool, tokenizerPool, type TokenizerPoolOptions } from "./src/tokenizer/pool.ts";
+export { type ChatMessage, type ChatOptions, encodeChat, type EncodedChat, renderChat } from "./src/tokenizer/chat.ts";
 
 // calibration, training, packing
 export { type Batch, batchAt, batches, type BatchSize, ignoredTarget, splitTokens, windows } from "./src/train/data.ts";

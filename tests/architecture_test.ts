@@ -22,16 +22,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   nn: ["core", "ops", "tensor", "create", "trace", "autodiff", "kernels"],
   optim: ["core", "tensor", "create", "trace", "autodiff", "kernels"],
   io: ["core", "tensor", "create", "trace"],
-  llama: ["core", "tensor", "create", "trace", "autodiff", "nn", "io"],
+  tokenizer: ["core", "io"],
+  llama: ["core", "tensor", "create", "trace", "autodiff", "nn", "io", "tokenizer"],
   quant: ["core", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
   pack: ["core", "tensor", "create", "trace", "kernels", "nn", "io", "quant"],
   train: ["core", "tensor", "create", "trace", "autodiff", "optim", "io"],
   pipeline: [
     ...["core", "tensor", "create", "trace", "runtime", "autodiff"],
-    ...["nn", "optim", "io", "llama", "quant", "pack", "train"],
+    ...["nn", "optim", "io", "tokenizer", "llama", "quant", "pack", "train"],
   ],
   report: ["core"],
-  experiment: ["core", "tensor", "create", "trace", "io", "llama", "quant", "train", "pipeline", "report"],
+  experiment: ["core", "tensor", "create", "trace", "io", "tokenizer", "llama", "quant", "train", "pipeline", "report"],
   conformance: ["core", "tensor", "create", "trace", "autodiff", "nn", "optim", "io", "llama", "quant"],
 };
 

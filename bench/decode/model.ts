@@ -13,7 +13,7 @@ import type { LlamaConfig } from "../../src/llama/config.ts";
 import { huggingFaceConfig } from "../../src/llama/config.ts";
 import { type LlamaConfigJson, llamaGgufMetadata } from "../../src/llama/gguf_metadata.ts";
 import { ggufName } from "../../src/llama/gguf_names.ts";
-import { tokenizerGgufMetadata } from "../../src/llama/gguf_tokenizer.ts";
+import { tokenizerGgufMetadata } from "../../src/tokenizer/gguf_write.ts";
 import { isNorm, parameterShapes, quantizedNames } from "../../src/llama/parameters.ts";
 
 /** Sizes of Llama-3.2-1B. */

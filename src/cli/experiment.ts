@@ -14,7 +14,7 @@ import type { Experiment } from "../experiment/settings.ts";
 import { openStore, type Store } from "../experiment/store.ts";
 import { costTable, markdown, outcomeTable, type Table } from "../experiment/tables.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
-import { byteTokenizer } from "../llama/tokenizer.ts";
+import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { backendInfo } from "../runtime.ts";
 import { splitTokens } from "../train/data.ts";
 import type { Command } from "./args.ts";

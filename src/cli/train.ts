@@ -11,7 +11,7 @@ import { saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { initialModel } from "../llama/parameters.ts";
-import { byteTokenizer } from "../llama/tokenizer.ts";
+import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { calibrate, type Calibration } from "../pipeline/calibrate.ts";
 import { heldOutLoss } from "../pipeline/evaluate.ts";
 import { openPacked } from "../pipeline/open_packed.ts";

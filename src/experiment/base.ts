@@ -7,7 +7,7 @@
 import { loadCheckpoint, saveCheckpoint } from "../llama/checkpoint.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { initialModel } from "../llama/parameters.ts";
-import { byteTokenizer } from "../llama/tokenizer.ts";
+import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { calibrate, type Calibration, type Curvature, probeNames } from "../pipeline/calibrate.ts";
 import { heldOutLoss } from "../pipeline/evaluate.ts";
 import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";

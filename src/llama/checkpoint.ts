@@ -17,7 +17,7 @@ import { realize } from "../trace.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
 import type { LlamaModel } from "./model.ts";
 import { type Parameters, parameterShapes, quantizedNames } from "./parameters.ts";
-import { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** How weights were quantized in training. Checkpoints hold latent weights: the model is what the quantizer makes of them. */
 export interface Quantization {

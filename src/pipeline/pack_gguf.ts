@@ -14,7 +14,7 @@ import { huggingFaceConfig, type LlamaConfig } from "../llama/config.ts";
 import { type LlamaConfigJson, llamaGgufMetadata, ropeFactors } from "../llama/gguf_metadata.ts";
 import { ggufName, reorderRows, ropeFactorsName, ropeRowOrder } from "../llama/gguf_names.ts";
 import { ropeMetadata } from "../llama/gguf_reader.ts";
-import { tokenizerGgufMetadata } from "../llama/gguf_tokenizer.ts";
+import { tokenizerGgufMetadata } from "../tokenizer/gguf_write.ts";
 import { isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import type { PackedFormat } from "../pack/format.ts";
 import { reorderMatrix } from "../pack/groups.ts";

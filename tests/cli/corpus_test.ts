@@ -1,6 +1,6 @@
 import { checkCorpusLength, loadCorpus } from "../../src/cli/corpus.ts";
 import { makeWritableFolder } from "../../src/cli/files.ts";
-import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { splitTokens } from "../../src/train/data.ts";
 import { deepEqual, equal, ok, rejects, throws } from "../assert.ts";
 

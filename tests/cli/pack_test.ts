@@ -1,7 +1,7 @@
 import { openPackedModel } from "../../src/cli/models.ts";
 import type { PackingLoss } from "../../src/cli/packing_loss.ts";
 import { loadCheckpoint } from "../../src/llama/checkpoint.ts";
-import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
 import { openBitnet } from "../../src/pipeline/pack_bitnet.ts";

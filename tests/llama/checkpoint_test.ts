@@ -1,7 +1,7 @@
 import { writeSafetensors } from "../../src/io/safetensors.ts";
 import { readSafetensorsFile } from "../../src/io/safetensors_file.ts";
 import { type LanguageModel, loadCheckpoint, saveCheckpoint } from "../../src/llama/checkpoint.ts";
-import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { useBackend } from "../../src/runtime.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";

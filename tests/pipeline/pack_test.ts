@@ -3,7 +3,7 @@ import { ggufInMemory } from "../../src/io/gguf.ts";
 import { writeGguf } from "../../src/io/gguf_writer.ts";
 import { parseGguf } from "../../src/io/gguf_reader.ts";
 import type { LanguageModel } from "../../src/llama/checkpoint.ts";
-import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
 import { pack, packFile } from "../../src/pipeline/pack.ts";

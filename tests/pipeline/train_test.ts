@@ -1,5 +1,5 @@
 import { initialModel, quantizedNames } from "../../src/llama/parameters.ts";
-import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
 import { pack } from "../../src/pipeline/pack.ts";
 import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../../src/pipeline/train.ts";

@@ -7,7 +7,7 @@
 import type { LanguageModel } from "../../src/llama/checkpoint.ts";
 import type { LlamaConfig } from "../../src/llama/config.ts";
 import { initialParameters } from "../../src/llama/parameters.ts";
-import { byteTokenizer } from "../../src/llama/tokenizer.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 
 /** Two layers over bytes, with grouped queries, a tied head, and rope scaling that tells its three ranges apart. */
 export const tinyConfig: LlamaConfig = {

@@ -2,8 +2,9 @@ import { deepEqual, equal, ok, throws } from "../assert.ts";
 import type { GgufArray } from "../../src/io/gguf.ts";
 import { parseGguf } from "../../src/io/gguf_reader.ts";
 import { writeGguf } from "../../src/io/gguf_writer.ts";
-import { tokenizerGgufMetadata } from "../../src/llama/gguf_tokenizer.ts";
-import { byteTokenizer, type TokenizerJson } from "../../src/llama/tokenizer.ts";
+import { tokenizerGgufMetadata } from "../../src/tokenizer/gguf_write.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
+import type { TokenizerJson } from "../../src/tokenizer/tokenizer.ts";
 
 const split = {
   type: "Split",

@@ -1,5 +1,6 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
-import { byteTokenizer, loadTokenizer, type TokenizerJson } from "../../src/llama/tokenizer.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
+import { loadTokenizer, type TokenizerJson } from "../../src/tokenizer/tokenizer.ts";
 import { deepEqual, equal, ok, rejects, strictEqual, throws } from "../assert.ts";
 
 const texts = [

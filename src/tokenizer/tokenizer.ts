@@ -4,18 +4,29 @@
  * @module
  */
 
+import { isJsonObject, type JsonObject } from "../io/json.ts";
+import { byteTokenizer, isByteLayout } from "./bytes.ts";
+
 /** Text to ids and back. Ids are from 0 to `vocabularySize - 1`. */
 export interface Tokenizer {
   /** Number of ids. */
   readonly vocabularySize: number;
-  /** Ids of a text. No special token is added. */
-  encode(text: string): Uint32Array<ArrayBuffer>;
+  /** Ids of a text. Unless told otherwise, no special token is added, and the spelling of a special token is text like any other. */
+  encode(text: string, options?: EncodeOptions): Uint32Array<ArrayBuffer>;
   /** Text of some ids. Bytes that are not UTF-8 become U+FFFD. */
   decode(ids: ArrayLike<number>): string;
   /** Decoder for ids that come one at a time: text appears as soon as its last byte is there. */
   stream(): TokenStream;
   /** Content of the file `tokenizer.json` in Hugging Face's layout. */
   toJSON(): TokenizerJson;
+}
+
+/** How {@linkcode Tokenizer.encode} treats special tokens. */
+export interface EncodeOptions {
+  /** Whether the spelling of a special token, such as `<|end_of_text|>`, becomes that token. Text of others should stay text: false by default. */
+  readonly parseSpecial?: boolean;
+  /** Whether to add what the tokenizer's post-processor adds, such as a begin token. False by default. */
+  readonly addSpecial?: boolean;
 }
 
 /** Text of ids that come one at a time. */
@@ -48,26 +59,13 @@ export interface TokenizerModelJson {
   readonly [field: string]: unknown;
 }
 
-/**
- * The 256 bytes of UTF-8 as tokens: id = byte.
- *
- * @example
- * ```ts
- * import { byteTokenizer } from "@hestia/hestia";
- * const ids = byteTokenizer.encode("né");
- * console.assert(ids.join() === "110,195,169" && byteTokenizer.decode(ids) === "né");
- * ```
- */
-export const byteTokenizer: Tokenizer = {
-  vocabularySize: 256,
-  encode: (text) => Uint32Array.from(new TextEncoder().encode(text)),
-  decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytesOf(ids)),
-  stream() {
-    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    return { push: (id) => decoder.decode(bytesOf([id]), { stream: true }), end: () => decoder.decode() };
-  },
-  toJSON: byteTokenizerJson,
-};
+/** What {@linkcode loadTokenizer} may be told. */
+export interface LoadTokenizerOptions {
+  /** Content of the `tokenizer_config.json` beside it. */
+  readonly config?: JsonObject;
+  /** Whether fields that are not known are passed over with a warning each. False by default: they are refused. */
+  readonly allowUnknown?: boolean;
+}
 
 /**
  * The tokenizer that a `tokenizer.json` describes.
@@ -83,54 +81,11 @@ export const byteTokenizer: Tokenizer = {
  * console.log(tokenizer.encode("Hi")); // 72, 105
  * ```
  */
-export async function loadTokenizer(json: unknown): Promise<Tokenizer> {
+export async function loadTokenizer(json: unknown, _options: LoadTokenizerOptions = {}): Promise<Tokenizer> {
   if (!isTokenizerJson(json)) {
     throw new TypeError('Cannot load a tokenizer: wanted the content of a tokenizer.json, an object with "model.vocab"');
   }
   return isByteLayout(json) ? byteTokenizer : await huggingFaceTokenizer(json);
-}
-
-function bytesOf(ids: ArrayLike<number>): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(ids, (id) => {
-    if (!(id >= 0 && id < 256)) throw new RangeError(`Cannot decode bytes: an id must be from 0 to 255, got ${id}`);
-    return id;
-  });
-}
-
-/**
- * A printable character for each byte, as GPT-2's byte-level vocabulary has it: itself where Latin-1 shows it, otherwise the next
- * character from U+0100 on.
- */
-function byteSymbols(): string[] {
-  const shown = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-  let next = 0x100;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(shown(byte) ? byte : next++));
-}
-
-function byteTokenizerJson(): TokenizerJson {
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false };
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: [],
-    normalizer: null,
-    pre_tokenizer: byteLevel,
-    post_processor: null,
-    decoder: byteLevel,
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(byteSymbols().map((symbol, byte) => [symbol, byte])),
-      merges: [],
-    },
-  };
 }
 
 function isTokenizerJson(json: unknown): json is TokenizerJson {
@@ -139,26 +94,25 @@ function isTokenizerJson(json: unknown): json is TokenizerJson {
   return typeof model === "object" && model !== null && "vocab" in model && typeof model.vocab === "object";
 }
 
-/** Whether ids are bytes: the 256 symbols in byte order, nothing merged, nothing added, nothing rewritten. */
-function isByteLayout({ model, added_tokens: added = [], normalizer, post_processor: processor }: TokenizerJson): boolean {
-  const vocabulary = model?.vocab ?? {};
-  const plain = added.length === 0 && (model?.merges ?? []).length === 0 && normalizer == null && processor == null;
-  return plain && Object.keys(vocabulary).length === 256 && byteSymbols().every((symbol, byte) => vocabulary[symbol] === byte);
-}
-
 async function huggingFaceTokenizer(json: TokenizerJson): Promise<Tokenizer> {
   const { Tokenizer } = await import("@huggingface/tokenizers");
-  const inner = inContext(() => new Tokenizer(json, {}));
+  const [inner, plain] = [json.added_tokens ?? [], (json.added_tokens ?? []).filter((token) => !isSpecial(token))]
+    .map((added_tokens) => inContext(() => new Tokenizer({ ...json, added_tokens }, {})));
   const ids = inner.get_vocab(true).values();
   const decode = (ids: ArrayLike<number>): string =>
     ids.length === 0 ? "" : inner.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   return {
     vocabularySize: ids.reduce((largest, id) => Math.max(largest, id), -1) + 1,
-    encode: (text) => Uint32Array.from(inner.encode(text, { add_special_tokens: false }).ids),
+    encode: (text, { parseSpecial = false, addSpecial = false } = {}) =>
+      Uint32Array.from((parseSpecial ? inner : plain).encode(text, { add_special_tokens: addSpecial }).ids),
     decode,
     stream: () => streamOf(decode),
     toJSON: () => json,
   };
+}
+
+function isSpecial(token: unknown): boolean {
+  return isJsonObject(token) && token.special === true;
 }
 
 /** What `make` gives. What a library says against a `tokenizer.json` becomes an error of ours. */
