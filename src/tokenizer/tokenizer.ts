@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isJsonObject, type JsonObject } from "../io/json.ts";
+import { isJsonObject } from "../io/json.ts";
 import { byteTokenizer, isByteLayout } from "./bytes.ts";
 
 /** Text to ids and back. Ids are from 0 to `vocabularySize - 1`. */
@@ -62,7 +62,7 @@ export interface TokenizerModelJson {
 /** What {@linkcode loadTokenizer} may be told. */
 export interface LoadTokenizerOptions {
   /** Content of the `tokenizer_config.json` beside it. */
-  readonly config?: JsonObject;
+  readonly config?: Readonly<Record<string, unknown>>;
   /** Whether fields that are not known are passed over with a warning each. False by default: they are refused. */
   readonly allowUnknown?: boolean;
 }
