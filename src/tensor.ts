@@ -83,9 +83,6 @@ export function after(x: Tensor, y: Tensor): Tensor {
   return apply(primitives.after, [x, first.expand(x.shape)]);
 }
 
-/** @internal The half-precision numbers in the lower 16 bits of uint32. */
-export const unpackHalf = (words: Tensor): Tensor => apply(primitives.unpackHalf, [words]);
-
 /**
  * An immutable n-dimensional array. Operations build a graph and compute nothing; `data()`, `item()` and `realize` run it.
  *

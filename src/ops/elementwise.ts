@@ -111,6 +111,7 @@ const sine = (x: string, phase: string, wide: boolean) =>
 /** Rounds to float16 by the function of `shaders/parts/round_to_half.wgsl`. */
 const roundToHalf = (x: string) => `round_to_half(f32(${x}))`;
 
+const wordAndFloat = new DataView(new ArrayBuffer(4));
 const halfBits = new Uint16Array(1);
 const half = new Float16Array(halfBits.buffer);
 
@@ -230,6 +231,30 @@ export const elementwise = {
     vjp: none,
   }, ([x]) => {
     if (x.dtype !== "uint32") throw new TypeError(`Cannot unpack halves from ${describe(x)}: wanted uint32`);
+    return "float32";
+  }),
+  /** The 32 bits of a float32. */
+  toBits: define("toBits", {
+    evaluate(x) {
+      wordAndFloat.setFloat32(0, x);
+      return wordAndFloat.getUint32(0);
+    },
+    wgsl: ([x], { wide }) => `bitcast<${wgslType("uint32", wide)}>(${x})`,
+    vjp: none,
+  }, ([x]) => {
+    if (x.dtype !== "float32") throw new TypeError(`Cannot take the bits of ${describe(x)}: wanted float32`);
+    return "uint32";
+  }),
+  /** The float32 of 32 bits. */
+  fromBits: define("fromBits", {
+    evaluate(word) {
+      wordAndFloat.setUint32(0, word);
+      return wordAndFloat.getFloat32(0);
+    },
+    wgsl: ([x], { wide }) => `bitcast<${wgslType("float32", wide)}>(${x})`,
+    vjp: none,
+  }, ([x]) => {
+    if (x.dtype !== "uint32") throw new TypeError(`Cannot make floats of ${describe(x)}: wanted the bits as uint32`);
     return "float32";
   }),
   where: define("where", {

@@ -10,7 +10,8 @@ import type { Attributes, Fused } from "../core/graph.ts";
 import { arange, tensor } from "../create.ts";
 import { EIGHT, halfGatherBinding, halfMatmulBinding, PANEL_ROWS } from "../kernels/packed.ts";
 import { MAX_TEXELS } from "../kernels/textures.ts";
-import { applyFused, type Tensor, unpackHalf } from "../tensor.ts";
+import { unpackHalf } from "../bits.ts";
+import { applyFused, type Tensor } from "../tensor.ts";
 
 /** A matrix of half-precision numbers, cut into slabs that every device can bind. */
 export interface HalfTable {

@@ -5,7 +5,8 @@
  */
 
 import { arange, full, type Tensor } from "../../mod.ts";
-import { after, unpackHalf } from "../../src/tensor.ts";
+import { fromBits, toBits, unpackHalf } from "../../src/bits.ts";
+import { after } from "../../src/tensor.ts";
 import type { PrimitiveName } from "../../src/ops/primitives.ts";
 import type { Case, Input } from "../support/cases.ts";
 
@@ -105,6 +106,16 @@ export const primitiveCases = {
       data: [0x3c00, 0xffff_c000, 0x3555, 1, 0x7bff, 0x8000, 0x0400, 0xabcd_9266].slice(0, length),
     }],
     f: (x) => unpackHalf(x),
+  })),
+  toBits: unary("toBits", (x) => toBits(x.round().add(0.5)), { low: -9, high: 9 }, { flat: true }),
+  fromBits: [8, 5].map((length) => ({
+    says: `fromBits of ${length}`,
+    inputs: [{
+      shape: [length],
+      dtype: "uint32",
+      data: [0x3f800000, 0xc0490fdb, 0x00800000, 0x7f7fffff, 0, 0x33d6bf95, 0xff7f0000, 0x42280000].slice(0, length),
+    }],
+    f: (x) => fromBits(x),
   })),
   where: binary("where", (x, y) => x.less(y).where(x.mul(y), y)),
   after: [
