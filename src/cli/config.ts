@@ -5,18 +5,19 @@
  */
 
 import * as v from "valibot";
+import type { Shape } from "../core/shape.ts";
+import { parameterShapes, quantizedNames } from "../llama/parameters.ts";
+import type { LlamaConfig } from "../llama/config.ts";
 import { scheduleStyles } from "../optim/schedule.ts";
 import { curvatures, defaultCurvature } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
+import { fits, groupFor, misfit, storageNames, whatFits } from "../pack/fitting.ts";
 import { type QuantizerName, quantizers } from "../quant/registry.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { readText } from "./files.ts";
 
 /** Quantizers that `quantize.quantizer` may name: a run ends with a ternary file. */
-const quantizerNames = (Object.keys(quantizers) as QuantizerName[]).filter((name) => quantizers[name].ternary);
-
-/** Weights in one block of the packed format, which shares one scale: groups must be whole blocks. */
-const PACKED_BLOCK = 64;
+export const quantizerNames = (Object.keys(quantizers) as QuantizerName[]).filter((name) => quantizers[name].ternary);
 
 /** Ids of a byte-level tokenizer. */
 const BYTE_VOCABULARY = 256;
@@ -48,10 +49,11 @@ export const oneOf = <const T extends readonly string[]>(choices: T) => {
   return v.picklist(choices, (issue) => message(issue) + didYouMean(String(issue.input), choices));
 };
 
+/** Weights that share a scale, or the word for those that fit the format best. */
 const groupSize = () => {
-  const message = must(`0 (whole tensor), -1 (one per output channel) or a positive multiple of ${PACKED_BLOCK}`);
-  const fits = (size: number): boolean => size === 0 || size === -1 || (size > 0 && size % PACKED_BLOCK === 0);
-  return v.pipe(v.number(message), v.safeInteger(message), v.check(fits, message));
+  const message = must('0 (whole tensor), -1 (one per output channel), a number of weights, or "auto"');
+  const isSize = (size: unknown): boolean => size === "auto" || Number.isSafeInteger(size) && size as number >= -1;
+  return v.custom<number | "auto">(isSize, message);
 };
 
 /** An object with these fields and no others. */
@@ -84,6 +86,31 @@ const phase = (
   style: v.optional(oneOf(scheduleStyles), "wsd"),
 });
 
+/** A model that is made of random numbers, with a byte-level tokenizer. */
+const newModel = section({
+  hiddenSize: v.optional(count(), 128),
+  layers: v.optional(count(), 5),
+  heads: v.optional(count(), 4),
+  keyValueHeads: v.optional(count(), 2),
+  headDim: v.optional(count(2), 32),
+  intermediateSize: v.optional(count(), 384),
+  vocabularySize: v.optional(count(BYTE_VOCABULARY), BYTE_VOCABULARY),
+  normEpsilon: v.optional(positive(), 1e-5),
+  ropeTheta: v.optional(positive(), 10_000),
+  tieEmbeddings: v.optional(v.boolean(must("true or false")), true),
+  /** Standard deviation of the first weights. */
+  initializerRange: v.optional(positive(), 0.02),
+});
+
+/** A model that somebody trained. */
+const givenModel = section({
+  /** Folder in Hugging Face's layout, or GGUF file of floats. */
+  path: text(),
+});
+
+const namesModel = (input: unknown): input is { readonly path: unknown } =>
+  typeof input === "object" && input !== null && "path" in input;
+
 const runSchema = section({
   /** Seed of weights, batches, probes and sampling. */
   seed: v.optional(v.pipe(count(0), v.maxValue(0xffffffff, must("an integer of at most 4294967295"))), 0),
@@ -96,23 +123,8 @@ const runSchema = section({
     }),
     {},
   ),
-  model: v.optional(
-    section({
-      hiddenSize: v.optional(count(), 128),
-      layers: v.optional(count(), 5),
-      heads: v.optional(count(), 4),
-      keyValueHeads: v.optional(count(), 2),
-      headDim: v.optional(count(2), 32),
-      intermediateSize: v.optional(count(), 384),
-      vocabularySize: v.optional(count(BYTE_VOCABULARY), BYTE_VOCABULARY),
-      normEpsilon: v.optional(positive(), 1e-5),
-      ropeTheta: v.optional(positive(), 10_000),
-      tieEmbeddings: v.optional(v.boolean(must("true or false")), true),
-      /** Standard deviation of the first weights. */
-      initializerRange: v.optional(positive(), 0.02),
-    }),
-    {},
-  ),
+  /** Sizes of a new model, or the path of one that there is. */
+  model: v.optional(v.lazy((input) => namesModel(input) ? givenModel : newModel), {}),
   /** Sequences in one step. */
   batchSize: v.optional(count(), 4),
   /** Tokens predicted in one sequence. */
@@ -170,6 +182,15 @@ const runSchema = section({
     }),
     {},
   ),
+  output: v.optional(
+    section({
+      /** How the ternary weights are packed. */
+      format: v.optional(oneOf(storageNames), "q2_0"),
+      /** How embedding and head are, in GGUF. */
+      embeddings: v.optional(oneOf(["f16", "q8_0"]), "f16"),
+    }),
+    {},
+  ),
   /** Batches of held-out text behind each reported loss. */
   evaluation: v.optional(section({ batches: v.optional(count(), 16) }), {}),
   sample: v.optional(
@@ -183,8 +204,15 @@ const runSchema = section({
   ),
 });
 
+type Parsed = v.InferOutput<typeof runSchema>;
+
 /** A configuration with every default filled in. */
-export type RunConfig = v.InferOutput<typeof runSchema>;
+export type RunConfig = Omit<Parsed, "quantize"> & {
+  readonly quantize: Omit<Parsed["quantize"], "groupSize"> & { readonly groupSize: number };
+};
+
+/** Sizes of a new model, as a configuration gives them. */
+export type NewModel = v.InferOutput<typeof newModel>;
 
 /**
  * Read a configuration file.
@@ -207,66 +235,92 @@ export async function readConfig(path: string): Promise<unknown> {
 }
 
 /**
- * Check a configuration and fill in its defaults.
+ * Check a configuration and fill in its defaults. With `model.path` there is no training in full precision unless `pretrain` asks for it.
  *
  * @param value Fields that differ from the defaults, as parsed from JSON.
  * @param source What the error message calls the configuration, usually its path.
+ * @param shapes Of the matrices that are quantized, where `model.path` names the model.
  * @throws {UsageError} Where a field is unknown, has a value that is not allowed, or does not fit another. One line names it.
  */
-export function resolveConfig(value: unknown, source = "configuration"): RunConfig {
-  const result = v.safeParse(runSchema, value, { abortEarly: true });
+export function resolveConfig(value: unknown, source = "configuration", shapes?: readonly Shape[]): RunConfig {
+  const result = v.safeParse(runSchema, withModelDefaults(value), { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
     throw new UsageError(`${source}: ${v.getDotPath(issue) ?? "a configuration"} ${issue.message}`);
   }
-  const conflict = conflicts(result.output).find(([holds]) => !holds);
+  const parsed = result.output;
+  const conflict = conflicts(parsed).find(([holds]) => !holds);
   if (conflict !== undefined) throw new UsageError(`${source}: ${conflict[1]}`);
-  return result.output;
+  const own = "path" in parsed.model ? shapes : matrixShapes({ ...parsed.model, maxPositions: parsed.sequenceLength });
+  return { ...parsed, quantize: { ...parsed.quantize, groupSize: groupSizeOf(parsed, own, source) } };
+}
+
+/** What a model that somebody trained changes of the defaults. */
+function withModelDefaults(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const { model, pretrain, sample } = value as Record<string, unknown>;
+  if (!namesModel(model)) return value;
+  const begun = typeof pretrain === "object" && pretrain !== null ? pretrain : {};
+  const prompt = { prompt: "Once upon a time" };
+  return {
+    ...value,
+    pretrain: "steps" in begun ? begun : { ...begun, steps: 0, warmupSteps: 0 },
+    sample: typeof sample === "object" ? { ...prompt, ...sample } : prompt,
+  };
+}
+
+/** The group size to train with, which the format holds. Without shapes nothing is known that would forbid one. */
+function groupSizeOf(
+  { quantize: { groupSize }, output: { format } }: Parsed,
+  shapes: readonly Shape[] = [],
+  source: string,
+): number {
+  const size = groupSize === "auto" ? groupFor(format, shapes) : groupSize;
+  if (size !== undefined && fits(format, shapes, size)) return size;
+  const rows = [...new Set(shapes.map(([, columns]) => columns))].join(", ");
+  const reason = misfit(format, shapes);
+  const wrong = reason
+    ? `output.format ${format} ${reason}`
+    : `quantize.groupSize ${size} does not fit ${format} and rows of ${rows}`;
+  throw new UsageError(`${source}: ${wrong}; what fits this model: ${whatFits(shapes)}`);
 }
 
 /**
- * A configuration with settings from the command line. A phase longer than `maxSteps` is shortened to it, and its warm-up and
- * hard steps with it, in proportion.
+ * A configuration with phases of other lengths: quantized training of `steps`, and no phase longer than `maxSteps`. Warm-up and hard steps
+ * change in proportion.
  */
 export function overrideConfig(
   config: RunConfig,
-  { seed = config.seed, recomputeEvery = config.recomputeEvery, maxSteps = Infinity }: {
-    readonly seed?: number;
-    readonly recomputeEvery?: number;
-    readonly maxSteps?: number;
-  },
+  { steps, maxSteps = Infinity }: { readonly steps?: number; readonly maxSteps?: number },
 ): RunConfig {
   const { pretrain, quantize } = config;
-  const shortened = (phase: { readonly steps: number }): number => Math.min(phase.steps, maxSteps);
-  const share = (steps: number, phase: { readonly steps: number }): number =>
-    Math.floor(steps * shortened(phase) / Math.max(1, phase.steps));
+  const lengths = { pretrain: Math.min(pretrain.steps, maxSteps), quantize: Math.min(steps ?? quantize.steps, maxSteps) };
+  const share = (count: number, phase: "pretrain" | "quantize"): number =>
+    Math.floor(count * lengths[phase] / Math.max(1, config[phase].steps));
   return {
     ...config,
-    seed,
-    recomputeEvery,
-    pretrain: { ...pretrain, steps: shortened(pretrain), warmupSteps: share(pretrain.warmupSteps, pretrain) },
+    pretrain: { ...pretrain, steps: lengths.pretrain, warmupSteps: share(pretrain.warmupSteps, "pretrain") },
     quantize: {
       ...quantize,
-      steps: shortened(quantize),
-      warmupSteps: share(quantize.warmupSteps, quantize),
-      hardSteps: share(quantize.hardSteps, quantize),
+      steps: lengths.quantize,
+      warmupSteps: share(quantize.warmupSteps, "quantize"),
+      hardSteps: share(quantize.hardSteps, "quantize"),
     },
   };
 }
 
+/** Shapes of the matrices of a model that are quantized. */
+export function matrixShapes(config: LlamaConfig): Shape[] {
+  const shapes = parameterShapes(config);
+  return quantizedNames(config).map((name) => shapes[name]);
+}
+
 /** Rules about several fields at once: whether each holds, and the sentence for when it does not. */
-function conflicts({ model, quantize, pretrain }: RunConfig): [holds: boolean, message: string][] {
-  const { heads, keyValueHeads, headDim } = model;
-  const block = Math.max(PACKED_BLOCK, quantize.groupSize);
-  const inputs = { hiddenSize: model.hiddenSize, "heads * headDim": heads * headDim, intermediateSize: model.intermediateSize };
-  const reason = quantize.groupSize > 0 ? "quantize.groupSize" : "a block of the packed format";
+function conflicts({ model, quantize, pretrain }: Parsed): [holds: boolean, message: string][] {
+  const { heads, keyValueHeads, headDim } = "path" in model ? { heads: 1, keyValueHeads: 1, headDim: 2 } : model;
   return [
     [heads % keyValueHeads === 0, `model.heads must be a multiple of model.keyValueHeads, got ${heads} and ${keyValueHeads}`],
     [headDim % 2 === 0, `model.headDim must be even (rotary embedding turns pairs), got ${headDim}`],
-    ...Object.entries(inputs).map(([name, length]): [boolean, string] => [
-      length % block === 0,
-      `model.${name} must be a multiple of ${block} (${reason}), got ${length}`,
-    ]),
     ...Object.entries({ pretrain, quantize }).map(([name, { warmupSteps, steps }]): [boolean, string] => [
       warmupSteps <= steps,
       `${name}.warmupSteps must be at most ${name}.steps, got ${warmupSteps} and ${steps}`,

@@ -175,8 +175,11 @@ export function withDistillation(config: ExperimentConfig, flags: DistillationFl
 
 /** What the experiment is given of a configuration. */
 export function settingsOf(config: ExperimentConfig): ExperimentSettings {
-  const { data, model: { initializerRange: deviation, ...model }, batchSize, sequenceLength, quantize, experiment, calibration } =
-    config;
+  const { data, batchSize, sequenceLength, quantize, experiment, calibration } = config;
+  if ("path" in config.model) {
+    throw new UsageError("an experiment trains its bases itself: wanted the sizes of model, got model.path");
+  }
+  const { initializerRange: deviation, ...model } = config.model;
   const { compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps, groupSize, scaleDtype } = quantize;
   const { distillation, learningRates, points, curveBatches } = experiment;
   return {

@@ -4,15 +4,18 @@
  * @module
  */
 
+import type { Shape } from "../core/shape.ts";
 import { readJsonFile } from "../io/files.ts";
+import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { loadCheckpoint } from "../llama/checkpoint.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
-import { openPacked, type PackedModel } from "../pipeline/open_packed.ts";
+import { architecture, openPacked, type PackedModel } from "../pipeline/open_packed.ts";
 import { isBitnet, openBitnet } from "../pipeline/pack_bitnet.ts";
 import { roundedModel } from "../pipeline/rounded.ts";
 import type { Option } from "./args.ts";
+import { matrixShapes } from "./config.ts";
 import { UsageError } from "./errors.ts";
 
 /** The option that names a model. */
@@ -63,6 +66,42 @@ export async function loadModelFolder(path: string): Promise<LanguageModel> {
     throw new UsageError(`cannot open the model ${path}: it is packed; deno task unpack makes a checkpoint of it`);
   }
   return await refusing(() => loadCheckpoint(folder));
+}
+
+/**
+ * Shapes of the matrices that are quantized, of the model at a path whose weights are not read yet.
+ *
+ * @throws {UsageError} Where there is none, or it cannot be used.
+ */
+export async function modelShapes(path: string): Promise<Shape[]> {
+  const { isDirectory } = await statOf(path);
+  return await refusing(async () => {
+    if (isDirectory) {
+      return matrixShapes(
+        llamaConfig(await readJsonFile(`${await modelFolder(path)}/config.json`) as unknown as HuggingFaceConfig),
+      );
+    }
+    using file = await openGgufFile(path);
+    return matrixShapes(await architecture(file));
+  });
+}
+
+/**
+ * Loads the model that a run starts from.
+ *
+ * @throws {UsageError} Where there is none, or it is not in full precision.
+ */
+export async function startModel(path: string): Promise<LanguageModel> {
+  if ((await statOf(path)).isDirectory) {
+    const model = await loadModelFolder(path);
+    if (!model.quantization) return model;
+    throw new UsageError(
+      `cannot train the model ${path}: it was trained with ${model.quantization.quantizer}; wanted one in full precision`,
+    );
+  }
+  const { sizes: _, trainedWith, maps: _packed, ...model } = (await openPackedModel(path))!;
+  if (!trainedWith) return model;
+  throw new UsageError(`cannot train the model ${path}: it is packed; wanted one in full precision`);
 }
 
 /**
@@ -133,6 +172,12 @@ export async function statOf(path: string): Promise<Deno.FileInfo> {
 /** Whether a folder is that of a run, which holds the model in a folder of its own. */
 async function isRun(path: string): Promise<boolean> {
   return await Deno.stat(`${path}/model/config.json`).then(({ isFile }) => isFile, () => false);
+}
+
+/** Bytes of a file, or of the safetensors files of a folder. */
+export async function bytesOf(path: string): Promise<number> {
+  const { isDirectory, size } = await statOf(path);
+  return isDirectory ? await checkpointBytes(path) : size;
 }
 
 /** Bytes of the safetensors files of a folder. */

@@ -4,23 +4,19 @@
  * @module
  */
 
-import { writeFileAtomic } from "../io/atomic.ts";
-import { gzip } from "../io/gzip.ts";
-import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
-import { type PackedFormatName, packedFormats } from "../pack/formats.ts";
-import { pack, packFile, type PackOptions } from "../pipeline/pack.ts";
-import { packBitnet } from "../pipeline/pack_bitnet.ts";
+import type { Quantization } from "../llama/checkpoint.ts";
+import { storageNames } from "../pack/fitting.ts";
+import { packedFormats } from "../pack/formats.ts";
 import { quantizers } from "../quant/registry.ts";
 import type { Command, Values } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
 import { loadModelFolder, modelOption, refusing, required } from "./models.ts";
+import { writePacked } from "./packing.ts";
 import { lossOf } from "./packing_loss.ts";
 import { openStored, storedSizes } from "./stored.ts";
 import { formatBytes } from "./table.ts";
-
-type Format = PackedFormatName | "f16";
 
 const command = {
   name: "pack",
@@ -31,7 +27,7 @@ const command = {
     output: { type: "string", value: "FILE", description: "File to write, such as model.gguf" },
     format: {
       type: "string",
-      choices: [...Object.keys(packedFormats), "f16"] as Format[],
+      choices: storageNames,
       default: "q2_0",
       description: "Format of the quantized weights: GGUF but for bitnet (Hugging Face) and dense (1.6 bits, our own)",
     },
@@ -90,26 +86,10 @@ function isExact({ groupSize }: Quantization, { format, allowLoss }: Options): b
   );
 }
 
-async function write(model: LanguageModel, quantization: Quantization | undefined, options: Options): Promise<string> {
-  const { format, allowLoss, embeddings, compress } = options;
-  const output = required(options.output, "--output", command.name);
-  if (compress && format !== "dense") throw new UsageError(`--compress is for --format dense, got ${format}`);
-  if (format === "bitnet") {
-    if (embeddings !== "f16") throw new UsageError(`--embeddings ${embeddings} is for GGUF, a bitnet folder has f16`);
-    await refusing(() => packBitnet(output, model, { quantization, allowLoss }));
-    return output;
-  }
-  const packing: PackOptions = { format, quantization, allowLoss, embeddings };
-  await refusing(async () =>
-    compress ? await writeFileAtomic(output, gzip(await pack(model, packing))) : await packFile(output, model, packing)
-  );
-  return output;
-}
-
 if (import.meta.main) {
   await main(command, async (options, { print, signal }) => {
     const path = required(options.model, "--model", command.name);
-    required(options.output, "--output", command.name);
+    const output = required(options.output, "--output", command.name);
     const model = await loadModelFolder(path);
     const quantization = quantizationFor(model.quantization, options);
     const exact = quantization ? isExact(quantization, options) : true;
@@ -120,7 +100,7 @@ if (import.meta.main) {
         `${path}: ${trained} ${groupsText(quantization.groupSize)}, which ${options.format} ${exact ? "holds" : "does not hold"}`,
       );
     }
-    const output = await write(model, quantization, options);
+    await writePacked(output, model, { ...options, quantization });
     using stored = await openStored(output);
     const { bitsPerWeight, quantizedWeights } = storedSizes(stored);
     const bytes = stored.fileBytes;

@@ -22,6 +22,8 @@ export interface RunSummary {
   readonly quantizer: string;
   /** Number of parameters. */
   readonly parameters: number;
+  /** What the model in full precision is called. */
+  readonly base: string;
   /** Full precision; its weights rounded without training; trained with the quantizer; and the packed file. */
   readonly heldOut: Readonly<Record<"fullPrecision" | "rounded" | "quantized" | "packed", HeldOut>>;
   /** Share of the gap between rounding and full precision that training closed. */
@@ -41,9 +43,11 @@ export interface RunSummary {
 }
 
 /** The closing table of a run, for people. */
-export function summaryTable({ heldOut, quantizer, parameters, packed, seconds, gapClosed, sample, output }: RunSummary): string {
+export function summaryTable(
+  { base, heldOut, quantizer, parameters, packed, seconds, gapClosed, sample, output }: RunSummary,
+): string {
   const rows = [
-    ["full precision", heldOut.fullPrecision, 4 * parameters, 32],
+    [base, heldOut.fullPrecision, 4 * parameters, 32],
     ["rounded without training", heldOut.rounded, undefined, undefined],
     [`trained with ${quantizer}`, heldOut.quantized, undefined, undefined],
     ["packed", heldOut.packed, packed.bytes, packed.bitsPerWeight],

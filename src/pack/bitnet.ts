@@ -20,7 +20,7 @@ function checkRows(rows: number, action: string): void {
 
 /** Hugging Face's bitnet, at 2 bits a weight and one scale a tensor. */
 export const bitnet: PackedFormat = {
-  ...{ name: "bitnet", blockSize: 1, bitsPerWeight: 2 },
+  ...{ name: "bitnet", blockSize: 1, rowMultiple: rowsPerByte, bitsPerWeight: 2 },
   ...granularity(0),
   pack(matrix) {
     const { codes, scales: [scale], rows, columns } = matrix;

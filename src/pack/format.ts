@@ -42,6 +42,8 @@ export interface PackedFormat {
   readonly ggmlType?: GgmlType;
   /** Weights of a row that are stored together; a row must be a multiple of it. */
   readonly blockSize: number;
+  /** A matrix must have a multiple of so many rows; 1 if absent. */
+  readonly rowMultiple?: number;
   /** Storage per weight, the scales of blocks included. A scale of a whole tensor, or scales stored apart, are not. */
   readonly bitsPerWeight: number;
   /** The finest groups that it holds: 0 for one scale a tensor, else the number of weights along a row. */

@@ -1,5 +1,5 @@
 import { loadConfig, overrideConfig, resolveConfig } from "../../src/cli/config.ts";
-import { deepEqual, equal, rejects, throws } from "../assert.ts";
+import { deepEqual, equal, ok, rejects, throws } from "../assert.ts";
 
 Deno.test("an empty configuration is the default one, and resolving is idempotent", () => {
   const defaults = resolveConfig({});
@@ -9,7 +9,23 @@ Deno.test("an empty configuration is the default one, and resolving is idempoten
 Deno.test("the quickstart configuration is valid and says what it means", async () => {
   const config = await loadConfig(new URL("../../configs/quickstart.json", import.meta.url).pathname);
   equal(config.data.corpus, "moby-dick");
-  equal(config.model.vocabularySize, 256);
+  ok(!("path" in config.model) && config.model.vocabularySize === 256);
+});
+
+Deno.test("a group size of auto is what the format holds best of the model's rows", () => {
+  const sizeFor = (model: object, format?: string) =>
+    resolveConfig({ model, quantize: { groupSize: "auto" }, output: format ? { format } : {} }).quantize.groupSize;
+  equal(sizeFor({}), 128);
+  equal(sizeFor({ hiddenSize: 576, intermediateSize: 1536 }), 64); // rows of 576, 128 and 1536
+  equal(sizeFor({ hiddenSize: 960, heads: 15, keyValueHeads: 5, headDim: 64, intermediateSize: 2560 }, "q4_0"), 64);
+  equal(sizeFor({ intermediateSize: 172 }, "dense"), -1);
+  equal(sizeFor({ intermediateSize: 172 }, "bitnet"), 0);
+});
+
+Deno.test("a model that somebody trained is not trained in full precision unless asked", () => {
+  const { pretrain, model } = resolveConfig({ model: { path: "x" } });
+  deepEqual([model, pretrain.steps, pretrain.warmupSteps], [{ path: "x" }, 0, 0]);
+  equal(resolveConfig({ model: { path: "x" }, pretrain: { steps: 50 } }).pretrain.steps, 50);
 });
 
 const refused: readonly [value: unknown, message: RegExp][] = [
@@ -21,11 +37,26 @@ const refused: readonly [value: unknown, message: RegExp][] = [
   [{ model: { hiddenSize: "128" } }, /^c\.json: model\.hiddenSize must be an integer of at least 1, got "128"$/],
   [{ pretrain: { style: "wsdd" } }, /^c\.json: pretrain\.style must be one of "wsd", .*, got "wsdd" \(did you mean "wsd"\?\)$/],
   [{ quantize: { quantizer: "hesta" } }, /^c\.json: quantize\.quantizer must be one of .*"hestia".*\(did you mean "hestia"\?\)$/],
-  [{ quantize: { groupSize: 63 } }, /^c\.json: quantize\.groupSize must be 0 .*, -1 .* or a positive multiple of 64, got 63$/],
-  [{ model: { hiddenSize: 192 } }, /^c\.json: model\.hiddenSize must be a multiple of 128 \(quantize\.groupSize\), got 192$/],
+  [
+    { quantize: { groupSize: 63 } },
+    /^c\.json: quantize\.groupSize 63 does not fit q2_0 and rows of 128, 384; what fits this model: q2_0 with 64, 128, -1 or 0; q4_0 /,
+  ],
+  [
+    { quantize: { groupSize: "all" } },
+    /^c\.json: quantize\.groupSize must be 0 .*, -1 .*, a number of weights, or "auto", got "all"$/,
+  ],
+  [
+    { model: { hiddenSize: 192 } },
+    /^c\.json: quantize\.groupSize 128 does not fit q2_0 and rows of 192, 128, 384; what fits this model: q2_0 with 64, -1 or 0; /,
+  ],
+  [
+    { model: { intermediateSize: 172 } },
+    /^c\.json: output\.format q2_0 takes rows that are multiples of 64, and some have 172; what fits this model: bitnet with 0; dense with -1 or 0; f16 with -1 or 0$/,
+  ],
+  [{ model: { path: "x", hiddenSize: 64 } }, /^c\.json: model\.hiddenSize is not a field; there are path$/],
   [{ model: { heads: 3 } }, /^c\.json: model\.heads must be a multiple of model\.keyValueHeads, got 3 and 2$/],
   [{ model: { heads: 2, headDim: 33 } }, /^c\.json: model\.headDim must be even/],
-  [{ model: { heads: 2, headDim: 96 } }, /^c\.json: model\.heads \* headDim must be a multiple of 128 .*, got 192$/],
+  [{ model: { heads: 2, headDim: 96 } }, /^c\.json: quantize\.groupSize 128 does not fit q2_0 and rows of 128, 192, 384; /],
   [{ model: { vocabularySize: 100 } }, /^c\.json: model\.vocabularySize must be an integer of at least 256, got 100$/],
   [{ pretrain: { steps: 3 } }, /^c\.json: pretrain\.warmupSteps must be at most pretrain\.steps, got 30 and 3$/],
   [{ quantize: { hardSteps: 400 } }, /^c\.json: quantize\.hardSteps must be below quantize\.steps, got 400 and 400$/],
@@ -58,18 +89,12 @@ Deno.test("overrideConfig() shortens phases in proportion and stays valid", () =
     pretrain: { steps: 600, warmupSteps: 30 },
     quantize: { steps: 400, warmupSteps: 20, hardSteps: 40 },
   });
-  const short = overrideConfig(config, { seed: 7, maxSteps: 100 });
-  deepEqual(
-    [
-      short.seed,
-      short.pretrain.steps,
-      short.pretrain.warmupSteps,
-      short.quantize.steps,
-      short.quantize.warmupSteps,
-      short.quantize.hardSteps,
-    ],
-    [7, 100, 5, 100, 5, 10],
-  );
+  const lengths = (
+    { pretrain, quantize }: typeof config,
+  ) => [pretrain.steps, pretrain.warmupSteps, quantize.steps, quantize.warmupSteps, quantize.hardSteps];
+  deepEqual(lengths(overrideConfig(config, { maxSteps: 100 })), [100, 5, 100, 5, 10]);
+  deepEqual(lengths(overrideConfig(config, { steps: 800 })), [600, 30, 800, 40, 80]);
+  deepEqual(lengths(overrideConfig(config, { steps: 800, maxSteps: 200 })), [200, 10, 200, 10, 20]);
   for (const maxSteps of [1, 2, 3, 1000]) resolveConfig(overrideConfig(config, { maxSteps }));
   deepEqual(overrideConfig(config, {}), config);
 });

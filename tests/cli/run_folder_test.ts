@@ -77,7 +77,7 @@ Deno.test("of two runs on one folder the second is refused, and the first goes o
   inFolder(async (parent) => {
     const folder = `${parent}/mine`;
     const message =
-      /^cannot write a run to .*mine: another run is using it; wanted another --output, or wait until that one ends$/;
+      /^UsageError: cannot write a run to .*mine: another run is using it; wanted another --output, or wait until that one ends$/;
     {
       using run = await openRunFolder(folder, config);
       await rejects(openRunFolder(folder, config), message);

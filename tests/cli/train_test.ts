@@ -1,6 +1,9 @@
 import { deepEqual, equal, match, ok } from "../assert.ts";
+import type { RunSummary } from "../../src/cli/summary.ts";
+import { initialModel } from "../../src/llama/parameters.ts";
+import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { sampleText } from "../support/models.ts";
-import { lastJson, runCommand } from "./run_command.ts";
+import { lastJson, runCommand, withModelFolder } from "./run_command.ts";
 
 /** The smallest run that has every phase. */
 const tiny = {
@@ -14,6 +17,15 @@ const tiny = {
   evaluation: { batches: 2 },
   sample: { prompt: "Call", tokens: 4 },
 };
+
+/** A model with rows of 44. */
+const oddModel = () => ({
+  ...initialModel(
+    { vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 44 },
+    { seed: 3 },
+  ),
+  tokenizer: byteTokenizer,
+});
 
 /** Calls `work` with a folder that holds a corpus and the configurations given, by name; it is removed afterwards. */
 async function withConfigs(configs: Record<string, unknown>, work: (folder: string) => Promise<void>): Promise<void> {
@@ -86,6 +98,34 @@ Deno.test("deno task train cuts phases, takes another seed, and calibrates only 
     ok(![...Deno.readDirSync(`${folder}/run`)].some(({ name }) => name === "calibration.json"));
   }));
 
+Deno.test("deno task train starts from a model of somebody's, whose rows no block divides, and keeps what belongs to it", () =>
+  withModelFolder({ ...oddModel(), beginToken: 1, endTokens: [2] }, async (folder) => {
+    await Deno.writeFile(`${folder}/text`, sampleText(3000));
+    const run = `${folder}/run`;
+    const args = ["--model", `${folder}/model`, "--data", `${folder}/text`, "--output", run, "--sequence-length", "16"];
+    const more = ["--batch-size", "2", "--steps", "6", "--group-size", "auto"];
+    const refused = await runCommand("train", [...args, ...more]);
+    deepEqual([refused.code, refused.stderr], [
+      2,
+      "error: command line: output.format q2_0 takes rows that are multiples of 64, and some have 16, 44; " +
+      "what fits this model: bitnet with 0; dense with -1 or 0; f16 with -1 or 0\n",
+    ]);
+    const { code, stderr, ...finished } = await runCommand("train", [...args, ...more, "--for", "dense", "--json"]);
+    equal(code, 0, stderr);
+    const { heldOut, base } = lastJson({ code, stderr, ...finished }) as unknown as RunSummary;
+    equal(base, "base");
+    const { quantize, pretrain } = await readJson(`${run}/config.json`);
+    deepEqual([quantize.groupSize, quantize.steps, pretrain.steps], [-1, 6, 0]);
+    const { bos_token_id, eos_token_id } = await readJson(`${run}/model/config.json`);
+    deepEqual([bos_token_id, eos_token_id], [1, 2]);
+    ok(![...Deno.readDirSync(run)].some(({ name }) => name === "base")); // it is where it was
+    const evaluated = await runCommand("evaluate", [
+      ...["--model", `${run}/packed/model.safetensors`, "--data", `${folder}/text`, "--sequence-length", "16"],
+      ...["--batch-size", "2", "--max-batches", "16", "--json"],
+    ]);
+    equal((lastJson(evaluated) as { lossNats: number }).lossNats, heldOut.packed.lossNats);
+  }));
+
 Deno.test("deno task train refuses bad input in one line, and leaves nothing behind", () => {
   const configs = {
     tiny,
@@ -104,8 +144,12 @@ Deno.test("deno task train refuses bad input in one line, and leaves nothing beh
         "run",
         /misspelt\.json: quantize\.groupsize is not a field \(did you mean "groupSize"\?\); there are steps, .*\n$/,
       ],
-      ["group", "run", /group\.json: quantize\.groupSize must be 0 \(whole tensor\), -1 .* multiple of 64, got 100\n$/],
-      ["wide", "run", /wide\.json: model\.hiddenSize must be a multiple of 128 \(quantize\.groupSize\), got 64\n$/],
+      [
+        "group",
+        "run",
+        /group\.json: quantize\.groupSize 100 does not fit q2_0 and rows of 64; what fits this model: q2_0 with 64, -1 or 0; .*\n$/,
+      ],
+      ["wide", "run", /wide\.json: quantize\.groupSize 128 does not fit q2_0 and rows of 64; what fits this model: .*\n$/],
       ["short", "run", /the corpus .* is too short: its heldOut part has 400 tokens, .* sequenceLength 500 needs 501\n$/],
       ["absent", "run", /cannot read the corpus \/nowhere\/text: no such file or folder\n$/],
       ["none", "run", /cannot read the configuration .*none\.json: no such file or folder\n$/],

@@ -1,0 +1,111 @@
+/**
+ * The options of `deno task train`, and the configuration that they and a file make.
+ *
+ * @module
+ */
+
+import { storageNames } from "../pack/fitting.ts";
+import type { Command, Values } from "./args.ts";
+import { overrideConfig, quantizerNames, readConfig, resolveConfig, type RunConfig } from "./config.ts";
+import { modelShapes } from "./models.ts";
+
+const whole = { type: "integer", value: "N", minimum: 1 } as const;
+
+/** What `deno task train` takes. Options stand above the configuration file. */
+export const command = {
+  name: "train",
+  summary: "Trains a model to ternary weights, packs it, measures what that costs, and lets it write.\n" +
+    "Without --model and --config: the quickstart, a small model of our own.",
+  options: {
+    model: {
+      type: "string",
+      value: "PATH",
+      description: "Model to start from: a folder in Hugging Face's layout, or a GGUF file of floats",
+    },
+    data: { type: "string", value: "FILE", description: 'Text to train on, or "moby-dick"' },
+    output: {
+      type: "string",
+      value: "DIR",
+      description: "Folder of the run (default: runs/ and the name of model or configuration)",
+    },
+    config: {
+      type: "string",
+      value: "FILE",
+      description: "Configuration of the run (default: configs/quickstart.json; none with --model)",
+    },
+    steps: { ...whole, minimum: 2, description: "Steps of quantized training; warm-up and hard steps keep their shares" },
+    batchSize: { ...whole, description: "Sequences of a step" },
+    sequenceLength: { ...whole, description: "Tokens of a sequence" },
+    learningRate: { type: "number", minimum: 0, value: "RATE", description: "Peak learning rate of quantized training" },
+    quantizer: { type: "string", value: "NAME", choices: quantizerNames, description: "How weights become ternary" },
+    groupSize: {
+      type: "string",
+      value: "N",
+      description: "Weights that share a scale: 0 a tensor, -1 a channel, or auto: what --for holds best",
+    },
+    for: { type: "string", value: "FORMAT", choices: storageNames, description: "Format to pack" },
+    seed: { ...whole, minimum: 0, maximum: 0xffffffff, description: "Seed of weights, batches, probes and sample" },
+    recomputeEvery: {
+      ...{ ...whole, minimum: 0 },
+      description: "Save memory: compute the inner results of every N-th layer again in the backward pass (1: all layers)",
+    },
+    maxSteps: { ...whole, minimum: 2, description: "Cut each phase of training to so many steps" },
+  },
+} as const satisfies Command;
+
+/** Options of the command line. */
+export type TrainFlags = Values<typeof command.options, Record<never, never>>;
+
+/** Fields that options set, by option. */
+const fields = {
+  data: ["data", "corpus"],
+  batchSize: ["batchSize"],
+  sequenceLength: ["sequenceLength"],
+  learningRate: ["quantize", "learningRate"],
+  quantizer: ["quantize", "quantizer"],
+  groupSize: ["quantize", "groupSize"],
+  for: ["output", "format"],
+  recomputeEvery: ["recomputeEvery"],
+  seed: ["seed"],
+} as const satisfies Partial<Record<keyof TrainFlags, readonly string[]>>;
+
+type Json = Record<string, unknown>;
+
+/**
+ * The configuration of a run, and the name of its folder where nobody gives one.
+ *
+ * @throws {UsageError} As `loadConfig` does.
+ */
+export async function runConfig(flags: TrainFlags): Promise<{ readonly config: RunConfig; readonly name: string }> {
+  const path = flags.config ?? (flags.model === undefined ? "configs/quickstart.json" : undefined);
+  const typed = withFlags(path === undefined ? {} : await readConfig(path), flags);
+  const model = (typed as { model?: { path?: unknown } })?.model?.path;
+  const shapes = typeof model === "string" ? await modelShapes(model) : undefined;
+  const config = resolveConfig(typed, path ?? "command line", shapes);
+  const { steps, maxSteps } = flags;
+  const name = (path ?? model as string).replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "").replace(/\.(json|gguf)$/, "");
+  return { config: overrideConfig(config, { steps, maxSteps }), name };
+}
+
+/** A configuration as parsed, with the fields that options set. */
+function withFlags(value: unknown, flags: TrainFlags): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value; // refused when it is resolved
+  const config: Json = { ...value, ...(flags.model === undefined ? {} : { model: { path: flags.model } }) };
+  for (const [flag, field] of Object.entries(fields)) {
+    const typed = flags[flag as keyof typeof fields];
+    if (typed === undefined) continue;
+    const isGroup = flag === "groupSize" && typed !== "auto";
+    setField(config, field, isGroup ? Number(typed) : typed);
+  }
+  return config;
+}
+
+function setField(config: Json, [name, inner]: readonly string[], value: unknown): void {
+  const section = config[name];
+  const isSection = typeof section === "object" && section !== null && !Array.isArray(section);
+  config[name] = inner === undefined
+    ? value
+    : isSection || section === undefined
+    ? { ...section as Json, [inner]: value }
+    : section;
+}

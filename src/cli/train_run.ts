@@ -1,0 +1,205 @@
+/**
+ * The phases of a run: full precision, calibration, quantized training, packing, evaluation and a sample.
+ *
+ * @module
+ */
+
+import type { ProgramBytes } from "../core/program.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import { makeFolder } from "../io/files.ts";
+import { type LanguageModel, saveCheckpoint } from "../llama/checkpoint.ts";
+import { generate } from "../llama/generate.ts";
+import type { LlamaModel } from "../llama/model.ts";
+import { calibrate, type Calibration } from "../pipeline/calibrate.ts";
+import { heldOutLoss } from "../pipeline/evaluate.ts";
+import type { PackedModel } from "../pipeline/open_packed.ts";
+import { roundedModel } from "../pipeline/rounded.ts";
+import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
+import { quantizerNamed } from "../quant/registry.ts";
+import { backendInfo } from "../runtime.ts";
+import { batchAt, batches, seedFor } from "../train/data.ts";
+import type { TrainingLog } from "../train/log.ts";
+import type { RunConfig } from "./config.ts";
+import type { Context } from "./main.ts";
+import { bytesOf, openPackedModel } from "./models.ts";
+import { packedPath, writePacked } from "./packing.ts";
+import type { HeldOut, RunSummary } from "./summary.ts";
+
+/** One run: its settings and what its phases share. */
+export class Run {
+  readonly #seconds: Record<string, number> = {};
+
+  constructor(
+    readonly config: RunConfig,
+    readonly folder: string,
+    private readonly start: LanguageModel,
+    private readonly tokens: { readonly training: Uint8Array | Uint32Array; readonly heldOut: Uint8Array | Uint32Array },
+    private readonly log: TrainingLog,
+    private readonly context: Context,
+  ) {}
+
+  /** Runs a phase and remembers how long it took. */
+  async #timed<T>(phase: string, work: () => Promise<T>): Promise<T> {
+    this.context.signal.throwIfAborted();
+    const started = performance.now();
+    const result = await work();
+    this.#seconds[phase] = (performance.now() - started) / 1000;
+    this.context.signal.throwIfAborted();
+    return result;
+  }
+
+  async all(): Promise<RunSummary> {
+    const { config, folder } = this;
+    const backend = await backendInfo();
+    const { quantizer, groupSize, scaleDtype } = config.quantize;
+    const base = await this.#timed("pretrain", () => this.#pretrain());
+    const guided = quantizerNamed(quantizer).anneals; // others have no temperature to scale
+    const calibration = guided ? await this.#timed("calibrate", () => this.#calibrate(base)) : undefined;
+    const latent = await this.#timed("quantize", () => this.#quantize(base, calibration?.temperatureScales));
+    const trained = { ...base, ...latent };
+    const { sizes: packedSizes, ...packed } = await this.#timed("pack", () => this.#pack(trained));
+    const heldOut = await this.#timed("evaluate", async () => ({
+      fullPrecision: await this.#heldOut(baseTitle(config), base),
+      rounded: await this.#heldOut("rounded", roundedModel({ ...base, quantization: { quantizer, groupSize, scaleDtype } })),
+      quantized: await this.#heldOut("quantized", roundedModel(trained)),
+      packed: await this.#heldOut("packed", packed),
+    }));
+    const sample = await this.#timed("sample", () => this.#sample(packed));
+    return {
+      output: folder,
+      backend: { name: backend.name, description: backend.description },
+      seed: config.seed,
+      quantizer,
+      base: baseTitle(config),
+      parameters: Object.values(base.parameters).reduce((sum, { size }) => sum + size, 0),
+      heldOut,
+      gapClosed: (heldOut.rounded.lossNats - heldOut.quantized.lossNats) /
+        (heldOut.rounded.lossNats - heldOut.fullPrecision.lossNats),
+      packed: packedSizes,
+      seconds: this.#seconds,
+      sample,
+    };
+  }
+
+  /** The model in full precision: trained, or the one that there was. */
+  async #pretrain(): Promise<LanguageModel> {
+    const { config: { pretrain, seed }, start, folder } = this;
+    if (pretrain.steps === 0 && "path" in this.config.model) return start;
+    const seeded = { ...phaseOptions(this.config, pretrain), seed: seedFor(seed, "pretrain") };
+    const base = { ...start, ...await this.#train("full precision", "pretrain", start, seeded) };
+    await saveCheckpoint(`${folder}/base`, base, base);
+    return base;
+  }
+
+  /** Writes the trained model and its packed file, and opens that. */
+  async #pack(trained: LanguageModel): Promise<PackedModel & { readonly sizes: RunSummary["packed"] }> {
+    const { folder, config: { output: { format, embeddings } } } = this;
+    await saveCheckpoint(`${folder}/model`, trained, trained);
+    await makeFolder(`${folder}/packed`);
+    const path = packedPath(folder, format);
+    await writePacked(path, trained, { format, embeddings, name: folder.replace(/^.*[/\\]/, "") });
+    const packed = (await openPackedModel(path))!;
+    return { ...packed, sizes: { fileBytes: await bytesOf(path), ...packed.sizes } };
+  }
+
+  async #calibrate(model: LlamaModel): Promise<Calibration> {
+    const { calibration, recomputeEvery, seed } = this.config;
+    const size = this.#batchSize();
+    const data = Array.from(
+      { length: calibration.batches },
+      (_, step) => batchAt(this.tokens.training, { ...size, seed: seedFor(seed, "calibration"), step }),
+    );
+    const { signal } = this.context;
+    let shown = performance.now();
+    const result = await calibrate(model, data, {
+      ...calibration,
+      recomputeEvery,
+      seed,
+      signal,
+      onProgress: ({ probes, of }) => {
+        if (probes < of && performance.now() - shown < 5000) return;
+        shown = performance.now();
+        console.error(`calibration ${probes}/${of} probes`);
+      },
+    });
+    await writeFileAtomic(`${this.folder}/calibration.json`, JSON.stringify(result, null, 2) + "\n");
+    return result;
+  }
+
+  async #quantize(model: LlamaModel, temperatureScales: Calibration["temperatureScales"] | undefined): Promise<TrainedModel> {
+    const { quantize, seed } = this.config;
+    const { quantizer, groupSize, scaleDtype, compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps } =
+      quantize;
+    return await this.#train(quantizer, "quantize", model, {
+      ...phaseOptions(this.config, quantize),
+      quantizer,
+      groupSize,
+      scaleDtype,
+      ...(temperatureScales ? { temperatureScales } : {}),
+      annealing: { compressRatio, annealRatio, style, endTemperature, hardSteps },
+      seed: seedFor(seed, "quantize"),
+    });
+  }
+
+  async #train(title: string, phase: string, model: LlamaModel, options: TrainOptions & { seed: number }): Promise<TrainedModel> {
+    const { seed, ...settings } = options;
+    const data = batches(this.tokens.training, { ...this.#batchSize(), seed });
+    let trained: TrainedModel | undefined;
+    this.log.begin(title, settings.steps);
+    const { recomputeEvery } = this.config;
+    const onMemory = (bytes: ProgramBytes) => console.error(`${title}: ${memoryText(bytes)}`);
+    for await (const event of train(model, data, { ...settings, recomputeEvery, onMemory, signal: this.context.signal })) {
+      if (event.type === "end") trained = { ...event.model, quantization: event.quantization };
+      else this.log.step(metricsOf(event, phase));
+    }
+    this.log.end();
+    return trained!;
+  }
+
+  async #heldOut(title: string, model: LlamaModel): Promise<HeldOut> {
+    console.error(`evaluation: ${title}`);
+    const { lossNats, perplexity } = await heldOutLoss(model, this.tokens.heldOut, {
+      ...this.#batchSize(),
+      maxBatches: this.config.evaluation.batches,
+      signal: this.context.signal,
+    });
+    return { lossNats, perplexity };
+  }
+
+  async #sample(model: Parameters<typeof generate>[0]): Promise<string> {
+    const { prompt, tokens: maxTokens, temperature } = this.config.sample;
+    console.error(`sample: ${maxTokens} tokens`);
+    let text = prompt;
+    for await (const piece of generate(model, prompt, { maxTokens, temperature, seed: this.config.seed })) text += piece;
+    return text;
+  }
+
+  #batchSize(): { batchSize: number; sequenceLength: number } {
+    return { batchSize: this.config.batchSize, sequenceLength: this.config.sequenceLength };
+  }
+}
+
+/** What people call the model in full precision. */
+export const baseTitle = ({ model }: Pick<RunConfig, "model">): string => "path" in model ? "base" : "full precision";
+
+/** Settings that both phases of training have. */
+function phaseOptions({ optimizer }: RunConfig, phase: RunConfig["pretrain"]): TrainOptions {
+  const { steps, learningRate, warmupSteps, decayRatio, minLearningRateRatio: minRatio, style } = phase;
+  return { steps, learningRate, schedule: { style, warmupSteps, decayRatio, minRatio }, optimizer };
+}
+
+/** Peak of device memory in a training step, and its parts. */
+function memoryText({ total, ...parts }: ProgramBytes): string {
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+  return `a step takes ${megabytes(total)} of device memory (${
+    Object.entries(parts).filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${megabytes(bytes)}`).join(", ")
+  })`;
+}
+
+/** A line of `metrics.jsonl`. */
+function metricsOf(
+  { type: _, ...event }: Extract<TrainEvent, { type: "step" }>,
+  phase: string,
+): Parameters<TrainingLog["step"]>[0] {
+  return { ...event, phase };
+}
