@@ -12,7 +12,7 @@ import type { Command, Values } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
-import { loadModelFolder, modelOption, refusing, required } from "./models.ts";
+import { loadModelFolder, modelOption, required } from "./models.ts";
 import { writePacked } from "./packing.ts";
 import { lossOf } from "./packing_loss.ts";
 import { openStored, storedSizes } from "./stored.ts";
