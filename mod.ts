@@ -146,6 +146,9 @@ export { type TokenizerPool, tokenizerPool, type TokenizerPoolOptions } from "./
 export { type ChatMessage, type ChatOptions, encodeChat, type EncodedChat, renderChat } from "./src/tokenizer/chat.ts";
 
 // calibration, training, packing
+export { type CheckpointOptions, type LoadedState, newestState, saveState } from "./src/train/checkpoints.ts";
+export { type Tensors, type TrainingState } from "./src/train/trainer.ts";
+export { loadTensors, saveTensors } from "./src/io/tensors.ts";
 export { type Batch, batchAt, batches, type BatchSize, ignoredTarget, splitTokens, windows } from "./src/train/data.ts";
 export {
   calibrate,

@@ -8,7 +8,7 @@ import { ownerOf } from "../core/names.ts";
 import type { ProgramBytes } from "../core/program.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import type { LlamaModel } from "../llama/model.ts";
-import { isNorm, quantizedNames } from "../llama/parameters.ts";
+import { isNorm, type Parameters, quantizedNames } from "../llama/parameters.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
 import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.ts";
 import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
@@ -70,6 +70,18 @@ export interface TrainOptions {
   readonly recomputeEvery?: number;
   /** Is told what a step needs of the device's memory, once for the soft and once for the hard phase; not with `microBatches`. */
   readonly onMemory?: (bytes: ProgramBytes) => void;
+  /**
+   * Where an earlier training with the same settings stood, as `onCheckpoint` was given it: losses and weights are then those of a training
+   * that went on, to the last bit. Its tensors are used up. `data` begins with the batch of the next step.
+   */
+  readonly state?: TrainingState;
+  /**
+   * Is given the whole state after those steps that `checkpointEvery` names, after the last one, and where `signal` ends the training. All
+   * events up to that step have been told. The next step overwrites its tensors: they must be read when the promise resolves.
+   */
+  readonly onCheckpoint?: (state: TrainingState) => Promise<void> | void;
+  /** Every so many steps, or whether after this one (counted from 1); never in between by default. */
+  readonly checkpointEvery?: number | ((step: number) => boolean);
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;
 }
@@ -132,18 +144,19 @@ export async function* train(
   }
   const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
   const plan = phasePlan(model, quantizer, options);
-  const reader = readBatches(data, steps);
-  const weights = copy({ parameters: model.parameters });
-  const learned = learnedParameters(weights, quantizer, { names: quantizedNames(model.config), groupSize });
+  let state = firstState(model, quantizer, { ...options, groupSize });
+  const reader = readBatches(data, steps - state.step);
   const trainedModel = ({ parameters }: TrainingState) => latentModel(model, parameters, options);
-  let state: TrainingState = initialState({ ...weights, ...realized(learned) });
+  const checkpoint = checkpoints(options);
   try {
-    for (const { hard, count } of [{ hard: false, count: steps - hardSteps }, { hard: true, count: hardSteps }]) {
-      if (count === 0 || options.signal?.aborted) continue;
+    for (const { hard, end } of [{ hard: false, end: steps - hardSteps }, { hard: true, end: steps }]) {
+      const count = end - state.step;
+      if (count <= 0 || options.signal?.aborted) continue;
       const { signal, onMemory } = options;
       const run = trainSteps(state, {
-        ...plan(hard, reader),
+        ...plan(hard, reader, state.step),
         steps: count,
+        checkpoint,
         signal,
         onMemory,
         ...(observe ? { observe: (now) => observe({ step: now.step, model: trainedModel(now) }) } : {}),
@@ -156,6 +169,7 @@ export async function* train(
         await run.return(state);
       }
     }
+    await checkpoint?.end(state);
     disposeAll(state.moments);
     const { quantization, ...trained } = trainedModel(state);
     yield { type: "end", model: trained, ...(quantization ? { quantization } : {}) };
@@ -165,6 +179,47 @@ export async function* train(
   } finally {
     await reader.close();
   }
+}
+
+/** The state that was given, or that before the first step. Throws a `RangeError` where it is of other parameters. */
+function firstState(
+  model: LlamaModel,
+  quantizer: Quantizer,
+  { state, steps, groupSize }: Pick<TrainOptions, "state" | "steps"> & { readonly groupSize: number },
+): TrainingState {
+  const settings = { names: quantizedNames(model.config), groupSize };
+  if (!state) {
+    const weights = copy({ parameters: model.parameters });
+    return initialState({ ...weights, ...realized(learnedParameters(weights, quantizer, settings)) });
+  }
+  const refuse = (reason: string) => new RangeError(`Cannot go on from a state of step ${state.step}: ${reason}`);
+  if (state.step > steps) throw refuse(`wanted at most ${steps}, the steps of the training`);
+  const wanted = { ...model.parameters, ...learnedParameters(model.parameters, quantizer, settings) };
+  const inOrder = (tensors: Parameters): Record<string, Tensor> => { // of a training that was left alone: sums follow it
+    const names = [...new Set([...Object.keys(wanted), ...Object.keys(tensors)])];
+    const wrong = names.find((name) => `${wanted[name]?.shape}` !== `${tensors[name]?.shape}`);
+    if (wrong === undefined) return Object.fromEntries(names.map((name) => [name, tensors[name]]));
+    throw refuse(`"${wrong}" is [${tensors[wrong]?.shape}], wanted [${wanted[wrong]?.shape}]`);
+  };
+  const { first, second } = state.moments;
+  return { ...state, parameters: inOrder(state.parameters), moments: { first: inOrder(first), second: inOrder(second) } };
+}
+
+/** When the state is told, and to whom; once for a step. */
+function checkpoints({ onCheckpoint, checkpointEvery = () => false, state }: TrainOptions) {
+  if (!onCheckpoint) return undefined;
+  let saved = state?.step;
+  const save = async (now: TrainingState): Promise<void> => {
+    saved = now.step;
+    await onCheckpoint(now);
+  };
+  return {
+    due: typeof checkpointEvery === "number" ? (step: number) => step % checkpointEvery === 0 : checkpointEvery,
+    save,
+    async end(now: TrainingState): Promise<void> {
+      if (now.step !== saved) await save(now);
+    },
+  };
 }
 
 /** The model of latent parameters, and what the quantizer learned set apart. */
@@ -202,8 +257,9 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
   return (
     hard: boolean,
     data: BatchReader,
+    begun: number,
   ): Pick<TrainerOptions, "loss" | "prepare" | "inputs" | "constants" | "optimizer"> => {
-    let done = hard ? steps - (options.annealing?.hardSteps ?? 0) : 0;
+    let done = begun;
     const inputsOf = (next: IteratorResult<Batch, unknown>): StepInputs | undefined => {
       if (next.done) return undefined;
       const { temperature, pressure } = anneal.at(done);

@@ -28,9 +28,11 @@ export type Loss = (prepared: Tensors, inputs: LossInputs) => Tensor;
 /** What a step computes with in place of the parameters, such as quantized weights: a pure function, run once for each step. */
 export type Prepare = (parameters: Tensors, inputs: Omit<LossInputs, "batch">) => Tensors;
 
-/** Parameters and the optimizer's memory of them. */
+/** Parameters and the optimizer's memory of them: all that a next step depends on, besides its settings and its batch. */
 export interface TrainingState {
+  /** What is trained, what a quantizer learns included. */
   readonly parameters: Tensors;
+  /** AdamW's, by the same names. */
   readonly moments: Moments;
   /** Optimizer steps done. */
   readonly step: number;
@@ -81,6 +83,11 @@ export interface TrainerOptions {
   readonly readEvery?: number;
   /** Sees the state after each step, which the next one overwrites: what it reads must be on its way when its promise resolves. */
   readonly observe?: (state: TrainingState) => Promise<void> | void;
+  /** Is given the state after those steps that are `due`, once their results are yielded; waited for, as with `observe`. */
+  readonly checkpoint?: {
+    readonly due: (step: number) => boolean;
+    readonly save: (state: TrainingState) => Promise<void> | void;
+  };
   /** Ends the run after the step at hand. */
   readonly signal?: AbortSignal;
 }
@@ -97,13 +104,19 @@ export function initialState(parameters: Tensors): TrainingState {
  * @throws Error where the loss or the gradient is not finite: what to do is in the message, and files already written stay as they are
  */
 export async function* trainSteps(initial: TrainingState, options: TrainerOptions): AsyncGenerator<StepResult, TrainingState> {
-  const { steps, inputs, constants = {}, readEvery = 8, observe, signal } = options;
+  const { steps, inputs, constants = {}, readEvery = 8, observe, checkpoint, signal } = options;
   const run = compileStep(options);
   const read = bundleReader();
   let state = initial;
   let pending: PendingStep[] = [];
   let reading: Promise<StepResult[]> | undefined;
   let finished = false;
+  async function* unread(): AsyncGenerator<StepResult, void> {
+    const [earlier, last] = [reading, pending.splice(0)];
+    reading = undefined;
+    if (earlier) yield* await earlier;
+    if (last.length > 0) yield* await read.bundle(last);
+  }
   try {
     for (let index = 0; index < steps && !signal?.aborted; index++) {
       const given = inputs(index);
@@ -127,9 +140,12 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
         await undefined; // the read is queued here, before the next steps
         if (earlier) yield* await earlier;
       }
+      if (checkpoint?.due(step)) {
+        yield* unread();
+        await read.aside(async () => await checkpoint.save(state));
+      }
     }
-    if (reading) yield* await reading;
-    if (pending.length > 0) yield* await read.bundle(pending.splice(0));
+    yield* unread();
     finished = true;
     return state;
   } finally {
