@@ -50,14 +50,8 @@ export { type Arguments, compile, type Compiled, type CompileOptions, realize } 
 export { gradients } from "./src/autodiff/gradients.ts";
 export { hessianVectorProduct, jacobianVectorProduct } from "./src/autodiff/hessian.ts";
 export { recompute } from "./src/autodiff/recompute.ts";
-export {
-  type BackendInfo,
-  backendInfo,
-  type BackendName,
-  type BackendOptions,
-  fastestKernels,
-  useBackend,
-} from "./src/runtime.ts";
+export type { BackendInfo, BackendName, BackendOptions } from "./src/backend/options.ts";
+export { backendInfo, fastestKernels, useBackend } from "./src/runtime.ts";
 export type { Tuning } from "./src/tuning/tuner.ts";
 export type { BackendStatistics } from "./src/backend/backend.ts";
 export type { DType, TensorData } from "./src/core/dtype.ts";

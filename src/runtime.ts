@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Backend, BackendStatistics, Executable } from "./backend/backend.ts";
+import type { Backend, Executable } from "./backend/backend.ts";
+import type { BackendInfo, BackendName, BackendOptions } from "./backend/options.ts";
 import { ReferenceBackend } from "./backend/reference/backend.ts";
 import { openWebGpu } from "./backend/webgpu/backend.ts";
 import { flattenGraph } from "./compile/flatten.ts";
@@ -12,39 +13,13 @@ import { lower } from "./compile/lower.ts";
 import { programBytes } from "./compile/memory.ts";
 import { variantNames } from "./compile/variants.ts";
 import type { TensorData } from "./core/dtype.ts";
+import { type Doubt, doubtsOf, keepUploads, refusalOf } from "./core/doubt.ts";
 import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
 import type { Graph, Program, ProgramBytes } from "./core/program.ts";
 import { Recent } from "./core/recent.ts";
 import { sizeOf } from "./core/shape.ts";
 import { type Work, WorkQueue } from "./core/work_queue.ts";
 import { Tuner, type Tuning } from "./tuning/tuner.ts";
-
-/** Which device computes: the first WebGPU adapter, or float64 on the host. */
-export type BackendName = "webgpu" | "reference";
-
-/** The device in use, for people and reports. */
-export interface BackendInfo {
-  /** Which kind of device it is. */
-  readonly name: BackendName;
-  /** The adapter's own description. */
-  readonly description: string;
-  /** Counts since it was opened; they go on counting. */
-  readonly statistics: Readonly<BackendStatistics>;
-}
-
-/** How the device is used. */
-export interface BackendOptions {
-  /**
-   * Whether the first use of a shape times the kernels that compute it with equal results, bit for bit, and takes the fastest. What
-   * was found out is remembered in this process and, where files may be written, in the user's cache folder. By default kernels are
-   * timed on graphics processors, for a few seconds in each process; software adapters take longer to compile them than most programs
-   * would gain, so they only use what is remembered. `true` times kernels everywhere and without a limit, `false` nowhere: then what
-   * is remembered is not used either. The variable `HESTIA_TUNE` of the environment (`on` or `off`) is the default where it may be read.
-   *
-   * The name of a kernel, here or there, takes that wherever it applies, which tests do.
-   */
-  readonly tune?: Tuning;
-}
 
 /** A graph ready to run again on other values of its leaves. */
 export interface Prepared {
@@ -116,16 +91,20 @@ export async function useBackend(name?: BackendName, options: BackendOptions = {
   if (!backend && opening) await ready().catch(() => {}); // work that waits for a device gets the one it was promised
   while (queue.held) await queue.held;
   const { tune = tuner?.asked } = options;
-  if (!backend || backend.failure || (name && backend.name !== name)) {
-    opening = replace(backend, name, tune);
-    backend = undefined;
-    queue.close();
-    programs.clear();
-  } else if (tune !== tuner.asked) {
+  if (!backend || backend.failure || (name && backend.name !== name)) change(name, tune);
+  else if (tune !== tuner.asked) {
     tuner = await tunerOf(backend, tune);
     programs.clear();
   }
   return await ready();
+}
+
+/** Has a new device opened in place of the one in use. */
+function change(name: BackendName | undefined, tune: Tuning | undefined): void {
+  opening = replace(backend, name, tune);
+  backend = undefined;
+  queue.close();
+  programs.clear();
 }
 
 async function replace(old: Backend | undefined, name: BackendName | undefined, tune: Tuning | undefined): Promise<Opened> {
@@ -150,8 +129,9 @@ async function ready(): Promise<Backend> {
   }
 }
 
-/** Does some work in its turn: at once where nothing waits. */
+/** Does some work in its turn: at once where nothing waits. A device that was lost is replaced first. */
 function enqueue(work: Work<Backend>): void {
+  if (backend?.failure) change(backend.name, tuner.asked);
   queue.push(work);
   if (!backend) ready().catch(() => {}); // whoever reads a value hears of it
 }
@@ -193,15 +173,27 @@ export function submit(prepared: Prepared, leaves: readonly TensorType[], inputs
 }
 
 function runJob({ prepared, inputs, outputs, inputTypes }: Job, device: Backend): void {
-  const { executable } = load(prepared, device);
-  const buffers = inputs.map((value, index) =>
-    bufferOf(value, inputTypes[index], { device, asTexture: executable.textureInputs.has(index) })
-  );
-  const results = executable.run(buffers);
+  const uploaded = keepUploads(inputs, discard);
+  const { result: results, doubt } = guarded(device, () => {
+    const { executable } = load(prepared, device);
+    const buffers = inputs.map((value, index) =>
+      bufferOf(value, inputTypes[index], { device, asTexture: executable.textureInputs.has(index) })
+    );
+    return executable.run(buffers);
+  });
+  const doubts = doubt && [doubt, ...doubtsOf(inputs)];
   for (const donor of prepared.graph.donated) {
     if (inputs[donor].state === "ready") forget(inputs[donor]);
   }
   outputs.forEach((value, index) => own(value, results[index], device));
+  for (const value of outputs) value.doubts = doubts;
+  uploaded(doubt);
+  doubt?.settled.then(() => doubt.error && (prepared.loaded = undefined));
+}
+
+/** Does some work where errors of the device are noticed. */
+function guarded<T>(device: Backend, work: () => T): { readonly result: T; readonly doubt?: Doubt } {
+  return device.guard ? device.guard(work) : { result: work() };
 }
 
 function load(prepared: Prepared, device: Backend): Loaded {
@@ -217,7 +209,11 @@ export function preparedBytes(prepared: Prepared): Promise<ProgramBytes | undefi
   return new Promise((resolve, fail) =>
     enqueue({
       before: (device) => tune(prepared, device),
-      run: (device) => resolve(load(prepared, device).bytes),
+      run(device) {
+        const { result, doubt } = guarded(device, () => load(prepared, device).bytes);
+        if (!doubt) return resolve(result);
+        doubt.settled.then(() => doubt.error ? fail(doubt.error) : resolve(result));
+      },
       fail,
     })
   );
@@ -244,16 +240,31 @@ function bufferOf(value: Value, type: TensorType, { device, asTexture }: { devic
   if (value.state === "disposed") {
     throw new Error(`Cannot use a ${type.dtype}[${type.shape}] tensor that was disposed, or donated to a step`);
   }
-  if (value.state === "failed") throw value.error!;
+  if (hasFailed(value)) throw value.error!;
   if (value.host) {
     const host = value.host;
     value.host = undefined;
     own(value, device.upload(host, type, asTexture), device);
   }
   if (value.owner !== device) {
-    throw new Error(`Cannot use a ${type.dtype}[${type.shape}] tensor: it lives on another backend than ${device.name}`);
+    const { failure } = value.owner as Backend;
+    throw new Error(
+      `Cannot use a ${type.dtype}[${type.shape}] tensor: ${
+        failure ? `it was lost with its device. ${failure.message}` : `it lives on another backend than ${device.name}`
+      }`,
+    );
   }
   return value.buffer!;
+}
+
+/** Whether there is nothing in a value because its work failed, as far as is known. */
+function hasFailed(value: Value): boolean {
+  const error = value.state === "ready" && value.doubts && refusalOf(value);
+  if (error) {
+    discard(value);
+    Object.assign(value, { state: "failed", error, doubts: undefined });
+  }
+  return value.state === "failed";
 }
 
 /** A node that holds a value. */
@@ -267,6 +278,7 @@ export function leafNode(type: TensorType, value: Value | undefined): Node {
 export function realizeNodes(nodes: readonly Node[]): void {
   if (!nodes.some(isMissing)) return;
   const missing = [...new Set(nodes)].filter(isMissing);
+  for (const node of missing) node.value = undefined; // to be computed again where it failed
   const { prepared, leaves } = prepare(missing, [], new Set());
   const values = submit(prepared, leaves, leaves.map(valueOf));
   missing.forEach((node, index) => node.value = values[index]);
@@ -274,7 +286,7 @@ export function realizeNodes(nodes: readonly Node[]): void {
 
 /** What failed may have done so for another that was computed with it. */
 function isMissing({ value, op }: Node): boolean {
-  return !value || (value.state === "failed" && op.kind !== "leaf");
+  return !value || hasFailed(value) && op.kind !== "leaf";
 }
 
 /** Value of a leaf; an error for a placeholder of a traced function. */
@@ -300,7 +312,9 @@ export function readNode(node: Node): Promise<TensorData> {
   });
 }
 
-async function flushReads(): Promise<void> {
+/** Queues the reads that were asked for in this turn: before what they read is overwritten. */
+export async function flushReads(): Promise<void> {
+  if (reads.length === 0) return;
   const batch = reads;
   reads = [];
   await readBatch(batch);
@@ -321,8 +335,19 @@ async function readBatch(batch: readonly Read[]): Promise<void> {
 }
 
 async function readValues(nodes: readonly Node[], device: Backend): Promise<TensorData[]> {
-  const buffers = nodes.map((node) => bufferOf(node.value!, node, { device }));
-  return await device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
+  const values = nodes.map(({ value }) => value!);
+  const uploaded = keepUploads(values, discard);
+  const { result, doubt } = guarded(device, () => {
+    const buffers = nodes.map((node, index) => bufferOf(values[index], node, { device }));
+    return device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
+  });
+  uploaded(doubt);
+  const doubts = [...doubt ? [doubt] : [], ...doubtsOf(values)];
+  const [data] = await Promise.allSettled([result, ...doubts.map(({ settled }) => settled)]);
+  const failed = doubts.find(({ error }) => error);
+  if (failed) throw failed.error;
+  if (data.status === "rejected") throw data.reason;
+  return data.value;
 }
 
 /** Frees the memory of a computed node. */

@@ -10,7 +10,7 @@ import { Recent } from "./core/recent.ts";
 import { sameShape } from "./core/shape.ts";
 import { flatten, follows, type Pattern, patternOf, unflatten } from "./core/tree.ts";
 import type { ProgramBytes } from "./core/program.ts";
-import { leafNode, prepare, type Prepared, preparedBytes, realizeNodes, submit, valueOf } from "./runtime.ts";
+import { flushReads, leafNode, prepare, type Prepared, preparedBytes, realizeNodes, submit, valueOf } from "./runtime.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 
 /**
@@ -145,6 +145,7 @@ function replay({ prepared, donated, captured, types, outputs }: Trace, { nodes,
   if (numbers.length > 0) values.push(scalars(numbers));
   for (const node of captured) values.push(valueOf(node));
   checkDonation(values, donated);
+  if (nodes.some((_, index) => donated.has(index))) flushReads();
   const results = submit(prepared, types, values);
   return unflatten(outputs, isTensor, results.map((value, index) => new Tensor(leafNode(prepared.types[index], value))));
 }
@@ -211,6 +212,12 @@ function traceFunction(
     return new Tensor(packed).slice([at], [at + 1]).reshape([]);
   });
   const outputs = fn(unflatten(inputs, isArgument, symbols));
+  if (outputs instanceof Promise) {
+    outputs.catch(() => {});
+    throw atCaller(
+      new TypeError("Cannot compile an async function: it is traced once, wanted one that returns tensors, not a promise"),
+    );
+  }
   const wanted = flatten(outputs, isTensor).leaves.map(({ node }) => node);
   realizeNodes(olderThan(start, wanted));
   const arguments_ = count > 0 ? [...placeholders, packed] : placeholders;

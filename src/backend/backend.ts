@@ -5,6 +5,7 @@
  */
 
 import type { DType, TensorData } from "../core/dtype.ts";
+import type { Doubt } from "../core/doubt.ts";
 import type { Graph, Program } from "../core/program.ts";
 import type { TensorType } from "../core/graph.ts";
 import type { DeviceLimits, KernelTarget } from "../kernels/kernel.ts";
@@ -55,6 +56,11 @@ export interface Backend extends KernelTarget {
   upload(data: TensorData, type: TensorType, asTexture?: boolean): object;
   /** Contents of several buffers with one wait, in order. */
   read(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]>;
+  /**
+   * Does some work, and tells later whether the device refused a part of it: what was made in it is forgotten then. Absent where errors are
+   * thrown at once.
+   */
+  guard?<T>(work: () => T): { readonly result: T; readonly doubt: Doubt };
   /** Gives a buffer back. */
   free(buffer: object): void;
   /**

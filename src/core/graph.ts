@@ -5,6 +5,7 @@
  */
 
 import type { DType, TensorData } from "./dtype.ts";
+import type { Doubt } from "./doubt.ts";
 import type { Shape } from "./shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Kernel, KernelTarget } from "../kernels/kernel.ts";
@@ -186,6 +187,8 @@ export interface Value {
   owner?: object;
   state: "pending" | "ready" | "disposed" | "failed";
   error?: Error;
+  /** Work that filled it, or what it was computed from, and that the device may have refused. */
+  doubts?: readonly Doubt[];
 }
 
 /** The operation of tensors that exist before a program runs. */

@@ -30,14 +30,20 @@ export function flatten<Leaf>(tree: unknown, isLeaf: (value: unknown) => value i
     }
     const join = (key: string | number) => path === "" ? `${key}` : `${path}.${key}`;
     if (Array.isArray(value)) return `[${value.map((item, index) => visit(item, join(index)))}]`;
-    if (typeof value === "object" && value !== null) {
+    if (isRecord(value)) {
       return `{${Object.entries(value).map(([key, item]) => `${key}:${visit(item, join(key))}`)}}`;
     }
-    const found = value === null ? "null" : typeof value;
+    const found = value === null ? "null" : typeof value === "object" ? `a ${value.constructor.name}` : typeof value;
     const wanted = "a tensor, a number, or a nested array or record of them";
     throw atCaller(new TypeError(`Cannot use ${found} at "${path}": wanted ${wanted}`));
   };
   return { structure: visit(tree, ""), leaves, paths };
+}
+
+/** Whether an object is a record of parts, and no promise, map or list of numbers, whose own keys are not what it holds. */
+function isRecord(value: unknown): value is object {
+  return typeof value === "object" && value !== null &&
+    !(value instanceof Promise || value instanceof Map || value instanceof Set || ArrayBuffer.isView(value));
 }
 
 /** The tree of the same structure with each leaf replaced by the next of `leaves`. */

@@ -6,6 +6,7 @@
 
 import type { Backend, BackendStatistics, Executable } from "../backend.ts";
 import type { DType, TensorData } from "../../core/dtype.ts";
+import { Doubt } from "../../core/doubt.ts";
 import { TEXEL_BYTES } from "../../core/texels.ts";
 import type { TensorType } from "../../core/graph.ts";
 import type { Graph, Program } from "../../core/program.ts";
@@ -117,6 +118,39 @@ class WebGpuBackend implements Backend {
     return timePrograms({ device: this.#device, services: this.#services, read }, programs);
   }
 
+  guard<T>(work: () => T): { result: T; doubt: Doubt } {
+    for (const kind of errorKinds) this.#device.pushErrorScope(kind);
+    const made = new Set<GPUBuffer | GPUTexture>();
+    const done = () => new Doubt(this.#refused(made));
+    this.#pool.made = this.#textureMaker.made = made;
+    let result: T;
+    try {
+      result = work();
+    } catch (error) {
+      done();
+      throw error;
+    } finally {
+      this.#pool.made = this.#textureMaker.made = undefined;
+    }
+    return { result, doubt: done() };
+  }
+
+  /** What the device says to the work since the scopes were opened. Where it refused a part, nothing that was made in it is used again. */
+  async #refused(made: Iterable<GPUBuffer | GPUTexture>): Promise<Error | undefined> {
+    try {
+      const errors = await Promise.all(errorKinds.map(() => this.#device.popErrorScope()));
+      const error = errors.find((each) => each !== null);
+      if (!error) return undefined;
+      this.#pipelines.clear();
+      for (const arena of [this.#scratch, this.#textures]) arena.clear();
+      for (const thing of made) thing instanceof GPUBuffer ? this.#pool.drop(thing) : this.#textureMaker.drop(thing);
+      this.#pool.trim();
+      return refusal(error);
+    } catch (error) {
+      return this.#failure ?? error as Error; // the device is lost
+    }
+  }
+
   get #services(): Services {
     return {
       limits: this.limits,
@@ -182,6 +216,16 @@ class WebGpuBackend implements Backend {
   #check(): void {
     if (this.#failure) throw this.#failure;
   }
+}
+
+/** What a device tells of the work that it was given, innermost scope last. */
+const errorKinds = ["internal", "validation", "out-of-memory"] as const;
+
+function refusal({ message, constructor }: GPUError): Error {
+  if (constructor.name !== "GPUOutOfMemoryError") return new Error(`The GPU rejected a command: ${message}`);
+  return new Error(
+    `The GPU is out of memory: ${message}. Other tensors are as they were; dispose of some, or lower the batch size or the sequence length`,
+  );
 }
 
 /** Of each tensor in a buffer for reading: textures are copied to multiples of a texel. */

@@ -24,6 +24,8 @@ export class BufferPool {
   readonly #all = new Map<GPUBuffer, number>();
   #made = 0;
   #freeBytes = 0;
+  /** Where to note the buffers that are made. */
+  made: Set<unknown> | undefined;
 
   constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
 
@@ -91,6 +93,7 @@ export class BufferPool {
     }
     const buffer = this.device.createBuffer({ size, usage });
     this.#all.set(buffer, this.#made++);
+    this.made?.add(buffer);
     this.statistics.buffersCreated++;
     this.statistics.bytesHeld += size;
     return buffer;

@@ -19,6 +19,12 @@ export class PipelineCache {
 
   constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
 
+  /** Forgets all: one that the device refused would be refused again, without a word of why. */
+  clear(): void {
+    this.#modules.clear();
+    this.#pipelines.clear();
+  }
+
   get({ label, shader, overrides }: Pick<Dispatch, "label" | "shader" | "overrides">): GPUComputePipeline {
     return this.#pipelines.get(`${JSON.stringify(overrides)}\n${shader}`, () => {
       this.statistics.pipelinesCreated++;

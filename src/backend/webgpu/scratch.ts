@@ -31,6 +31,12 @@ export class Arena<T> {
     return result;
   }
 
+  /** Drops all. */
+  clear(): void {
+    for (const { thing } of this.#things.splice(0)) this.maker.drop(thing);
+    this.#version++;
+  }
+
   #grow(length: number, short: { readonly thing: T } | undefined): T {
     const thing = this.maker.make(length);
     this.#things.push({ thing, length });

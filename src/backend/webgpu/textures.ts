@@ -28,6 +28,8 @@ export class TextureHome implements TextureCopy {
 /** Makes textures and counts their memory. */
 export class TextureMaker {
   readonly #textures = new Set<GPUTexture>();
+  /** Where to note the textures that are made. */
+  made: Set<unknown> | undefined;
 
   constructor(private readonly device: GPUDevice, private readonly statistics: Pick<BackendStatistics, "bytesHeld">) {}
 
@@ -62,6 +64,7 @@ export class TextureMaker {
   #create(lines: number, usage: GPUTextureUsageFlags): GPUTexture {
     const texture = this.device.createTexture({ size: [TEXTURE_WIDTH, lines], format: "rgba32float", usage });
     this.#textures.add(texture);
+    this.made?.add(texture);
     this.statistics.bytesHeld += textureBytes(lines);
     return texture;
   }
