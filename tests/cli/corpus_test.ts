@@ -6,6 +6,8 @@ import { deepEqual, equal, ok, rejects, throws } from "../assert.ts";
 
 Deno.test("the packaged corpus is the whole novel", async () => {
   const text = await loadCorpus("moby-dick");
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  equal(hash.toHex(), "ba355a71d3eb8ae25ecd8abd682bc347ac90ec3effbc715b04b46a31fa6378d4");
   ok(text.length > 1_190_000 && text.length < 1_230_000, `${text.length} characters`);
   ok(text.includes("Call me Ishmael."));
   ok(text.trimEnd().endsWith("only found another orphan."));

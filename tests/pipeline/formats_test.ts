@@ -1,6 +1,6 @@
 /** Every format from the model to the file and back. */
 
-import { gguf as parseByHuggingFace } from "@huggingface/gguf";
+import { deserialize } from "node:v8";
 import { ggmlFloats } from "../../src/io/ggml_floats.ts";
 import { ggmlTypes } from "../../src/io/ggml_types.ts";
 import { openGgufFile } from "../../src/io/gguf_file.ts";
@@ -17,6 +17,7 @@ import { roundedModel } from "../../src/pipeline/rounded.ts";
 import { deepEqual, equal, match, ok, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";
 import { close } from "../support/numbers.ts";
+import { askPeer } from "../support/peers.ts";
 
 const sizes = { layers: 1, hiddenSize: 256, intermediateSize: 256, heads: 2, keyValueHeads: 1, headDim: 128 };
 
@@ -70,15 +71,21 @@ for (const [format, groupSize, bits] of exact) {
 }
 
 /** Hugging Face's parser finds the same tensors and metadata in a file. */
+/** What Hugging Face's parser says of a file. */
+interface TheirGguf {
+  readonly tensorInfos: readonly { readonly name: string; readonly dtype: number; readonly shape: readonly bigint[] }[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
 async function readByHuggingFace(bytes: Uint8Array): Promise<void> {
   await withFolder(async (folder) => {
     await Deno.writeFile(`${folder}/m.gguf`, bytes);
-    const { tensorInfos, metadata } = await parseByHuggingFace(`${folder}/m.gguf`, { allowLocalFile: true });
+    const { tensorInfos, metadata } = deserialize(await askPeer("gguf_by_huggingface", [`${folder}/m.gguf`])) as TheirGguf;
     const ours = parseGguf(bytes);
-    const theirs = tensorInfos.map(({ name, dtype, shape }) => [name, dtype as number, shape.map(Number).reverse()]);
+    const theirs = tensorInfos.map(({ name, dtype, shape }) => [name, dtype, shape.map(Number).reverse()]);
     deepEqual(theirs, Array.from(ours.tensors, ([name, { type, shape }]) => [name, ggmlTypes[type].id, [...shape]]));
     for (const [key, { value }] of Object.entries(ours.metadata)) {
-      deepEqual((metadata as Record<string, unknown>)[key], value, key);
+      deepEqual(metadata[key], value, key);
     }
   });
 }

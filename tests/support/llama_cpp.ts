@@ -6,6 +6,7 @@
  */
 
 import { ok } from "../assert.ts";
+import { askPeer } from "./peers.ts";
 
 /** Why tests that need llama.cpp are left out on this machine; undefined where it must be there. */
 export const noLlamaCpp = Deno.build.os === "linux" && Deno.build.arch === "x86_64"
@@ -69,8 +70,7 @@ function cString(text: string): Uint8Array<ArrayBuffer> {
 }
 
 async function libraryFolder(): Promise<string> {
-  await import("@node-llama-cpp/linux-x64"); // fetches the package
-  return new URL("../bins/linux-x64/", import.meta.resolve("@node-llama-cpp/linux-x64")).pathname;
+  return new TextDecoder().decode(await askPeer("llama_cpp_folder")).trim();
 }
 
 const loadNow = 2; // RTLD_NOW of Linux
