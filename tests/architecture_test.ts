@@ -28,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   quant: ["core", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
   pack: ["core", "tensor", "create", "bits", "trace", "kernels", "nn", "io", "quant"],
   train: ["core", "tensor", "create", "trace", "autodiff", "optim", "io"],
+  data: ["core", "io", "tokenizer", "train"],
   pipeline: [
     ...["core", "tensor", "create", "trace", "runtime", "autodiff"],
     ...["nn", "optim", "io", "tokenizer", "llama", "quant", "pack", "train"],

@@ -38,6 +38,46 @@ export function readAt(file: Deno.FsFile, position: number, length: number): Byt
   return bytes.subarray(0, filled);
 }
 
+/**
+ * Reads `length` bytes of a file at `position`, without leaving it open. Throws an error that names the path where it cannot be read or
+ * has fewer.
+ */
+export async function readFileAt(path: string, position: number, length: number): Promise<Bytes> {
+  needFiles(`Cannot read "${path}"`);
+  using file = await Deno.open(path).catch((cause) => {
+    throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
+  });
+  await file.seek(position, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(length);
+  for (let filled = 0; filled < length;) {
+    const count = await file.read(bytes.subarray(filled));
+    if (count === null) {
+      throw new Error(`Cannot read "${path}": it ends at byte ${position + filled}, wanted ${position + length}`);
+    }
+    filled += count;
+  }
+  return bytes;
+}
+
+/** Whether there is a folder at a path: false for a file, undefined where there is nothing. Throws where nobody may look. */
+export async function isFolder(path: string): Promise<boolean | undefined> {
+  needFiles(`Cannot read "${path}"`);
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) return undefined;
+    throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** Size of a file. Throws an error that names the path where it cannot be read. */
+export async function byteLengthOf(path: string): Promise<number> {
+  needFiles(`Cannot read "${path}"`);
+  return (await Deno.stat(path).catch((cause) => {
+    throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
+  })).size;
+}
+
 /** Makes a folder, and those above it, unless it is there. Throws an error that names the path. */
 export async function makeFolder(path: string): Promise<void> {
   needFiles(`Cannot make the folder "${path}"`);
@@ -46,7 +86,8 @@ export async function makeFolder(path: string): Promise<void> {
   });
 }
 
-function reasonOf(cause: unknown): string {
+/** The reason of a failed file operation in a few words. */
+export function reasonOf(cause: unknown): string {
   if (cause instanceof Deno.errors.NotFound) return "no such file or folder";
   if (cause instanceof Deno.errors.IsADirectory) return "it is a folder";
   if (cause instanceof Deno.errors.NotADirectory || cause instanceof Deno.errors.AlreadyExists) return "a file is in the way";
