@@ -72,6 +72,7 @@ export {
   type AdamWResult,
   type AdamWState,
   initialMoments,
+  type MomentDType,
   type Moments,
   type NamedTensors,
 } from "./src/optim/adamw.ts";

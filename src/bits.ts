@@ -55,25 +55,40 @@ export interface Rounding {
   readonly seed?: Tensor | number;
 }
 
+/** A list in pairs: what the low and the high half of each word hold, float32 `[⌈elements / 2⌉]` each; an odd last one is paired with 0. */
+export function pairsOf(x: Tensor): [low: Tensor, high: Tensor] {
+  const count = wordsOf(x.size);
+  const flat = x.reshape([x.size]);
+  const pairs = (x.size % 2 === 0 ? flat : flat.pad([0], [1])).reshape([count, 2]);
+  const half = (at: number) => pairs.slice([0, at], [count, at + 1]).reshape([count]);
+  return [half(0), half(1)];
+}
+
+/** The two bfloat16 numbers of each word: float32, exact. */
+export function bfloat16Pairs(words: Tensor): [low: Tensor, high: Tensor] {
+  return [fromBits(words.shiftLeft(16)), fromBits(words.bitAnd(0xffff0000))];
+}
+
+/** Two bfloat16 numbers in each word, from float32 of one shape. See {@linkcode packBfloat16}. */
+export function packBfloat16Pairs(pair: readonly [low: Tensor, high: Tensor], { seed }: Rounding = {}): Tensor {
+  const [low, high] = pair.map((x, stream) => {
+    const bits = toBits(x);
+    const lost = seed === undefined
+      ? bits.shiftRight(16).bitAnd(1).add(0x7fff) // half of the last place, less one unless the last bit is odd
+      : randomBits(x.shape, { seed, stream }).shiftRight(16);
+    const isFinite = bits.bitAnd(0x7f800000).less(0x7f800000);
+    const isNumber = bits.bitAnd(0x7fffffff).lessEqual(0x7f800000);
+    return isFinite.where(bits.add(lost), isNumber.where(bits, 0x7fc00000)).shiftRight(16);
+  });
+  return low.bitOr(high.shiftLeft(16));
+}
+
 /**
- * Elements as bfloat16, two to a word.
- *
- * Infinities stay; numbers that round beyond the largest become infinite; NaN stays NaN.
+ * Elements as bfloat16, two to a word. Infinities stay; numbers that round beyond the largest become infinite; NaN stays NaN.
  *
  * @param x float32
  * @returns uint32 `[⌈elements / 2⌉]`, the first element in the low half; an odd last one leaves the high half zero
  */
-export function packBfloat16(x: Tensor, { seed }: Rounding = {}): Tensor {
-  const count = wordsOf(x.size);
-  const flat = x.reshape([x.size]);
-  const pairs = (x.size % 2 === 0 ? flat : flat.pad([0], [1])).reshape([count, 2]);
-  const bits = toBits(pairs);
-  const lost = seed === undefined
-    ? bits.shiftRight(16).bitAnd(1).add(0x7fff) // half of the last place, less one unless the last bit is odd
-    : randomBits([count, 2], { seed }).shiftRight(16);
-  const isFinite = bits.bitAnd(0x7f800000).less(0x7f800000);
-  const isNan = bits.bitAnd(0x7fffffff).lessEqual(0x7f800000).equal(0);
-  const rounded = isFinite.where(bits.add(lost), isNan.where(0x7fc00000, bits)).shiftRight(16);
-  const [low, high] = [0, 1].map((half) => rounded.slice([0, half], [count, half + 1]).reshape([count]));
-  return low.bitOr(high.shiftLeft(16));
+export function packBfloat16(x: Tensor, rounding?: Rounding): Tensor {
+  return packBfloat16Pairs(pairsOf(x), rounding);
 }

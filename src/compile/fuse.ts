@@ -6,6 +6,7 @@
 
 import type { FlatNode, Graph } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
+import { placeEarly } from "./early.ts";
 import { joinMaps, joinSinks } from "./horizontal.ts";
 import { mergeGroups } from "./merge.ts";
 import { type Fusion, type Group, kernelInput, readsOf } from "./groups.ts";
@@ -161,7 +162,8 @@ export function fuse(graph: Graph, { maxBuffers, sideBySide, texelReads }: FuseO
   const merged = dropPrivate({ graph, stored, groups: mergeGroups(graph, stored, groups, maxBuffers) }, cuts);
   const began = absorbProducts(merged, { maxBuffers, texelReads });
   const joined = dropPrivate(joinRows(began, { maxBuffers, texelReads, cuts }), cuts);
-  return joinSinks(sideBySide ? dropPrivate(joinMaps(joinProducts(joined, maxBuffers), maxBuffers), cuts) : joined, maxBuffers);
+  const shared = sideBySide ? dropPrivate(joinMaps(joinProducts(joined, maxBuffers), maxBuffers), cuts) : joined;
+  return placeEarly(joinSinks(shared, maxBuffers));
 }
 
 /** Takes the memory from nodes that only their own kernel uses, as merging leaves them, but for the `cuts` in long chains. */

@@ -45,6 +45,10 @@ export interface Fusion {
   readonly groups: readonly Group[];
 }
 
+/** Whether a group computes its elements one by one, and nothing before them. */
+export const isMap = ({ graph: { nodes } }: Fusion, { roots, reduction, products, rows }: Group): boolean =>
+  reduction === undefined && !products && !rows && !["kernel", "fused", "reduction"].includes(nodes[roots[0]].op.kind);
+
 /** How kernel inputs are read: through a view of a stored node where the kernel can, else stored as they are. */
 export function kernelInput(nodes: readonly FlatNode[], node: FlatNode, position: number): Window {
   const input = node.inputs[position];

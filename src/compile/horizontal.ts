@@ -7,7 +7,7 @@
 
 import type { DType } from "../core/dtype.ts";
 import { sizeOf } from "../core/shape.ts";
-import { type Fusion, type Group, readsOf } from "./groups.ts";
+import { type Fusion, type Group, isMap, readsOf } from "./groups.ts";
 import { GroupJoiner } from "./joining.ts";
 
 /** Most bindings of one such kernel, where a device has more: what drivers do for each binding costs more than a launch. */
@@ -16,18 +16,12 @@ const mostBuffers = 32;
 /** Most elements of kernels that wait for others, to run side by side with them: larger ones keep a device busy alone. */
 const mostShared = 2 ** 18;
 
-/** Most elements of results that cost nothing to keep. */
-const smallSize = 1024;
-
 /** Several groups that become one. */
 interface Bundle {
   readonly roots: number[];
   readonly nodes: Set<number>;
   overwritten: number;
 }
-
-const isMap = ({ graph: { nodes } }: Fusion, { roots, reduction, products, rows }: Group): boolean =>
-  reduction === undefined && !products && !rows && !["kernel", "fused", "reduction"].includes(nodes[roots[0]].op.kind);
 
 /** What some nodes read, and whether at the element being computed alone. */
 function readsOfAll({ graph, stored }: Fusion, roots: readonly number[]): Map<number, boolean> {
@@ -71,9 +65,8 @@ function overwrittenBy({ graph }: Fusion, roots: readonly number[], freed: reado
 
 /**
  * Joins elementwise groups whose results no other group reads, as many as one shader may bind. They move to where the last of them
- * stood, so that a parameter is still overwritten after its last reader. Large ones move to the front instead, to free what they read:
- * each runs once its inputs are there and all other readers of a donated input are done. Only where inputs are donated: elsewhere sinks
- * run early already.
+ * stood, so that a parameter is still overwritten after its last reader. Large ones stay apart, to free what they read. Only where inputs
+ * are donated: elsewhere sinks run early already.
  */
 export function joinSinks(fusion: Fusion, maxBuffers: number): Fusion {
   const { graph, stored, groups } = fusion;
@@ -86,14 +79,9 @@ export function joinSinks(fusion: Fusion, maxBuffers: number): Fusion {
   const last = new Map(reads.flatMap((each, index) => [...each.keys()].map((node) => [node, index])));
   const open = new Map<number, Bundle>(); // the one of each size that is not full
   const ordered = new Set<Group | Bundle>();
-  const early = new Set<Group>();
   groups.forEach((group, index) => {
-    if (!isSink(fusion, group, reads[index], last)) return void ordered.add(group);
     const size = sizeOf(graph.nodes[group.roots[0]].shape);
-    if (size > mostShared) {
-      early.add(group);
-      return void ordered.add(group);
-    }
+    if (size > mostShared || !isSink(fusion, group, reads[index], last)) return void ordered.add(group);
     const nodes = [...reads[index].keys(), ...group.roots];
     const freed = [...reads[index]].flatMap(([node, aligned]) => aligned && last.get(node) === index ? [node] : []);
     const overwritten = overwrittenBy(fusion, group.roots, freed);
@@ -110,33 +98,7 @@ export function joinSinks(fusion: Fusion, maxBuffers: number): Fusion {
     ordered.add(home);
   });
   const joined = [...ordered].map((group): Group => "nodes" in group ? { roots: group.roots.sort((a, b) => a - b) } : group);
-  return { graph, stored, groups: placedEarly({ graph, stored, groups: joined }, early) };
-}
-
-/** Groups in their order, but those of `early` as soon as what they read is there, and all others that read their donated inputs are done. */
-function placedEarly({ graph, stored, groups }: Fusion, early: ReadonlySet<Group>): Group[] {
-  if (early.size === 0) return [...groups];
-  const isDonated = (node: number) => graph.donated.has(graph.nodes[node].leaf ?? -1);
-  const readsOfGroup = ({ roots }: Group) => [...new Set(roots.flatMap((root) => [...readsOf(graph, stored, root).keys()]))];
-  const isReady = ({ roots }: Group) =>
-    // what all may wait for, such as a learning rate: small, and made of inputs alone
-    sizeOf(graph.nodes[roots[0]].shape) <= smallSize && roots.every((root) => !graph.outputs.includes(root)) &&
-    readsOfGroup({ roots }).every((node) => graph.nodes[node].op.kind === "leaf");
-  const { first = [], others = [] } = Object.groupBy(
-    groups.filter((group) => !early.has(group)),
-    (group) => isReady(group) ? "first" : "others",
-  );
-  const last = new Map<number, number>(); // place of what stores each node, or reads it where it is a donated input
-  others.forEach((group, place) => {
-    for (const root of group.roots) last.set(root, place);
-    for (const node of readsOfGroup(group)) if (isDonated(node)) last.set(node, place);
-  });
-  const placed = others.map((group) => [group]);
-  for (const group of early) {
-    const place = readsOfGroup(group).reduce((latest, node) => Math.max(latest, last.get(node) ?? -1), -1);
-    (place < 0 ? first : placed[place]).push(group);
-  }
-  return [first, ...placed].flat();
+  return { graph, stored, groups: joined };
 }
 
 /** Joins elementwise groups of one size whose results others read, as many as a shader may bind, where neither has to wait for the other. */

@@ -95,7 +95,8 @@ function order(vertices: readonly Vertex[], producers: Producers, sinksLast: boo
   }
   const isSink = (vertex: Vertex) => consumers.get(vertex)!.length === 0;
   // a norm of gradients, say, is small, and waits for all of them: what it is made from need not wait for each other
-  const endsAt = (vertex: Vertex) => isSink(vertex) || vertex.size <= smallSize;
+  const ends = (vertex: Vertex) => isSink(vertex) || vertex.size <= smallSize;
+  const endsAt = (vertex: Vertex) => ends(vertex) || consumers.get(vertex)!.every(isSink); // moments, which parameters are made from
   const isLate = (vertex: Vertex) =>
     isSink(vertex) ? !sinksLast : vertex.size > smallSize && consumers.get(vertex)!.every(endsAt);
   return postorder([...byDepth(vertices.filter(isLate)), ...vertices], inputsOf);

@@ -4,13 +4,20 @@
  * @module
  */
 
+import { bfloat16Pairs, packBfloat16Pairs, pairsOf, unpackBfloat16 } from "../bits.ts";
 import { atCaller } from "../core/errors.ts";
 import { constant, type Tensor } from "../tensor.ts";
 
 /** Tensors by parameter name. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
 
-/** Running means of the gradient and of its square, by parameter name. */
+/** How moments are stored: 4 bytes an element, or 2, which loses nothing on average (stochastic rounding). */
+export type MomentDType = "float32" | "bfloat16";
+
+/**
+ * Running means of the gradient and of its square, by parameter name: float32 in the shape of the parameter, or bfloat16 two to a word,
+ * uint32 `[⌈elements / 2⌉]`.
+ */
 export interface Moments {
   /** Running means of the gradients, by parameter name. */
   readonly first: Record<string, Tensor>;
@@ -46,6 +53,11 @@ export interface AdamWOptions {
   readonly decays?: (name: string) => boolean;
   /** Largest global norm of the gradients, 1 by default; they are scaled down to it. 0 turns clipping off. */
   readonly clipNorm?: number;
+  /**
+   * The norm that is compared with `clipNorm`, a scalar: that of the step before, say. Then no update waits for all gradients, and each
+   * gradient is freed as soon as its parameter is updated. The global norm of these gradients by default.
+   */
+  readonly norm?: Tensor;
 }
 
 /** What one update gives. */
@@ -59,7 +71,7 @@ export interface AdamWResult {
 }
 
 /**
- * Moments before the first step: zeros.
+ * Moments before the first step: zeros, stored as `dtype` says, float32 by default. {@linkcode adamw} keeps them as they are stored.
  *
  * @example
  * ```ts
@@ -68,19 +80,38 @@ export interface AdamWResult {
  * console.log(await first.w.data()); // 0, 0
  * ```
  */
-export function initialMoments(parameters: NamedTensors): Moments {
-  const fresh = () => mapRecord(parameters, ({ shape }) => constant(0, shape));
+export function initialMoments(parameters: NamedTensors, { dtype = "float32" }: { readonly dtype?: MomentDType } = {}): Moments {
+  const zero = ({ shape, size }: Tensor) =>
+    dtype === "bfloat16" ? constant(0, [Math.ceil(size / 2)], "uint32") : constant(0, shape);
+  const fresh = () => mapRecord(parameters, zero);
   return { first: fresh(), second: fresh() };
+}
+
+/** A stored moment as float32 in the shape of its parameter. */
+function readMoment(moment: Tensor, { shape }: Tensor): Tensor {
+  return moment.dtype === "uint32" ? unpackBfloat16(moment, shape) : moment;
+}
+
+/** The next running mean, stored as the one before. `seed` is that of the random bits it is rounded by. */
+function nextMoment(moment: Tensor, value: Tensor, { beta, seed }: { readonly beta: number; readonly seed: Tensor }): Tensor {
+  const next = (before: Tensor, now: Tensor) => before.mul(beta).add(now.mul(1 - beta));
+  if (moment.dtype !== "uint32") return next(moment, value);
+  const [before, now] = [bfloat16Pairs(moment), pairsOf(value)];
+  return packBfloat16Pairs([next(before[0], now[0]), next(before[1], now[1])], { seed });
 }
 
 /** Most tensors whose squares are added element by element before they are summed: all of them are read by one kernel. */
 const summedTogether = 12;
+/** Most elements of such tensors: larger ones are summed by themselves, so that none is kept for the others. */
+const mostTogether = 2 ** 18;
 
-/** Root of the sum of squares over all tensors, a scalar. Tensors of one shape are added up first, so that few kernels sum many. */
+/** Root of the sum of squares over all tensors, a scalar. Small tensors of one shape are added up first, so that few kernels sum many. */
 export function globalNorm(tensors: NamedTensors): Tensor {
   const byShape = Object.values(Object.groupBy(Object.values(tensors), ({ shape }) => `${shape}`)).map((group) => group!);
   const sums = byShape.flatMap((group) =>
-    chunked(group, summedTogether).map((chunk) => chunk.map((tensor) => tensor.square()).reduce((a, b) => a.add(b)).sum())
+    chunked(group, group[0].size > mostTogether ? 1 : summedTogether).map((chunk) =>
+      chunk.map((tensor) => tensor.square()).reduce((a, b) => a.add(b)).sum()
+    )
   );
   return sums.reduce((total, sum) => total.add(sum), constant(0)).sqrt();
 }
@@ -94,7 +125,8 @@ function chunked<T>(list: readonly T[], length: number): T[][] {
  * Regularization", 2019). Only adds graph: each parameter's update is one elementwise expression, which runs as one kernel.
  *
  * Gradients are multiplied by min(1, clipNorm / (norm + 1e-6)), both moments are corrected for their start at zero, and
- * p ← p (1 - rate · decay) - rate · m̂ / (√v̂ + epsilon).
+ * p ← p (1 - rate · decay) - rate · m̂ / (√v̂ + epsilon). Moments stay as they are stored; those in bfloat16 are rounded up or down at
+ * random, with the probability that makes their mean right, by bits that depend on the step alone.
  *
  * @throws TypeError when a parameter has no gradient or no moment
  *
@@ -114,17 +146,20 @@ export function adamw(state: AdamWState, options: AdamWOptions): AdamWResult {
   const names = Object.keys(state.parameters);
   checkNames(names, state);
   const gradientNorm = globalNorm(mapRecord(state.parameters, (_, name) => state.gradients[name]));
-  const coefficient = clipNorm > 0 ? constant(clipNorm).div(gradientNorm.add(1e-6)).minimum(1) : undefined;
+  const coefficient = clipNorm > 0 ? constant(clipNorm).div((options.norm ?? gradientNorm).add(1e-6)).minimum(1) : undefined;
+  const step = asTensor(state.step);
   const rate = asTensor(options.learningRate);
   const correction1 = startCorrection(beta1, state.step);
   const correction2 = startCorrection(beta2, state.step);
   const result: AdamWResult = { parameters: {}, moments: { first: {}, second: {} }, gradientNorm };
-  for (const name of names) {
+  for (const [index, name] of names.entries()) {
     const parameter = state.parameters[name];
     const gradient = coefficient ? state.gradients[name].mul(coefficient) : state.gradients[name];
-    const first = state.moments.first[name].mul(beta1).add(gradient.mul(1 - beta1));
-    const second = state.moments.second[name].mul(beta2).add(gradient.square().mul(1 - beta2));
-    const move = first.div(correction1).div(second.div(correction2).sqrt().add(epsilon));
+    const seedOf = (place: number) => step.cast("uint32").mul(0x9e3779b9).add(2 * index + place); // another for each tensor and step
+    const first = nextMoment(state.moments.first[name], gradient, { beta: beta1, seed: seedOf(0) });
+    const second = nextMoment(state.moments.second[name], gradient.square(), { beta: beta2, seed: seedOf(1) });
+    const [mean, meanSquare] = [first, second].map((moment) => readMoment(moment, parameter));
+    const move = mean.div(correction1).div(meanSquare.div(correction2).sqrt().add(epsilon));
     const kept = weightDecay !== 0 && decays(name) ? parameter.mul(constant(1).sub(rate.mul(weightDecay))) : parameter;
     result.parameters[name] = kept.sub(move.mul(rate));
     result.moments.first[name] = first;

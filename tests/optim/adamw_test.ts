@@ -1,4 +1,5 @@
 import { backendInfo, compile, constant, realize, type Tensor, tensor, useBackend } from "../../mod.ts";
+import { unpackBfloat16 } from "../../src/bits.ts";
 import { adamw, type AdamWOptions, globalNorm, initialMoments } from "../../src/optim/adamw.ts";
 import { deepEqual, equal, ok, throws } from "../assert.ts";
 import { close, noise } from "../support/numbers.ts";
@@ -68,6 +69,53 @@ for (const [backend, relative] of [["reference", 1e-12], ["webgpu", 1e-5]] as co
     });
   }
 }
+
+for (const [backend, relative] of [["reference", 1e-12], ["webgpu", 1e-6]] as const) {
+  Deno.test(`adamw() clips by the norm that it is given (${backend})`, async () => {
+    await useBackend(backend);
+    const parameters = { w: tensor([1, -2, 3]) };
+    const state = { parameters, gradients: { w: tensor([0.3, -0.4, 1.2]) }, moments: initialMoments(parameters), step: 1 };
+    const by = (options: Partial<AdamWOptions>) => adamw(state, { learningRate: 0.1, clipNorm: 1, ...options });
+    const given = by({ norm: tensor(7) });
+    close(await given.moments.first.w.data(), [0.03 / 7, -0.04 / 7, 0.12 / 7], { relative: 1e-6 });
+    close(await given.gradientNorm.data(), [1.3], { relative });
+    close(await by({ norm: tensor(0.5) }).moments.first.w.data(), [0.03, -0.04, 0.12], { relative: 1e-6 });
+  });
+}
+
+Deno.test("moments in bfloat16 take half the memory, and follow those in float32 on average", async () => {
+  await useBackend("webgpu");
+  const [size, steps] = [1021, 40];
+  const step = compile(
+    (inputs: {
+      parameters: Record<string, Tensor>;
+      moments: { first: Record<string, Tensor>; second: Record<string, Tensor> };
+      gradients: Record<string, Tensor>;
+      step: Tensor;
+    }) => adamw(inputs, { learningRate: 0.01, weightDecay: 0, beta2: 0.999 }),
+    { donate: ["parameters", "moments"] },
+  );
+  const run = async (dtype: "float32" | "bfloat16") => {
+    let parameters: Record<string, Tensor> = { w: tensor(noise(size, { seed: 1 })) };
+    let moments = initialMoments(parameters, { dtype });
+    for (let k = 1; k <= steps; k++) {
+      const gradients = { w: tensor(noise(size, { seed: 100 + k, low: -1, high: 1.5 })) };
+      ({ parameters, moments } = step({ parameters, moments, gradients, step: k }));
+    }
+    return { w: await parameters.w.data(), second: moments.second.w };
+  };
+  const [exact, half, again] = [await run("float32"), await run("bfloat16"), await run("bfloat16")];
+  equal(`${half.second}`, "uint32[511]");
+  deepEqual([...half.w], [...again.w], "the same bits in every run");
+  const errors = [...half.w].map((value, k) => value - exact.w[k]);
+  const mean = errors.reduce((sum, error) => sum + error, 0) / size;
+  const deviation = Math.sqrt(errors.reduce((sum, error) => sum + error * error, 0) / size);
+  ok(deviation < 0.01 * 0.01 * steps, `moves of ${0.01 * steps} at most differ by ${deviation}`);
+  ok(Math.abs(mean) < 4 * deviation / Math.sqrt(size) + 1e-6, `no drift: ${mean} of ${deviation}`);
+  const second = [...await unpackBfloat16(half.second, [size]).data()], wanted = [...await exact.second.data()];
+  const ratio = second.reduce((sum, value) => sum + value, 0) / wanted.reduce((sum, value) => sum + value, 0);
+  ok(Math.abs(ratio - 1) < 2e-3, `squares are right on average: ${ratio}`);
+});
 
 Deno.test("adamw() corrects the start of its moments as exactly from a scalar tensor as from a number", async () => {
   for (const [backend, relative] of [["reference", 1e-12], ["webgpu", 2e-6]] as const) {
