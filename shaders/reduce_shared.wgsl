@@ -4,7 +4,7 @@
 
 const COUNT: u32 = 1u; const LENGTH: u32 = 1u; const LANES: u32 = 64u; const MEMBERS: u32 = 64u; const MEMBER_STEP: u32 = 1u; const OUTPUT_STEP: u32 = 64u; //: constants
 @group(0) @binding(0) var<storage, read_write> out0: array<f32>; //: bindings
-var<workgroup> partials: array<f32, LANES>; //: partials
+var<workgroup> shares: array<f32, LANES>; //: shares
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -16,13 +16,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   for (var r = member; r < LENGTH; r += MEMBERS) {
     accumulated = accumulated + f32(r); //: combine
   }
-  partials[lane] = accumulated;
+  shares[lane] = accumulated;
   workgroupBarrier();
   if (member > 0u || place >= COUNT) {
     return;
   }
   for (var other = lane + MEMBER_STEP; other < lane + MEMBERS * MEMBER_STEP; other += MEMBER_STEP) {
-    accumulated = accumulated + partials[other]; //: join
+    accumulated = accumulated + shares[other]; //: join
   }
   out0[o] = accumulated; //: store
 }

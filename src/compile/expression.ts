@@ -9,6 +9,7 @@ import type { FlatNode } from "../core/program.ts";
 import { type Shape, sizeOf, stridesOf } from "../core/shape.ts";
 import { fourOf, wgslType, zero } from "../core/wgsl.ts";
 import type { Load } from "./code_buffers.ts";
+import { mostPositions, tooManyPositions } from "./positions.ts";
 
 /** Where an element lies: its row-major position, its coordinates, or both, as WGSL expressions of type u32. */
 export interface Index {
@@ -100,6 +101,7 @@ export class ExpressionWriter {
     const coordinates = index.coordinates!;
     const known = this.#positions.get(signature(shape, coordinates));
     if (known !== undefined) return known;
+    if (sizeOf(shape) > mostPositions) throw tooManyPositions("a view", { shape, dtype: "float32" });
     const strides = stridesOf(shape);
     return this.define(
       coordinates.reduce(

@@ -22,6 +22,7 @@ import { sumProducts } from "./products.ts";
 import { bareOutputs, rewrite } from "./rewrite.ts";
 import { layoutReduction, reductionCode } from "./reduction_code.ts";
 import { rowCode } from "./row_code.ts";
+import { mostPositions, tooManyPositions } from "./positions.ts";
 import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
 import { lineGrid } from "../kernels/grid.ts";
 import { readAsTexels } from "./texel_reads.ts";
@@ -155,10 +156,20 @@ class GroupLowering {
     const { nodes } = this.fusion.graph;
     const { op, shape } = nodes[this.group.roots[0]];
     if (sizeOf(shape) === 0) return [];
+    this.#checkPositions();
     if (this.group.rows) return [this.#goOverRows(this.group.rows)];
     if (this.group.products) return this.#products(this.group.products);
     if (op.kind === "kernel" || op.kind === "fused") return this.#kernel(this.group.roots[0], op.binding);
     return this.group.reduction === undefined ? [this.#map()] : this.#reduce(this.group.reduction);
+  }
+
+  /** Positions are counted in 32 bits, and drivers end long loops. */
+  #checkPositions(): void {
+    const { nodes } = this.fusion.graph;
+    const { roots, reduction } = this.group;
+    const over = [...roots, ...reduction === undefined ? [] : nodes[reduction].inputs];
+    const large = over.find((node) => sizeOf(nodes[node].shape) > mostPositions);
+    if (large !== undefined) throw tooManyPositions(nodes[roots[0]].op.name, nodes[large]);
   }
 
   /** Buffers of generated code: every node read, and every node stored; one that overwrites a donated input is bound once. */

@@ -32,6 +32,7 @@ const busy = 4096; // invocations that keep a device occupied
 const workgroup = 64; // invocations where outputs do not need more
 const mostMembers = 256; // invocations that every device has in one workgroup
 const longest = 16384; // iterations of a loop; some drivers stop one after 65535
+const manyParts = 1024; // beyond these, one loop over all parts would lose digits
 
 /** Plans a reduction so that devices are busy and no loop is long. */
 export function layoutReduction(shape: Shape, axes: readonly number[]): ReductionLayout {
@@ -43,7 +44,8 @@ export function layoutReduction(shape: Shape, axes: readonly number[]): Reductio
   const length = wide === "reduced" ? elements / 4 : elements;
   const count = wide === "kept" ? outputs / 4 : outputs;
   const useful = count >= busy ? 1 : Math.min(Math.ceil(length / 32), Math.ceil(busy / Math.max(1, count)));
-  const wanted = Math.max(1, useful, Math.ceil(length / longest));
+  // of very many elements, as many parts as each of them has turns
+  const wanted = Math.max(1, useful, Math.ceil(length / Math.max(longest, Math.ceil(Math.sqrt(length)))));
   const members = 2 ** Math.ceil(Math.log2(wanted));
   return members <= mostMembers ? { wide, count, length, members, parts: 1 } : { wide, count, length, members: 1, parts: wanted };
 }
@@ -78,14 +80,23 @@ export function reductionCode(request: ReductionRequest): GeneratedCode {
   const { dtype, op } = nodes[reduction];
   const buffers = new CodeBuffers(bindings, layout.wide === "kept");
   const [combine, store] = buffers.settle(() => [loopBody(request, buffers), afterLoop(request, buffers)]);
-  const type = wgslType(dtype, layout.wide === "kept" || layout.wide === "reduced" && stage !== "second");
+  const wide = isWide(request);
+  const type = wgslType(dtype, wide);
   const first = saturate((op as Reduction).identity, dtype);
   const identity = `  var accumulated = ${type}(${
     layout.length === 0 ? wgslConstant(first, dtype) : wgslLiteral(first, dtype)
   });`;
   const parts = { identity, combine, store };
+  if (stage === "second" && layout.parts > manyParts) {
+    const second = { ...layout, length: layout.parts, members: mostMembers };
+    return sharedCode({ ...request, layout: second }, buffers, { ...parts, type });
+  }
   return layout.members > 1 ? sharedCode(request, buffers, { ...parts, type }) : splitCode(request, buffers, parts);
 }
+
+/** Whether four neighbours are combined at once. */
+const isWide = ({ layout, stage }: Pick<ReductionRequest, "layout" | "stage">) =>
+  layout.wide === "kept" || layout.wide === "reduced" && stage !== "second";
 
 /** What two partial results of a reduction make. */
 function combined({ op, dtype }: FlatNode, accumulated: string, value: string, wide: boolean): string {
@@ -109,11 +120,11 @@ function splitCode(
 
 /** Invocations of a workgroup share outputs: neighbours read what lies side by side. */
 function sharedCode(
-  { nodes, reduction, layout }: ReductionRequest,
+  request: ReductionRequest,
   buffers: CodeBuffers,
   { type, ...lines }: Readonly<Record<"type" | "identity" | "combine" | "store", string>>,
 ): GeneratedCode {
-  const { count, length, members, wide } = layout;
+  const { nodes, reduction, layout: { count, length, members, wide } } = request;
   const lanes = Math.max(workgroup, members);
   const [memberStep, outputStep] = wide === "kept" ? [lanes / members, 1] : [1, members];
   const sizes = {
@@ -127,14 +138,15 @@ function sharedCode(
   const shader = buffers.fill(shaders.reduce_shared, {
     ...lines,
     constants: constants(sizes),
-    partials: `var<workgroup> partials: array<${type}, LANES>;`,
-    join: `    accumulated = ${combined(nodes[reduction], "accumulated", "partials[other]", wide !== "none")};`,
+    shares: `var<workgroup> shares: array<${type}, LANES>;`,
+    join: `    accumulated = ${combined(nodes[reduction], "accumulated", "shares[other]", isWide(request))};`,
   });
   return { shader, invocations: count * members, workgroup: lanes };
 }
 
 function loopBody({ nodes, reduction, layout, stage }: ReductionRequest, buffers: CodeBuffers): string {
   const { inputs: [input], attributes } = nodes[reduction];
+  const wide = isWide({ layout, stage });
   const writer = new ExpressionWriter(nodes, buffers.load, "v");
   const element = () => {
     if (stage === "second") return buffers.at("partials", "r * COUNT + o");
@@ -142,7 +154,6 @@ function loopBody({ nodes, reduction, layout, stage }: ReductionRequest, buffers
     const index = elementIndex(writer, layout.wide === "none" ? shape : quads(shape), attributes.axes as readonly number[]);
     return layout.wide === "none" ? writer.value(input, index) : writer.wideValue(input, index);
   };
-  const wide = layout.wide === "kept" || layout.wide === "reduced" && stage !== "second";
   const combination = `accumulated = ${combined(nodes[reduction], "accumulated", element(), wide)};`;
   return [...writer.lines, combination].map((line) => `    ${line}`).join("\n");
 }

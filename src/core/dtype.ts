@@ -34,6 +34,7 @@ export function saturate(value: number, dtype: DType): number {
 
 /** Host array of `length` zeros in the widest type of the dtype's kind: float64 for floats. */
 export function wideArray(dtype: DType, length: number): TensorData {
+  if (length >= 2 ** 32) throw new RangeError(`Cannot hold ${length} numbers in one array: wanted fewer than 4294967296`);
   if (isFloat(dtype)) return new Float64Array(length);
   return dtype === "int32" ? new Int32Array(length) : new Uint32Array(length);
 }

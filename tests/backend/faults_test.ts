@@ -1,6 +1,6 @@
 /** What becomes of work that a device refuses, and of a device that is lost. */
 
-import { backendInfo, realize, tensor, useBackend } from "../../mod.ts";
+import { backendInfo, full, ones, realize, tensor, useBackend } from "../../mod.ts";
 import type { Backend } from "../../src/backend/backend.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { noise } from "../support/numbers.ts";
@@ -45,4 +45,13 @@ Deno.test("a device that was lost is replaced; what lies on the host is uploaded
     computed.add(1).data(),
     /Cannot use a float32\[2\] tensor: it was lost with its device. The GPU was lost: pulled out/,
   );
+});
+
+Deno.test("sums of a billion elements are right, and more than a kernel counts are refused", async () => {
+  await useBackend("webgpu");
+  const total = await ones([1_000_000_007]).sum().item();
+  ok(Math.abs(total / 1_000_000_007 - 1) < 1e-5, `${total}`);
+  const refused = [ones([65_536, 65_536]).sum(), full([65_536, 65_537], 1), ones([70_000, 65_536, 2]).max({ axes: 1 })];
+  for (const x of refused) await rejects(x.data(), /Cannot compute \w+ over float32\[\S+\]: it has \d+ elements/);
+  equal((await tensor([1, 2]).add(1).data())[1], 3);
 });
