@@ -19,6 +19,8 @@ export type Option =
     readonly default?: string;
     /** The only values allowed. */
     readonly choices?: readonly string[];
+    /** Typed several times, its values come with commas between. */
+    readonly several?: boolean;
   }
   | {
     readonly type: "integer" | "number";
@@ -98,6 +100,7 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
     allowPositionals: true,
     tokens: true,
   });
+  const several = new Set(options.filter(([, option]) => "several" in option && option.several).map(([name]) => kebab(name)));
   const typed = new Map<string, string | true>();
   const words: string[] = [];
   for (const token of tokens) {
@@ -106,7 +109,9 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
     if (token.name === "help") throw new HelpRequested(helpText(command));
     if (!Object.hasOwn(spec, token.name)) throw unknownOption(token.rawName, command);
     const swallowed = !token.inlineValue && /^-[^\d.]/.test(token.value ?? ""); // `--config --json`: the value was forgotten
-    typed.set(token.name, swallowed ? true : token.value ?? true);
+    const value = swallowed ? true : token.value ?? true;
+    const earlier = typed.get(token.name);
+    typed.set(token.name, several.has(token.name) && earlier && value !== true ? `${earlier},${value}` : value);
   }
   const values: Record<string, unknown> = positionalValues(command, words);
   for (const [name, option] of options) values[name] = optionValue(`--${kebab(name)}`, option, typed.get(kebab(name)));

@@ -1,6 +1,6 @@
 import { HelpRequested, parse } from "../../src/cli/args.ts";
 import { UsageError } from "../../src/cli/errors.ts";
-import { deepEqual, throws } from "../assert.ts";
+import { deepEqual, equal, throws } from "../assert.ts";
 
 const command = {
   name: "demo",
@@ -94,4 +94,15 @@ Deno.test("--help lists every option with its default and its choices", () => {
     deepEqual([error instanceof HelpRequested, (error as Error).message.split("\n")], [true, expected]);
     return true;
   });
+});
+
+Deno.test("an option that may be typed several times gives its values with commas between", () => {
+  const command = {
+    name: "demo",
+    summary: "",
+    options: { data: { type: "string", several: true, description: "" }, other: { type: "string", description: "" } },
+  } as const;
+  equal(parse(command, ["--data", "a,b", "--data=c:0.5", "--other", "x", "--other", "y"]).data, "a,b,c:0.5");
+  equal(parse(command, ["--other", "x", "--other", "y"]).other, "y");
+  throws(() => parse(command, ["--data", "a", "--data", "--other"]), { message: "--data needs a value: text" });
 });
