@@ -10,8 +10,7 @@ import { ggmlTypes } from "../../src/io/ggml_types.ts";
 import type { GgufSource } from "../../src/io/gguf.ts";
 import { ggufStream } from "../../src/io/gguf_writer.ts";
 import type { LlamaConfig } from "../../src/llama/config.ts";
-import { huggingFaceConfig } from "../../src/llama/config.ts";
-import { type LlamaConfigJson, llamaGgufMetadata } from "../../src/llama/gguf_metadata.ts";
+import { llamaGgufMetadata } from "../../src/llama/gguf_metadata.ts";
 import { ggufName } from "../../src/llama/gguf_names.ts";
 import { tokenizerGgufMetadata } from "../../src/tokenizer/gguf_write.ts";
 import { isNorm, parameterShapes, quantizedNames } from "../../src/llama/parameters.ts";
@@ -75,7 +74,7 @@ export async function writeRandomModel(path: string, config: LlamaConfig): Promi
       : { type: "F16", shape, read: () => halves(size, index + 1) };
   });
   const metadata = {
-    ...llamaGgufMetadata(huggingFaceConfig(config) as unknown as LlamaConfigJson, { name: "random" }),
+    ...llamaGgufMetadata(config, { name: "random" }),
     ...tokenizerGgufMetadata(byteTokenizer.toJSON(), { vocabularySize: config.vocabularySize, eosTokenId: 0 }),
   };
   await writeFileAtomic(path, ggufStream(metadata, tensors));

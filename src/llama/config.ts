@@ -1,13 +1,20 @@
 /**
- * Architecture of a Llama model, and its form in Hugging Face's `config.json`.
+ * Architecture of a Llama model, or one of the families like it, and its form in Hugging Face's `config.json`.
  *
  * @module
  */
 
+import { checkFields, type ReadingOptions } from "../io/fields.ts";
 import type { RopeScaling } from "../nn/rotary.ts";
+import { configFields } from "./config_fields.ts";
+import { families, type FamilyName, familyNames, familyOf } from "./families.ts";
+import type { LayerLinear } from "./parameters.ts";
+import { ropeJson, ropeOf } from "./rope_config.ts";
 
-/** Sizes of a Llama-3.2 model. */
+/** Sizes of a model, and what tells its family from others. */
 export interface LlamaConfig {
+  /** Family, by the name that transformers has for it; "llama" where absent. */
+  readonly family?: FamilyName;
   /** Token ids are below it. */
   readonly vocabularySize: number;
   /** Width of the residual stream. */
@@ -32,11 +39,15 @@ export interface LlamaConfig {
   readonly tieEmbeddings: boolean;
   /** Longest context, in tokens. */
   readonly maxPositions: number;
+  /** Linear maps of the layers that have a bias; none where absent. */
+  readonly biases?: readonly LayerLinear[];
+  /** Whether queries and keys are normalised, head by head, before they are rotated; false where absent. */
+  readonly queryKeyNorms?: boolean;
 }
 
-/** The fields of Hugging Face's `config.json` that matter here. */
+/** The fields of Hugging Face's `config.json` that matter here; `deno task inspect --schema` prints all that are known. */
 export interface HuggingFaceConfig {
-  /** "llama", or absent. */
+  /** "llama" (also where absent), "mistral", "qwen2" or "qwen3". */
   readonly model_type?: string;
   /** `vocabularySize`. */
   readonly vocab_size: number;
@@ -46,7 +57,7 @@ export interface HuggingFaceConfig {
   readonly num_hidden_layers: number;
   /** `heads`; a multiple of `num_key_value_heads`. */
   readonly num_attention_heads: number;
-  /** `keyValueHeads`; `num_attention_heads` by default. */
+  /** `keyValueHeads`; `num_attention_heads` by default in a Llama. */
   readonly num_key_value_heads?: number;
   /** `headDim`; `hidden_size / num_attention_heads` by default. */
   readonly head_dim?: number;
@@ -56,44 +67,32 @@ export interface HuggingFaceConfig {
   readonly rms_norm_eps?: number;
   /** `ropeTheta`; 10 000 by default. */
   readonly rope_theta?: number;
-  /** `ropeScaling`: of type "llama3", or none. */
-  readonly rope_scaling?: {
-    readonly rope_type?: string;
-    readonly type?: string;
-    readonly factor: number;
-    readonly low_freq_factor: number;
-    readonly high_freq_factor: number;
-    readonly original_max_position_embeddings: number;
-  } | null;
+  /** `ropeScaling` as transformers 4 writes it. */
+  readonly rope_scaling?: Readonly<Record<string, unknown>> | null;
+  /** `ropeTheta` and `ropeScaling` as transformers 5 writes them. */
+  readonly rope_parameters?: Readonly<Record<string, unknown>> | null;
   /** `tieEmbeddings`; false by default. */
   readonly tie_word_embeddings?: boolean;
-  /** `maxPositions`; 2048 by default. */
+  /** `maxPositions`; 2048 by default in a Llama. */
   readonly max_position_embeddings?: number;
+  /** Biases of the maps of attention. */
+  readonly attention_bias?: boolean;
+  /** Biases of the feed-forward layers. */
+  readonly mlp_bias?: boolean;
+  /** Tokens that each token attends to. */
+  readonly sliding_window?: number | null;
 }
 
-function positive(json: HuggingFaceConfig, field: keyof HuggingFaceConfig): number {
+/** How a `config.json` is read. */
+export interface ConfigOptions extends ReadingOptions {
+  /** What cannot be done where it is refused; `Cannot read the model's config` by default. */
+  readonly action?: string;
+}
+
+function required(json: HuggingFaceConfig, field: keyof HuggingFaceConfig, action: string): number {
   const value = json[field];
-  if (typeof value !== "number" || !(value > 0)) {
-    throw new TypeError(`Cannot read the model's config: ${field} must be a positive number, got ${value}`);
-  }
-  return value;
-}
-
-function ropeScaling({ rope_scaling: scaling }: HuggingFaceConfig): RopeScaling | undefined {
-  if (!scaling) return undefined;
-  const type = scaling.rope_type ?? scaling.type;
-  if (type === "default") return undefined;
-  if (type !== "llama3") {
-    throw new TypeError(
-      `Cannot read the model's config: rope_scaling of type "${type}" is not supported, wanted "llama3" or none`,
-    );
-  }
-  return {
-    factor: scaling.factor,
-    lowFrequencyFactor: scaling.low_freq_factor,
-    highFrequencyFactor: scaling.high_freq_factor,
-    originalMaxPositions: scaling.original_max_position_embeddings,
-  };
+  if (typeof value === "number") return value;
+  throw new TypeError(`${action}: ${field} must be a positive number, got ${value}`);
 }
 
 /**
@@ -112,40 +111,65 @@ function ropeScaling({ rope_scaling: scaling }: HuggingFaceConfig): RopeScaling 
  * console.log(config.headDim, config.keyValueHeads); // 16, 4
  * ```
  */
-export function llamaConfig(json: HuggingFaceConfig): LlamaConfig {
-  if (json.model_type !== undefined && json.model_type !== "llama") {
-    throw new TypeError(`Cannot read the model's config: model_type must be "llama", got "${json.model_type}"`);
+export function llamaConfig(
+  json: HuggingFaceConfig,
+  { action = "Cannot read the model's config", ...reading }: ConfigOptions = {},
+): LlamaConfig {
+  const name = (json.model_type ?? "llama") as FamilyName;
+  if (!Object.hasOwn(families, name)) {
+    throw new TypeError(`${action}: model_type must be one of ${familyNames.map((each) => `"${each}"`).join(", ")}, got "${name}"`);
   }
-  const [hiddenSize, heads] = [positive(json, "hidden_size"), positive(json, "num_attention_heads")];
-  const scaling = ropeScaling(json);
+  const family = familyOf({ family: name });
+  const full: HuggingFaceConfig = { ...family.defaults, ...withoutNulls(json) };
+  checkFields({ ...full }, configFields(name), { action, what: "NAME in config.json", ...reading });
+  const [hiddenSize, heads] = [required(full, "hidden_size", action), required(full, "num_attention_heads", action)];
+  const biases = family.biases(full);
   const config: LlamaConfig = {
-    vocabularySize: positive(json, "vocab_size"),
+    ...(name === "llama" ? {} : { family: name }),
+    vocabularySize: required(full, "vocab_size", action),
     hiddenSize,
-    layers: positive(json, "num_hidden_layers"),
+    layers: required(full, "num_hidden_layers", action),
     heads,
-    keyValueHeads: json.num_key_value_heads ?? heads,
-    headDim: json.head_dim ?? hiddenSize / heads,
-    intermediateSize: positive(json, "intermediate_size"),
-    normEpsilon: json.rms_norm_eps ?? 1e-6,
-    ropeTheta: json.rope_theta ?? 10_000,
-    ...(scaling ? { ropeScaling: scaling } : {}),
-    tieEmbeddings: json.tie_word_embeddings ?? false,
-    maxPositions: json.max_position_embeddings ?? 2048,
+    keyValueHeads: full.num_key_value_heads ?? heads,
+    headDim: full.head_dim ?? hiddenSize / heads,
+    intermediateSize: required(full, "intermediate_size", action),
+    normEpsilon: full.rms_norm_eps ?? 1e-6,
+    ...ropeOf(full, { action, ...reading }),
+    tieEmbeddings: full.tie_word_embeddings ?? false,
+    maxPositions: full.max_position_embeddings ?? 2048,
+    ...(biases.length > 0 ? { biases } : {}),
+    ...(family.queryKeyNorms ? { queryKeyNorms: true } : {}),
   };
-  if (config.heads % config.keyValueHeads !== 0) {
-    throw new TypeError(
-      `Cannot read the model's config: num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${config.keyValueHeads})`,
-    );
-  }
+  checkHeads(config, action);
   return config;
 }
 
-/** Hugging Face's `config.json` of a model. */
+/** Fields that say something. A window of null is none, where an absent one has a default. */
+function withoutNulls(json: HuggingFaceConfig): HuggingFaceConfig {
+  const said = Object.entries(json).filter(([name, value]) => value !== undefined && (value !== null || name === "sliding_window"));
+  return Object.fromEntries(said) as unknown as HuggingFaceConfig;
+}
+
+function checkHeads({ heads, keyValueHeads, headDim, hiddenSize }: LlamaConfig, action: string): void {
+  if (heads % keyValueHeads !== 0) {
+    throw new TypeError(
+      `${action}: num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${keyValueHeads})`,
+    );
+  }
+  if (headDim % 2 === 0) return;
+  throw new TypeError(
+    `${action}: head_dim must be an even number, got ${headDim} (hidden_size ${hiddenSize}, num_attention_heads ${heads})`,
+  );
+}
+
+/** Hugging Face's `config.json` of a model, in the spelling of transformers 4, which 5 reads too. */
 export function huggingFaceConfig(config: LlamaConfig): HuggingFaceConfig & Record<string, unknown> {
-  const scaling = config.ropeScaling;
+  const { family: name = "llama", biases = [] } = config;
+  const family = familyOf(config);
+  const says = (field: string) => Object.hasOwn(family.fields, field);
   return {
-    architectures: ["LlamaForCausalLM"],
-    model_type: "llama",
+    architectures: [family.architecture],
+    model_type: name,
     vocab_size: config.vocabularySize,
     hidden_size: config.hiddenSize,
     num_hidden_layers: config.layers,
@@ -154,21 +178,13 @@ export function huggingFaceConfig(config: LlamaConfig): HuggingFaceConfig & Reco
     head_dim: config.headDim,
     intermediate_size: config.intermediateSize,
     rms_norm_eps: config.normEpsilon,
-    rope_theta: config.ropeTheta,
-    rope_scaling: scaling
-      ? {
-        rope_type: "llama3",
-        factor: scaling.factor,
-        low_freq_factor: scaling.lowFrequencyFactor,
-        high_freq_factor: scaling.highFrequencyFactor,
-        original_max_position_embeddings: scaling.originalMaxPositions,
-      }
-      : null,
+    ...ropeJson(config),
     tie_word_embeddings: config.tieEmbeddings,
     max_position_embeddings: config.maxPositions,
     hidden_act: "silu",
-    attention_bias: false,
-    mlp_bias: false,
+    ...(name === "mistral" ? { sliding_window: null } : {}),
+    ...(says("attention_bias") ? { attention_bias: biases.includes("self_attn.q_proj") } : {}),
+    ...(says("mlp_bias") ? { mlp_bias: biases.includes("mlp.up_proj") } : {}),
     torch_dtype: "float32",
   };
 }

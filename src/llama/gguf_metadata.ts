@@ -1,100 +1,104 @@
 /**
- * The metadata that llama.cpp wants of a Llama model, apart from its tokenizer.
+ * The metadata that llama.cpp wants of a model, apart from its tokenizer.
  *
  * @module
  */
 
-import type { GgufMetadata } from "../io/gguf.ts";
+import type { GgufMetadata, GgufValue } from "../io/gguf.ts";
+import { attentionFactor, inverseFrequencies, type Llama3Scaling, type RopeScaling } from "../nn/rotary.ts";
+import type { LlamaConfig } from "./config.ts";
+import { families, familyNames, familyOf } from "./families.ts";
+import { hestiaKeys } from "./gguf_fields.ts";
+import { layerLinears } from "./parameters.ts";
 
-/** The fields of a Hugging Face `config.json` that a GGUF file needs. */
-export interface LlamaConfigJson {
-  /** Rows of the embedding. */
-  readonly vocab_size: number;
-  /** Width of the residual stream. */
-  readonly hidden_size: number;
-  /** Transformer blocks. */
-  readonly num_hidden_layers: number;
-  /** Query heads. */
-  readonly num_attention_heads: number;
-  /** As many as query heads by default. */
-  readonly num_key_value_heads?: number;
-  /** `hidden_size / num_attention_heads` by default. */
-  readonly head_dim?: number;
-  /** Width of the feed-forward layer. */
-  readonly intermediate_size: number;
-  /** Added to the mean square under the root. */
-  readonly rms_norm_eps: number;
-  /** Base of the rope wavelengths. */
-  readonly rope_theta: number;
-  /** Longest context, in tokens. */
-  readonly max_position_embeddings: number;
-  /** How rope is stretched for long contexts; none by default. */
-  readonly rope_scaling?: RopeScalingJson | null;
-}
+const uint32 = (value: number): GgufValue => ({ type: "uint32", value });
+const float32 = (value: number): GgufValue => ({ type: "float32", value });
+const text = (value: string): GgufValue => ({ type: "string", value });
 
-/** The `rope_scaling` of a Hugging Face `config.json`. */
-export interface RopeScalingJson {
-  /** `"default"` or `"llama3"`. */
-  readonly rope_type: string;
-  /** By how much the longest wavelengths grow. */
-  readonly factor?: number;
-  /** Original context over this: wavelengths above it grow by the whole factor. */
-  readonly low_freq_factor?: number;
-  /** Original context over this: wavelengths below it stay. */
-  readonly high_freq_factor?: number;
-  /** Tokens. */
-  readonly original_max_position_embeddings?: number;
-}
-
-/** Metadata of a Llama model apart from its tokenizer. `options.name` is what people call the model. */
-export function llamaGgufMetadata(config: LlamaConfigJson, options: { name?: string } = {}): GgufMetadata {
-  const headWidth = headWidthOf(config);
-  const uint32 = (value: number) => ({ type: "uint32", value }) as const;
+/**
+ * Metadata of a model apart from its tokenizer. `options.name` is what people call the model.
+ *
+ * @throws RangeError where llama.cpp has no place for something that the model computes
+ */
+export function llamaGgufMetadata(config: LlamaConfig, options: { name?: string } = {}): GgufMetadata {
+  refuseUnsayable(config);
+  const { gguf } = familyOf(config);
+  const { family = "llama" } = config;
+  const sameName = familyNames.filter((name) => families[name].gguf === gguf);
+  const own: GgufMetadata = {
+    vocab_size: uint32(config.vocabularySize),
+    context_length: uint32(config.maxPositions),
+    embedding_length: uint32(config.hiddenSize),
+    block_count: uint32(config.layers),
+    feed_forward_length: uint32(config.intermediateSize),
+    "attention.head_count": uint32(config.heads),
+    "attention.head_count_kv": uint32(config.keyValueHeads),
+    "attention.key_length": uint32(config.headDim),
+    "attention.value_length": uint32(config.headDim),
+    "attention.layer_norm_rms_epsilon": float32(config.normEpsilon),
+    "rope.dimension_count": uint32(config.headDim),
+    "rope.freq_base": float32(config.ropeTheta),
+    ...scalingMetadata(config.ropeScaling),
+  };
   return {
-    "general.architecture": { type: "string", value: "llama" },
-    "general.name": { type: "string", value: options.name ?? "Llama" },
+    "general.architecture": text(gguf),
+    "general.name": text(options.name ?? family[0].toUpperCase() + family.slice(1)),
     "general.quantization_version": uint32(2),
-    "llama.vocab_size": uint32(config.vocab_size),
-    "llama.context_length": uint32(config.max_position_embeddings),
-    "llama.embedding_length": uint32(config.hidden_size),
-    "llama.block_count": uint32(config.num_hidden_layers),
-    "llama.feed_forward_length": uint32(config.intermediate_size),
-    "llama.attention.head_count": uint32(config.num_attention_heads),
-    "llama.attention.head_count_kv": uint32(config.num_key_value_heads ?? config.num_attention_heads),
-    "llama.attention.key_length": uint32(headWidth),
-    "llama.attention.value_length": uint32(headWidth),
-    "llama.attention.layer_norm_rms_epsilon": { type: "float32", value: config.rms_norm_eps },
-    "llama.rope.dimension_count": uint32(headWidth),
-    "llama.rope.freq_base": { type: "float32", value: config.rope_theta },
+    ...Object.fromEntries(Object.entries(own).map(([key, value]) => [`${gguf}.${key}`, value])),
+    ...(family === sameName[0] ? {} : { [hestiaKeys.family]: text(family) }),
+    ...llama3Metadata(config),
   };
 }
 
-function headWidthOf(config: LlamaConfigJson): number {
-  return config.head_dim ?? config.hidden_size / config.num_attention_heads;
+/** Keys of scalings that llama.cpp computes itself: yarn with 0.1 ln(factor) + 1 times `attn_factor`. */
+function scalingMetadata(scaling: RopeScaling | undefined): GgufMetadata {
+  if (scaling?.type === "linear") return { "rope.scaling.type": text("linear"), "rope.scaling.factor": float32(scaling.factor) };
+  if (scaling?.type !== "yarn") return {};
+  const { betaFast = 32, betaSlow = 1 } = scaling;
+  const size = attentionFactor(scaling) / (0.1 * Math.log(scaling.factor) + 1);
+  return {
+    "rope.scaling.type": text("yarn"),
+    "rope.scaling.factor": float32(scaling.factor),
+    "rope.scaling.original_context_length": uint32(scaling.originalMaxPositions),
+    ...(betaFast === 32 ? {} : { "rope.scaling.yarn_beta_fast": float32(betaFast) }),
+    ...(betaSlow === 1 ? {} : { "rope.scaling.yarn_beta_slow": float32(betaSlow) }),
+    ...(Math.abs(size - 1) < 1e-9 ? {} : { "rope.scaling.attn_factor": float32(size) }),
+  };
+}
+
+/** Fields of Llama 3's scaling, which llama.cpp has as a tensor of factors, and we as keys of our own besides. */
+export const llama3Keys = ["factor", "lowFrequencyFactor", "highFrequencyFactor", "originalMaxPositions"] as const;
+
+function llama3Metadata({ ropeScaling }: LlamaConfig): GgufMetadata {
+  if (!isLlama3(ropeScaling)) return {};
+  return Object.fromEntries(llama3Keys.map((key) => [hestiaKeys[key], float32(ropeScaling[key])]));
+}
+
+function isLlama3(scaling: RopeScaling | undefined): scaling is Llama3Scaling {
+  return scaling !== undefined && (scaling.type ?? "llama3") === "llama3";
 }
 
 /**
- * Values of `rope_freqs.weight`: by how much each pair of dimensions turns slower than plain rope, `head_dim / 2` of them;
- * `undefined` for a model without rope scaling, which has no such tensor. Formula of Llama 3: 1 for wavelengths below original
- * context / high_freq_factor, `factor` for those above original context / low_freq_factor, smooth between. Throws a `RangeError`
- * for another `rope_type`.
+ * Values of `rope_freqs.weight`: by how much each pair of dimensions turns slower than plain rope, `headDim / 2` of them; `undefined` for a
+ * model without the scaling of Llama 3, which has no such tensor.
  */
-export function ropeFactors(config: LlamaConfigJson): Float32Array<ArrayBuffer> | undefined {
-  const scaling = config.rope_scaling;
-  if (!scaling || scaling.rope_type === "default") return undefined;
-  const { rope_type, factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: context } = scaling;
-  if (rope_type !== "llama3" || !factor || !low || !high || !context) {
-    throw new RangeError(
-      `Cannot compute rope factors of ${JSON.stringify(scaling)}: wanted rope_type "llama3" with factor, low_freq_factor, ` +
-        `high_freq_factor and original_max_position_embeddings`,
-    );
-  }
-  const width = headWidthOf(config);
-  return Float32Array.from({ length: width / 2 }, (_, pair) => {
-    const wavelength = 2 * Math.PI * config.rope_theta ** (2 * pair / width);
-    if (wavelength < context / high) return 1;
-    if (wavelength > context / low) return factor;
-    const smooth = (context / wavelength - low) / (high - low);
-    return 1 / ((1 - smooth) / factor + smooth);
-  });
+export function ropeFactors(config: LlamaConfig): Float32Array<ArrayBuffer> | undefined {
+  const { headDim, ropeTheta: theta, ropeScaling: scaling } = config;
+  if (!isLlama3(scaling)) return undefined;
+  const plain = inverseFrequencies({ headDim, theta });
+  return Float32Array.from(inverseFrequencies({ headDim, theta, scaling }), (frequency, pair) => plain[pair] / frequency);
+}
+
+/** Throws a RangeError for what llama.cpp does not compute for the family. */
+function refuseUnsayable(config: LlamaConfig): void {
+  const { family: name = "llama", biases = [], queryKeyNorms = false, ropeScaling } = config;
+  const family = familyOf(config);
+  const refuse = (what: string) => {
+    throw new RangeError(`Cannot write a ${name} model to GGUF: llama.cpp has no place for ${what} in its architecture "${family.gguf}"`);
+  };
+  const bias = layerLinears.find((linear) => biases.includes(linear) && !family.ggufBiases.includes(linear));
+  if (bias) refuse(`biases of ${bias}`);
+  if (queryKeyNorms !== family.queryKeyNorms) refuse(`${queryKeyNorms ? "" : "a lack of "}norms of queries and keys`);
+  if (isLlama3(ropeScaling) && !family.ggufRopeFactors) refuse("the rope scaling of Llama 3");
+  if (ropeScaling?.type === "yarn" && ropeScaling.truncate === false) refuse("yarn without truncation");
 }

@@ -4,6 +4,10 @@
  * @module
  */
 
+import type { LlamaConfig } from "./config.ts";
+import { familyOf } from "./families.ts";
+import type { LayerLinear } from "./parameters.ts";
+
 const globalNames = {
   "model.embed_tokens.weight": "token_embd.weight",
   "model.norm.weight": "output_norm.weight",
@@ -12,22 +16,32 @@ const globalNames = {
 
 const layerNames = {
   "input_layernorm.weight": "attn_norm.weight",
-  "self_attn.q_proj.weight": "attn_q.weight",
-  "self_attn.k_proj.weight": "attn_k.weight",
-  "self_attn.v_proj.weight": "attn_v.weight",
-  "self_attn.o_proj.weight": "attn_output.weight",
+  "self_attn.q_norm.weight": "attn_q_norm.weight",
+  "self_attn.k_norm.weight": "attn_k_norm.weight",
   "post_attention_layernorm.weight": "ffn_norm.weight",
-  "mlp.gate_proj.weight": "ffn_gate.weight",
-  "mlp.up_proj.weight": "ffn_up.weight",
-  "mlp.down_proj.weight": "ffn_down.weight",
 } as const;
+
+const linearNames = {
+  "self_attn.q_proj": "attn_q",
+  "self_attn.k_proj": "attn_k",
+  "self_attn.v_proj": "attn_v",
+  "self_attn.o_proj": "attn_output",
+  "mlp.gate_proj": "ffn_gate",
+  "mlp.up_proj": "ffn_up",
+  "mlp.down_proj": "ffn_down",
+} as const satisfies Record<LayerLinear, string>;
 
 /** GGUF's name of the tensor that holds one rope factor per pair of dimensions; Hugging Face keeps them in `config.json`. */
 export const ropeFactorsName = "rope_freqs.weight";
 
 const fromHuggingFace = {
   global: new Map<string, string>(Object.entries(globalNames)),
-  layer: new Map<string, string>(Object.entries(layerNames)),
+  layer: new Map<string, string>([
+    ...Object.entries(layerNames),
+    ...Object.entries(linearNames).flatMap(([name, gguf]) =>
+      ["weight", "bias"].map((part): [string, string] => [`${name}.${part}`, `${gguf}.${part}`])
+    ),
+  ]),
 };
 const fromGguf = { global: inverse(fromHuggingFace.global), layer: inverse(fromHuggingFace.layer) };
 
@@ -73,6 +87,15 @@ export function ropeRowOrder(rows: number, heads: number): Uint32Array<ArrayBuff
     const inHead = row % width;
     return row - inHead + (inHead % 2) * (width / 2) + (inHead >> 1);
   });
+}
+
+/** Order in GGUF of the rows of a parameter (a weight or a bias) where it is not that of the model. */
+export function ggufRowOrder(name: string, config: LlamaConfig): Uint32Array<ArrayBuffer> | undefined {
+  const { heads, keyValueHeads, headDim } = config;
+  const [, which] = /self_attn\.([qk])_proj\.(?:weight|bias)$/.exec(name) ?? [];
+  if (which === undefined || !familyOf(config).ggufReordersRows) return undefined;
+  const count = which === "q" ? heads : keyValueHeads;
+  return ropeRowOrder(count * headDim, count);
 }
 
 /** The order that undoes `order`. */

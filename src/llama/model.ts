@@ -1,5 +1,5 @@
 /**
- * The Llama-3.2 model: pure functions of a record of tensors.
+ * The Llama-3.2 model, and the families like it: pure functions of a record of tensors.
  *
  * It asks the outside for one thing: `project(name, x)`, the linear map called `name`. Plain models multiply by the weight, quantized
  * training by the quantized weight, packed models run a packed kernel.
@@ -88,10 +88,15 @@ export function llamaBlock(h: Tensor, layer: number, context: BlockContext): { o
   };
   const projected = normed("input_layernorm", h);
   const heads = (name: string, count: number) => projected(`self_attn.${name}`).reshape([batch, tokens, count, config.headDim]);
+  const turned = (name: "q" | "k", count: number) => {
+    const x = heads(`${name}_proj`, count);
+    const gain = `${prefix}.self_attn.${name}_norm.weight`;
+    return rotate(config.queryKeyNorms ? rmsNorm(x, parameters[gain], { epsilon: config.normEpsilon }) : x, rotary, { axis: -3 });
+  };
   const swapped = (x: Tensor) => x.transpose([0, 2, 1, 3]); // tokens and heads
 
-  const q = swapped(rotate(heads("q_proj", config.heads), rotary, { axis: -3 })); // [batch, heads, tokens, headDim]
-  const newKeys = swapped(rotate(heads("k_proj", config.keyValueHeads), rotary, { axis: -3 })); // keyValueHeads of them
+  const q = swapped(turned("q", config.heads)); // [batch, heads, tokens, headDim]
+  const newKeys = swapped(turned("k", config.keyValueHeads)); // keyValueHeads of them
   const newValues = swapped(heads("v_proj", config.keyValueHeads));
   const keys = cache ? writeRows(cache.layers[layer].keys, newKeys, cache.position) : newKeys;
   const values = cache ? writeRows(cache.layers[layer].values, newValues, cache.position) : newValues;

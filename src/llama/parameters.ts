@@ -6,10 +6,11 @@
 
 import { atCaller } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
-import { ones, randomNormal } from "../create.ts";
+import { ones, randomNormal, zeros } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 import { realize } from "../trace.ts";
 import type { LlamaConfig } from "./config.ts";
+import { familyOf } from "./families.ts";
 import type { LlamaModel } from "./model.ts";
 
 /** Parameters by Hugging Face name. */
@@ -26,10 +27,13 @@ export const layerLinears = [
   "mlp.down_proj",
 ] as const;
 
+/** Name of a linear map of a layer, such as `mlp.up_proj`. */
+export type LayerLinear = typeof layerLinears[number];
+
 function layerShapes(config: LlamaConfig): Record<string, Shape> {
-  const { hiddenSize, intermediateSize } = config;
+  const { hiddenSize, intermediateSize, headDim, biases = [], queryKeyNorms = false } = config;
   const [queries, keys] = [config.heads * config.headDim, config.keyValueHeads * config.headDim];
-  return {
+  const shapes: Record<string, Shape> = {
     "input_layernorm.weight": [hiddenSize],
     "self_attn.q_proj.weight": [queries, hiddenSize],
     "self_attn.k_proj.weight": [keys, hiddenSize],
@@ -40,6 +44,8 @@ function layerShapes(config: LlamaConfig): Record<string, Shape> {
     "mlp.up_proj.weight": [intermediateSize, hiddenSize],
     "mlp.down_proj.weight": [hiddenSize, intermediateSize],
   };
+  for (const linear of biases) shapes[`${linear}.bias`] = [shapes[`${linear}.weight`][0]];
+  return queryKeyNorms ? { ...shapes, "self_attn.q_norm.weight": [headDim], "self_attn.k_norm.weight": [headDim] } : shapes;
 }
 
 /** Shape of each parameter by name, in the order of the layers. Linear maps are `[out, in]`. */
@@ -75,14 +81,21 @@ export function isNorm(name: string): boolean {
   return name.endsWith("norm.weight");
 }
 
-/** Fresh parameters: normal with standard deviation `deviation`, gains one; the same for the same seed. */
+/** Whether a parameter is a bias of a linear map. */
+export function isBias(name: string): boolean {
+  return name.endsWith(".bias");
+}
+
+/** Fresh parameters: normal with standard deviation `deviation`, gains one, biases zero; the same for the same seed. */
 export function initialParameters(
   config: LlamaConfig,
   { seed, deviation = 0.02 }: { seed: number; deviation?: number },
 ): Parameters {
   const entries = Object.entries(parameterShapes(config));
+  const fresh = (shape: Shape, index: number) =>
+    randomNormal(shape, { seed: (seed + Math.imul(index + 1, 0x85ebca6b)) >>> 0 }).mul(deviation);
   const values = entries.map(([name, shape], index) =>
-    isNorm(name) ? ones(shape) : randomNormal(shape, { seed: (seed + Math.imul(index + 1, 0x85ebca6b)) >>> 0 }).mul(deviation)
+    isNorm(name) ? ones(shape) : isBias(name) ? zeros(shape) : fresh(shape, index)
   );
   const realized = realize(values);
   return Object.fromEntries(entries.map(([name], index) => [name, realized[index]]));
@@ -112,10 +125,18 @@ export function initialModel(config: NewLlamaConfig, options: { seed: number; de
     ropeTheta: 10_000,
     tieEmbeddings: true,
     maxPositions: 2048,
+    ...ofFamily(config),
     ...config,
   };
   checkSizes(full);
   return { config: full, parameters: initialParameters(full, options) };
+}
+
+/** Biases and norms that every model of the family has. */
+function ofFamily(config: NewLlamaConfig): Pick<LlamaConfig, "biases" | "queryKeyNorms"> {
+  const family = familyOf(config);
+  const biases = family.biases({});
+  return { ...(biases.length > 0 ? { biases } : {}), ...(family.queryKeyNorms ? { queryKeyNorms: true } : {}) };
 }
 
 function checkSizes(config: LlamaConfig): void {

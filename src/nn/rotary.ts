@@ -1,5 +1,5 @@
 /**
- * Rotary position embedding (Su et al., "RoFormer", 2021), with the frequency scaling of Llama 3.
+ * Rotary position embedding (Su et al., "RoFormer", 2021), with the ways to stretch it for long contexts that models are published with.
  *
  * @module
  */
@@ -10,8 +10,10 @@ import { arange, tensor } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
 import { require } from "./checks.ts";
 
-/** Frequency scaling as Llama 3 publishes it (`rope_scaling` with `rope_type` "llama3"): long waves are slowed by `factor`. */
-export interface RopeScaling {
+/** Frequency scaling as Llama 3 publishes it (`rope_type` "llama3"): long waves are slowed by `factor`. */
+export interface Llama3Scaling {
+  /** Llama 3's scaling where absent. */
+  readonly type?: "llama3";
   /** What low frequencies are divided by. */
   readonly factor: number;
   /** Waves with fewer turns in the original context than this are slowed by the whole factor. */
@@ -21,6 +23,35 @@ export interface RopeScaling {
   /** Context length before scaling, in tokens. */
   readonly originalMaxPositions: number;
 }
+
+/** All frequencies are divided by `factor` (`rope_type` "linear"; Chen et al., "Position Interpolation", 2023). */
+export interface LinearScaling {
+  /** Tells it from the others. */
+  readonly type: "linear";
+  /** What all frequencies are divided by. */
+  readonly factor: number;
+}
+
+/** Long waves are slowed by `factor`, and all are made larger (`rope_type` "yarn"; Peng et al., "YaRN", 2023). */
+export interface YarnScaling {
+  /** Tells it from the others. */
+  readonly type: "yarn";
+  /** What low frequencies are divided by. */
+  readonly factor: number;
+  /** Context length before scaling, in tokens. */
+  readonly originalMaxPositions: number;
+  /** Waves with more turns in the original context than this are kept; 32 by default. */
+  readonly betaFast?: number;
+  /** Waves with fewer turns than this are slowed by the whole factor; 1 by default. */
+  readonly betaSlow?: number;
+  /** What cosines and sines are multiplied by; 0.1 ln(factor) + 1 by default. */
+  readonly attentionFactor?: number;
+  /** Whether the first and last pair that are partly slowed are whole numbers; true by default. */
+  readonly truncate?: boolean;
+}
+
+/** How frequencies are scaled for long contexts. */
+export type RopeScaling = Llama3Scaling | LinearScaling | YarnScaling;
 
 /** What the angles depend on. */
 export interface RotaryOptions {
@@ -46,9 +77,9 @@ export interface RotaryTable {
   readonly inverseFrequencies: Float64Array;
 }
 
-function scaled(
+function llama3Scaled(
   frequency: number,
-  { factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions }: RopeScaling,
+  { factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions }: Llama3Scaling,
 ): number {
   const turns = originalMaxPositions * frequency / (2 * Math.PI); // full turns within the original context
   if (turns < lowFrequencyFactor) return frequency / factor;
@@ -57,14 +88,33 @@ function scaled(
   return (1 - smooth) * frequency / factor + smooth * frequency;
 }
 
+/** By how much each pair is slowed, from 0 to 1: nothing before the pair that turns `betaFast` times, wholly after that of `betaSlow`. */
+function yarnRamp({ headDim, theta }: Pick<RotaryOptions, "headDim" | "theta">, scaling: YarnScaling): (pair: number) => number {
+  const { originalMaxPositions, betaFast = 32, betaSlow = 1, truncate = true } = scaling;
+  const pairOf = (turns: number) => headDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
+  const [first, last] = [pairOf(betaFast), pairOf(betaSlow)];
+  const low = Math.max(0, truncate ? Math.floor(first) : first);
+  const high = Math.min(headDim - 1, truncate ? Math.ceil(last) : last);
+  const width = high === low ? 0.001 : high - low;
+  return (pair) => Math.min(1, Math.max(0, (pair - low) / width));
+}
+
 /** Angles of one step, in radians, for each of the headDim / 2 pairs. */
-export function inverseFrequencies(
-  { headDim, theta, scaling }: Pick<RotaryOptions, "headDim" | "theta" | "scaling">,
-): Float64Array {
+export function inverseFrequencies(options: Pick<RotaryOptions, "headDim" | "theta" | "scaling">): Float64Array {
+  const { headDim, theta, scaling } = options;
+  const slowed = scaling?.type === "yarn" ? yarnRamp(options, scaling) : undefined;
   return Float64Array.from({ length: headDim / 2 }, (_, pair) => {
     const frequency = theta ** (-2 * pair / headDim);
-    return scaling ? scaled(frequency, scaling) : frequency;
+    if (!scaling) return frequency;
+    if (slowed) return frequency * (1 - slowed(pair)) + frequency / scaling.factor * slowed(pair);
+    return scaling.type === "linear" ? frequency / scaling.factor : llama3Scaled(frequency, scaling as Llama3Scaling);
   });
+}
+
+/** What a scaling multiplies cosines and sines by. */
+export function attentionFactor(scaling: RopeScaling | undefined): number {
+  if (scaling?.type !== "yarn") return 1;
+  return scaling.attentionFactor ?? (scaling.factor <= 1 ? 1 : 0.1 * Math.log(scaling.factor) + 1);
 }
 
 /**
@@ -84,11 +134,12 @@ export function rotaryTable(options: RotaryOptions): RotaryTable {
   if (!(options.theta > 0)) throw atCaller(new RangeError(`Cannot rotate with theta ${options.theta}: wanted a number above 0`));
   const positions = options.positions ?? Array.from({ length: options.length ?? 0 }, (_, position) => position);
   const frequencies = inverseFrequencies(options);
+  const size = attentionFactor(options.scaling);
   const table = (fn: (angle: number) => number) => {
     const values = new Float64Array(positions.length * frequencies.length);
     for (let row = 0; row < positions.length; row++) {
       for (let pair = 0; pair < frequencies.length; pair++) {
-        values[row * frequencies.length + pair] = fn(positions[row] * frequencies[pair]);
+        values[row * frequencies.length + pair] = size * fn(positions[row] * frequencies[pair]);
       }
     }
     return tensor(values, { shape: [positions.length, frequencies.length] });

@@ -12,8 +12,9 @@ import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type Gg
 import { parseGguf } from "../io/gguf_reader.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import type { LlamaConfig } from "../llama/config.ts";
-import { ggufName, inverseOrder, reorderRows, ropeFactorsName } from "../llama/gguf_names.ts";
-import { ggufLlamaConfig } from "../llama/gguf_reader.ts";
+import { ggufLlamaConfig } from "../llama/gguf_config.ts";
+import { hestiaKeys } from "../llama/gguf_fields.ts";
+import { ggufName, ggufRowOrder, inverseOrder, reorderRows, ropeFactorsName } from "../llama/gguf_names.ts";
 import { ggufTokenizer } from "../tokenizer/gguf_read.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
@@ -22,7 +23,7 @@ import { alreadyTernary, reorderMatrix } from "../pack/groups.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { looksDense, openDense } from "./pack_dense.ts";
 import { packedMaps, type StoredParameter } from "./packed_maps.ts";
-import { packedSizes, quantizationKeys, rowOrder } from "./pack_gguf.ts";
+import { packedSizes } from "./pack_gguf.ts";
 import type { PackedSizes } from "./packed_weights.ts";
 
 /** A packed model, ready to run: it computes with `maps`, and its `parameters` are unpacked when somebody asks for their numbers. */
@@ -118,7 +119,7 @@ export async function storedParameter(
     throw new RangeError(`Cannot open the packed model: wanted "${ggufName(name)}" to be [${shape}], got [${entry.shape}]`);
   }
   const stored = await file.read(ggufName(name));
-  const order = rowOrder(name, config);
+  const order = ggufRowOrder(name, config);
   const inModelOrder = order && inverseOrder(order);
   const matrix = shape.length === 2 ? storedMatrix(stored, ggufName(name)) : undefined;
   if (matrix) return inModelOrder ? reorderMatrix(matrix, inModelOrder) : matrix;
@@ -150,7 +151,7 @@ export function ggufFloats({ type, shape, bytes }: GgufTensor, name: string): Fl
 }
 
 function quantizationOf(metadata: GgufMetadata): Quantization | undefined {
-  const quantizer = metadata[quantizationKeys.quantizer]?.value;
-  const groupSize = metadata[quantizationKeys.groupSize]?.value;
+  const quantizer = metadata[hestiaKeys.quantizer]?.value;
+  const groupSize = metadata[hestiaKeys.groupSize]?.value;
   return typeof quantizer === "string" && typeof groupSize === "number" ? { quantizer, groupSize } : undefined;
 }

@@ -10,12 +10,11 @@ import { float32ToQ8_0 } from "../io/ggml_floats.ts";
 import { ggmlTypes } from "../io/ggml_types.ts";
 import type { GgufFile, GgufMetadata, GgufSource } from "../io/gguf.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
-import { huggingFaceConfig, type LlamaConfig } from "../llama/config.ts";
-import { type LlamaConfigJson, llamaGgufMetadata, ropeFactors } from "../llama/gguf_metadata.ts";
-import { ggufName, reorderRows, ropeFactorsName, ropeRowOrder } from "../llama/gguf_names.ts";
-import { ropeMetadata } from "../llama/gguf_reader.ts";
+import { hestiaKeys } from "../llama/gguf_fields.ts";
+import { llamaGgufMetadata, ropeFactors } from "../llama/gguf_metadata.ts";
+import { ggufName, ggufRowOrder, reorderRows, ropeFactorsName } from "../llama/gguf_names.ts";
 import { tokenizerGgufMetadata } from "../tokenizer/gguf_write.ts";
-import { isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
+import { isBias, isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import type { PackedFormat } from "../pack/format.ts";
 import { reorderMatrix } from "../pack/groups.ts";
 import { sizeOf } from "../core/shape.ts";
@@ -44,21 +43,16 @@ export interface GgufOptions {
   readonly name?: string;
 }
 
-/** Metadata keys that say how the weights were trained. */
-export const quantizationKeys = { quantizer: "hestia.quantizer", groupSize: "hestia.group_size" } as const;
-
 /** A GGUF file whose tensors are packed one at a time, when they are written: see `pack`. */
 export function ggufOf(model: LanguageModel, options: GgufOptions): GgufContent {
   const { format, name } = options;
   const quantization = format ? packedQuantization(model, options.quantization) : model.quantization;
-  const json = huggingFaceConfig(model.config) as unknown as LlamaConfigJson;
   const metadata: GgufMetadata = {
-    ...llamaGgufMetadata(json, { name }),
+    ...llamaGgufMetadata(model.config, { name }),
     ...tokenizerMetadata(model),
-    ...ropeMetadata(model.config),
     ...(quantization ? quantizationMetadata(quantization) : {}),
   };
-  const factors = ropeFactors(json);
+  const factors = ropeFactors(model.config);
   const rope: GgufSource | undefined = factors && { type: "F32", shape: [factors.length], read: () => bytesOf(factors) };
   const ternary = new Set(quantizedNames(model.config));
   const floats = format ? model : withoutBias(model);
@@ -85,8 +79,8 @@ function withoutBias(model: LanguageModel): LanguageModel {
 
 function quantizationMetadata({ quantizer, groupSize }: Quantization): GgufMetadata {
   return {
-    [quantizationKeys.quantizer]: { type: "string", value: quantizer },
-    [quantizationKeys.groupSize]: { type: "int32", value: groupSize },
+    [hestiaKeys.quantizer]: { type: "string", value: quantizer },
+    [hestiaKeys.groupSize]: { type: "int32", value: groupSize },
   };
 }
 
@@ -103,7 +97,7 @@ function ternarySource(
   name: string,
   options: GgufOptions & { readonly format: PackedFormat },
 ): GgufSource {
-  const order = rowOrder(name, model.config);
+  const order = ggufRowOrder(name, model.config);
   const read = async () => {
     const matrix = await ternaryMatrix(model, name, options);
     return options.format.pack(order ? reorderMatrix(matrix, order) : matrix);
@@ -114,10 +108,16 @@ function ternarySource(
 function floatSource({ config, parameters }: LanguageModel, name: string, { embeddings }: GgufOptions): GgufSource {
   const parameter = parameters[name];
   const { shape } = parameter;
-  if (isNorm(name)) return { type: "F32", shape, read: async () => bytesOf(Float32Array.from(await parameter.data())) };
+  const order = ggufRowOrder(name, config);
+  if (isNorm(name) || isBias(name)) {
+    const read = async () => {
+      const values = Float32Array.from(await parameter.data());
+      return bytesOf(order ? reorderRows(values, order) : values);
+    };
+    return { type: "F32", shape, read };
+  }
   const isEmbedding = name.startsWith("model.embed_tokens") || name.startsWith("lm_head");
   if (isEmbedding && embeddings === "q8_0") return eightBits(parameter, name);
-  const order = rowOrder(name, config);
   const read = async () => {
     const values = await halfPrecisionValues(parameter, name);
     return bytesOf(float32ToFloat16(order ? reorderRows(values, order) : values));
@@ -132,12 +132,6 @@ function eightBits(parameter: Tensor, name: string): GgufSource {
     return { type: "Q8_0", shape, read: async () => float32ToQ8_0(await halfPrecisionValues(parameter, name)) };
   }
   throw new RangeError(`Cannot pack "${name}" as q8_0: columns must be a multiple of ${blockLength}, got ${shape[1]}`);
-}
-
-/** Order of rows in the file where it is not that of the model. */
-export function rowOrder(name: string, { heads, keyValueHeads, headDim }: LlamaConfig): Uint32Array | undefined {
-  if (name.endsWith("q_proj.weight")) return ropeRowOrder(heads * headDim, heads);
-  return name.endsWith("k_proj.weight") ? ropeRowOrder(keyValueHeads * headDim, keyValueHeads) : undefined;
 }
 
 /** Measures the tensors of a packed model. */
