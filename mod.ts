@@ -65,7 +65,16 @@ export { type AttentionOptions, causalAttention } from "./src/nn/attention.ts";
 export { crossEntropy, headLoss, type HeadLossOptions } from "./src/nn/loss.ts";
 export { distillationLoss, type DistillationLossOptions } from "./src/nn/distillation.ts";
 export { type RmsNorm, rmsNorm } from "./src/nn/normalization.ts";
-export { type RopeScaling, type RotaryOptions, type RotaryTable, rotaryTable, rotate } from "./src/nn/rotary.ts";
+export {
+  type LinearScaling,
+  type Llama3Scaling,
+  type RopeScaling,
+  type RotaryOptions,
+  type RotaryTable,
+  rotaryTable,
+  rotate,
+  type YarnScaling,
+} from "./src/nn/rotary.ts";
 export {
   adamw,
   type AdamWOptions,
@@ -108,7 +117,7 @@ export { gaussNewtonTraces, type LogitsFunction } from "./src/quant/gauss_newton
 export type { Groups, SampleMoments, TensorTrace, TraceState } from "./src/quant/trace_state.ts";
 
 // Llama
-export { type LlamaConfig, llamaConfig } from "./src/llama/config.ts";
+export { type ConfigOptions, type LlamaConfig, llamaConfig } from "./src/llama/config.ts";
 export type { HuggingFaceConfig } from "./src/llama/config.ts";
 export {
   type LinearMaps,
@@ -118,14 +127,21 @@ export {
   type Project,
   type ProjectNormed,
 } from "./src/llama/model.ts";
-export { initialModel, type NewLlamaConfig, type Parameters, quantizedNames } from "./src/llama/parameters.ts";
+export { initialModel, type LayerLinear, type NewLlamaConfig, type Parameters, quantizedNames } from "./src/llama/parameters.ts";
 export {
   type LanguageModel,
   loadCheckpoint,
+  type LoadOptions,
+  type ModelOrigin,
   type Quantization,
   saveCheckpoint,
+  type SaveOptions,
   type TextSettings,
 } from "./src/llama/checkpoint.ts";
+export type { SavedDType } from "./src/llama/transfer.ts";
+export type { FamilyName } from "./src/llama/families.ts";
+export type { ReadingOptions } from "./src/io/fields.ts";
+export { loadModel } from "./src/pipeline/load_model.ts";
 export { generate, type GenerateOptions } from "./src/llama/generate.ts";
 export { byteTokenizer } from "./src/tokenizer/bytes.ts";
 export {

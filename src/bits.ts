@@ -7,7 +7,7 @@
 import { type Shape, sizeOf } from "./core/shape.ts";
 import { arange, randomBits } from "./create.ts";
 import { primitives } from "./ops/primitives.ts";
-import { apply, type Tensor } from "./tensor.ts";
+import { apply, constant, type Tensor } from "./tensor.ts";
 
 /** The 32 bits of float32 elements, as uint32. */
 export const toBits = (x: Tensor): Tensor => apply(primitives.toBits, [x]);
@@ -91,4 +91,24 @@ export function packBfloat16Pairs(pair: readonly [low: Tensor, high: Tensor], { 
  */
 export function packBfloat16(x: Tensor, rounding?: Rounding): Tensor {
   return packBfloat16Pairs(pairsOf(x), rounding);
+}
+
+/**
+ * Elements as float16, two to a word, rounded to the nearest, ties to even. Magnitudes from 65520 become infinite; NaN stays NaN.
+ *
+ * @param x float32
+ * @returns uint32 `[⌈elements / 2⌉]`, the first element in the low half; an odd last one leaves the high half zero
+ */
+export function packFloat16(x: Tensor): Tensor {
+  const [low, high] = pairsOf(x).map((half) => {
+    const rounded = half.cast("float16").cast("float32");
+    const bits = toBits(rounded);
+    const magnitude = bits.bitAnd(0x7fffffff);
+    const normal = magnitude.sub(112 << 23).shiftRight(13); // another bias of the exponent, ten bits of the fraction
+    const subnormal = rounded.abs().minimum(1).mul(2 ** 24).cast("uint32");
+    const finite = magnitude.less(113 << 23).where(subnormal, normal);
+    const other = magnitude.lessEqual(0x7f800000).where(constant(0x7c00, bits.shape, "uint32"), 0x7e00);
+    return magnitude.less(0x7f800000).where(finite, other).bitOr(bits.shiftRight(31).shiftLeft(15));
+  });
+  return low.bitOr(high.shiftLeft(16));
 }

@@ -1,5 +1,5 @@
 import { tensor, useBackend } from "../mod.ts";
-import { packBfloat16, unpackBfloat16, unpackFloat16 } from "../src/bits.ts";
+import { packBfloat16, packFloat16, unpackBfloat16, unpackFloat16 } from "../src/bits.ts";
 import { bfloat16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "../src/io/float16.ts";
 import { deepEqual, ok } from "./assert.ts";
 import { noise } from "./support/numbers.ts";
@@ -18,6 +18,31 @@ for (const backend of ["webgpu", "reference"] as const) {
       const packed = packBfloat16(tensor(x, { shape }));
       deepEqual([...await packed.data()], [...words(float32ToBfloat16(x))], `[${shape}]`);
       deepEqual([...await unpackBfloat16(packed, shape).data()], [...bfloat16ToFloat32(float32ToBfloat16(x))], `[${shape}]`);
+    }
+  });
+
+  Deno.test(`float16 is packed two to a word, as files hold it, to the bit (${backend})`, async () => {
+    await useBackend(backend);
+    const halves = [
+      65504,
+      65519,
+      65520,
+      -1e30,
+      2 ** -14,
+      2 ** -14 - 2 ** -26,
+      2 ** -24,
+      -3e-8,
+      2.9e-8,
+      6.1e-5,
+      1.0004883,
+      0.99975586,
+    ];
+    for (const shape of [[1], [13], [3, 5], [64], [2, 129]]) {
+      const x = values(shape.reduce((a, b) => a * b)).map((value, k) =>
+        value === 1e-38 ? 0 : halves[k - special.length] ?? value
+      );
+      const packed = await packFloat16(tensor(x, { shape })).data();
+      deepEqual([...packed], [...words(float32ToFloat16(x))], `[${shape}]`);
     }
   });
 

@@ -70,7 +70,7 @@ async function openFolder(folder: string): Promise<Stored> {
   const isBitnet = await holdsBitnet(folder);
   const [checkpoint, fileBytes] = [await readCheckpointFolder(folder), await checkpointBytes(folder)];
   if (!isBitnet) return storedCheckpoint(checkpoint, { kind: "checkpoint", fileBytes });
-  const view = bitnetView(await readJsonFile(`${folder}/config.json`), { source: `"${folder}"` });
+  const view = bitnetView(await readJsonFile(`${folder}/config.json`), { source: `"${folder}"`, checkpoint });
   return storedCheckpoint(checkpoint, { kind: "bitnet checkpoint", fileBytes, view });
 }
 

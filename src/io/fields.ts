@@ -72,7 +72,9 @@ export function checkFields(
 /** Refuses what is not known, or warns of it where the caller goes on. `message` says what it is. */
 export function refuseUnknown(message: string, { allowUnknown = false, onWarning = console.warn }: ReadingOptions): void {
   if (allowUnknown) return onWarning(`${message}: it is passed over`);
-  throw new RangeError(`${message}; remove it if it does not change what the model computes, or allow unknown entries (allowUnknown)`);
+  throw new RangeError(
+    `${message}; remove it if it does not change what the model computes, or allow unknown entries (allowUnknown)`,
+  );
 }
 
 /** A value on one line of moderate length. */

@@ -5,6 +5,7 @@
  */
 
 import type { Bytes } from "./bytes.ts";
+import { decodeUtf8 } from "./encoding.ts";
 import { type JsonObject, parseJsonObject } from "./json.ts";
 
 /** Throws where the platform has no files, as in a browser; `action` is what was to be done. */
@@ -16,10 +17,28 @@ export function needFiles(action: string): void {
 /** Content of a file that holds one JSON object. Throws an error that names the path when it cannot be read or is none. */
 export async function readJsonFile(path: string): Promise<JsonObject> {
   needFiles(`Cannot read "${path}"`);
-  const text = await Deno.readTextFile(path).catch((cause) => {
+  const bytes = await Deno.readFile(path).catch((cause) => {
     throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
   });
-  return parseJsonObject(text, `Cannot read "${path}"`);
+  return parseJsonObject(decodeUtf8(bytes, { source: `"${path}"` }), `Cannot read "${path}"`);
+}
+
+/** Whether a path names a folder. Throws an error that names it where there is nothing. */
+export async function isFolder(path: string): Promise<boolean> {
+  needFiles(`Cannot open "${path}"`);
+  const stat = await Deno.stat(path).catch((cause) => {
+    throw new Error(`Cannot open "${path}": ${reasonOf(cause)}`, { cause });
+  });
+  return stat.isDirectory;
+}
+
+/** Content of a file; undefined where there is none. Throws an error that names the path when it cannot be read. */
+export async function readFileIfThere(path: string): Promise<Bytes | undefined> {
+  needFiles(`Cannot read "${path}"`);
+  return await Deno.readFile(path).catch((cause) => {
+    if (cause instanceof Deno.errors.NotFound) return undefined;
+    throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
+  });
 }
 
 /**

@@ -109,6 +109,8 @@ export interface GgufFile extends Disposable {
   readonly tensors: ReadonlyMap<string, GgufEntry>;
   /** Reads one tensor. Throws a `RangeError` when there is none of that name. */
   read(name: string): Promise<GgufTensor>;
+  /** Reads some of a tensor's bytes. Throws as `read`. */
+  readBytes(name: string, start: number, length: number): Promise<Uint8Array>;
   /** Closes the file; later reads fail. */
   close(): void;
 }
@@ -127,7 +129,10 @@ export function ggufInMemory({ metadata, tensors }: Gguf): GgufFile {
   return {
     metadata,
     tensors: new Map(entries),
-    read: (name) => Promise.resolve(present(tensors.get(name), name)),
+    // deno-lint-ignore require-await -- errors reject
+    read: async (name) => present(tensors.get(name), name),
+    // deno-lint-ignore require-await -- errors reject
+    readBytes: async (name, start, length) => present(tensors.get(name), name).bytes.subarray(start, start + length),
     close() {},
     [Symbol.dispose]() {},
   };

@@ -59,18 +59,24 @@ function fileOf(file: Deno.FsFile, { header, source }: { readonly header: GgufHe
     return [name, { type, shape, byteLength: end - begin }];
   });
   const close = () => file.close();
+  // deno-lint-ignore require-await -- errors reject
+  const readBytes = async (name: string, start: number, length: number) => {
+    const bytes = readAt(file, present(spans.get(name), name).begin + start, length);
+    if (bytes.length === length) return bytes;
+    throw new RangeError(
+      `Cannot read tensor "${name}" of ${source}: wanted ${start + length} bytes, the file now ends after ${
+        start + bytes.length
+      }`,
+    );
+  };
   return {
     metadata,
     tensors: new Map(entries),
-    // deno-lint-ignore require-await -- errors reject
     async read(name) {
       const { type, shape, begin, end } = present(spans.get(name), name);
-      const bytes = readAt(file, begin, end - begin);
-      if (bytes.length === end - begin) return { type, shape, bytes };
-      throw new RangeError(
-        `Cannot read tensor "${name}" of ${source}: wanted ${end - begin} bytes, the file now ends after ${bytes.length}`,
-      );
+      return { type, shape, bytes: await readBytes(name, 0, end - begin) };
     },
+    readBytes,
     close,
     [Symbol.dispose]: close,
   };

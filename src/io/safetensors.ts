@@ -63,14 +63,14 @@ export interface SafetensorsValues {
   readonly data: ArrayLike<number>;
 }
 
-/** A tensor to be written whose values are read when its turn has come. */
+/** A tensor to be written whose bytes are made when its turn has come, a piece at a time. */
 export interface SafetensorsSource {
   /** Element type to write. */
   readonly dtype: SafetensorsDType;
   /** Lengths, outermost first; `[]` for a scalar. */
   readonly shape: Shape;
-  /** Reads one number an element, row-major. */
-  readonly read: () => Promise<ArrayLike<number>>;
+  /** Gives the row-major elements, little-endian, in pieces. */
+  readonly pieces: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
 /** Contents of a safetensors file. */
@@ -297,10 +297,16 @@ export async function* safetensorsStream(
   const names = storedOrder(tensors);
   yield headerBytes(names.map((name) => [name, tensors[name]]), metadata);
   for (const name of names) {
-    const { read, ...type } = tensors[name];
-    const data = await read();
-    checkLength(name, { ...type, data });
-    yield encoders[type.dtype](data);
+    const { pieces, dtype, shape } = tensors[name];
+    let got = 0;
+    for await (const piece of pieces()) {
+      got += piece.length;
+      yield piece;
+    }
+    const wanted = storedBytes(name, tensors[name]);
+    if (got !== wanted) {
+      throw new RangeError(`Cannot write tensor "${name}": ${dtype} [${shape}] takes ${wanted} bytes, got ${got}`);
+    }
   }
 }
 

@@ -5,8 +5,9 @@
  */
 
 import type { Shape } from "../core/shape.ts";
-import { needFiles, readAt } from "./files.ts";
-import { isJsonObject, parseJsonObject } from "./json.ts";
+import type { Bytes } from "./bytes.ts";
+import { needFiles, readAt, readJsonFile } from "./files.ts";
+import { isJsonObject, type JsonObject } from "./json.ts";
 import {
   parseSafetensors,
   parseSafetensorsHeader,
@@ -34,6 +35,8 @@ export interface Checkpoint extends Disposable {
   readonly tensors: ReadonlyMap<string, { readonly dtype: SafetensorsDType; readonly shape: Shape }>;
   /** Reads one tensor from disk. Throws a `RangeError` when there is none of that name. */
   read(name: string): Promise<SafetensorsEntry>;
+  /** Reads some of a tensor's bytes. Throws as `read`. */
+  readBytes(name: string, start: number, length: number): Promise<Uint8Array>;
   /** Closes the files; later reads fail. */
   close(): void;
 }
@@ -50,7 +53,7 @@ export async function readCheckpointFolder(folder: string): Promise<Checkpoint> 
   if (!await exists(index)) {
     throw new Error(`Cannot open checkpoint "${folder}": wanted model.safetensors or model.safetensors.index.json in it`);
   }
-  const shardOf = parseIndex(await Deno.readTextFile(index), index);
+  const shardOf = parseIndex(await readJsonFile(index), index);
   const shards = [...new Set(shardOf.values())].sort();
   for (const shard of shards) {
     if (!await exists(`${folder}/${shard}`)) {
@@ -86,8 +89,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** File name of a shard by tensor name. */
-function parseIndex(text: string, path: string): Map<string, string> {
-  const map = parseJsonObject(text, `Cannot read "${path}"`).weight_map;
+function parseIndex({ weight_map: map }: JsonObject, path: string): Map<string, string> {
   if (!isJsonObject(map)) throw new SyntaxError(`Cannot read "${path}": wanted an object "weight_map"`);
   const shardOf = new Map<string, string>();
   for (const [name, shard] of Object.entries(map)) {
@@ -156,20 +158,26 @@ function checkpointOf(files: OpenFile[], shardOf?: Map<string, string>): Checkpo
   return {
     metadata: Object.assign({}, ...files.map(({ header }) => header.metadata)),
     tensors: new Map(names.map((name) => [name, owners.get(name)!.header.spans.get(name)!])),
-    read: async (name) => await readTensor(owners.get(name), name),
+    async read(name) {
+      const { dtype, shape, begin, end } = present(owners.get(name), name).header.spans.get(name)!;
+      return { dtype, shape, bytes: await readPart(owners.get(name), name, { start: 0, length: end - begin }) };
+    },
+    readBytes: async (name, start, length) => await readPart(owners.get(name), name, { start, length }),
     close,
     [Symbol.dispose]: close,
   };
 }
 
-function readTensor(owner: OpenFile | undefined, name: string): SafetensorsEntry {
-  if (!owner) throw new RangeError(`Cannot read tensor "${name}": the checkpoint has none of that name`);
-  const { dtype, shape, begin, end } = owner.header.spans.get(name)!;
-  const bytes = readAt(owner.file, owner.dataStart + begin, end - begin);
-  if (bytes.length < end - begin) {
-    throw new RangeError(
-      `Cannot read tensor "${name}" of "${owner.path}": wanted ${end - begin} bytes, the file now ends after ${bytes.length}`,
-    );
-  }
-  return { dtype, shape, bytes };
+function present(owner: OpenFile | undefined, name: string): OpenFile {
+  if (owner) return owner;
+  throw new RangeError(`Cannot read tensor "${name}": the checkpoint has none of that name`);
+}
+
+function readPart(found: OpenFile | undefined, name: string, { start, length }: { start: number; length: number }): Bytes {
+  const { path, file, dataStart, header } = present(found, name);
+  const bytes = readAt(file, dataStart + header.spans.get(name)!.begin + start, length);
+  if (bytes.length === length) return bytes;
+  throw new RangeError(
+    `Cannot read tensor "${name}" of "${path}": wanted ${start + length} bytes, the file now ends after ${start + bytes.length}`,
+  );
 }

@@ -4,20 +4,23 @@
  * @module
  */
 
-import { ownerOf } from "../core/names.ts";
-import { sameShape } from "../core/shape.ts";
-import { tensor } from "../create.ts";
-import { writeFileAtomic } from "../io/atomic.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
+import { writeFileAtomic } from "../io/atomic.ts";
+import type { Bytes } from "../io/bytes.ts";
+import { type ReadingOptions, short } from "../io/fields.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
-import { type SafetensorsEntry, safetensorsStream, tensorValues } from "../io/safetensors.ts";
+import type { SafetensorsSource } from "../io/safetensors.ts";
 import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
-import type { Tensor } from "../tensor.ts";
+import { writeCheckpointTensors } from "../io/safetensors_shards.ts";
 import { realize } from "../trace.ts";
+import type { Tensor } from "../tensor.ts";
+import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { checkTensors, isSameHead, learnedNames, storedTensor, tiedHead } from "./checkpoint_tensors.ts";
+import { companionJson, type Companions, companionsOf, readCompanions, textSettingsOf } from "./companions.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
 import type { LlamaModel } from "./model.ts";
-import { type Parameters, parameterShapes, quantizedNames } from "./parameters.ts";
-import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { type Parameters, parameterShapes } from "./parameters.ts";
+import { downloaded, type SavedDType, savedDTypes, uploaded } from "./transfer.ts";
 
 /** How weights were quantized in training. Checkpoints hold latent weights: the model is what the quantizer makes of them. */
 export interface Quantization {
@@ -41,55 +44,129 @@ export interface TextSettings {
   readonly endTokens?: readonly number[];
   /** Absent where the parameters are what the model computes with. */
   readonly quantization?: Quantization;
+  /** How conversations become text, in Jinja; absent where the model has no template. */
+  readonly chatTemplate?: string;
+  /** What came with the model and goes out with it as it is; absent for a model that is made here. */
+  readonly origin?: ModelOrigin;
+}
+
+/** What a model was read from, apart from its weights. */
+export interface ModelOrigin {
+  /** Content of its `config.json`. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** dtype of the stored weights: that of the embedding. */
+  readonly dtype: SavedDType;
+  /** Files beside the weights as they were, such as `tokenizer_config.json`, by name. */
+  readonly files: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
+  /** The tokenizer of these files: they are written again where the model still has it. */
+  readonly tokenizer: Tokenizer;
 }
 
 /** A model that reads and writes text. */
 export interface LanguageModel extends LlamaModel, TextSettings {}
 
+/** How {@linkcode saveCheckpoint} writes. */
+export interface SaveOptions {
+  /** Type of the stored weights; "float32" by default, which loses nothing. `model.origin?.dtype` is what the model came in. */
+  readonly dtype?: SavedDType;
+  /** Bytes of tensors in a file, above which they are split into shards with an index; 5 · 10⁹ by default, as transformers has it. */
+  readonly maxShardBytes?: number;
+}
+
 /**
- * Writes a model in Hugging Face's layout: float32, with Hugging Face's tensor names; `config.json` has a field `hestia` where the weights
- * are latent. What a quantizer learned is stored with the weights. Each file is written whole or not at all, `config.json` last. The
- * folder is made where it is missing.
+ * Writes a model in Hugging Face's layout, a piece of a tensor at a time: weights with Hugging Face's names, `config.json` (with a field
+ * `hestia` where the weights are latent), `tokenizer.json`, and what else came with the model, as it came. What a quantizer learned is stored
+ * with the weights, in float32. Each file is written whole or not at all, `config.json` last. The folder is made where it is missing.
  *
- * @throws Error that names the file which cannot be written
+ * @throws Error that names the file which cannot be written; RangeError where a weight is too large for float16
  *
  * @example
  * ```ts
  * import { byteTokenizer, initialModel, saveCheckpoint } from "@hestia/hestia";
  * const model = initialModel({ vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 }, { seed: 1 });
  * const folder = await Deno.makeTempDir();
- * await saveCheckpoint(folder, model, { tokenizer: byteTokenizer });
+ * await saveCheckpoint(folder, model, { tokenizer: byteTokenizer }, { dtype: "bfloat16" });
  * console.log([...Deno.readDirSync(folder)].map(({ name }) => name)); // config.json, model.safetensors, tokenizer.json
  * await Deno.remove(folder, { recursive: true });
  * ```
  */
-export async function saveCheckpoint(folder: string, { config, parameters }: LlamaModel, settings: TextSettings): Promise<void> {
-  const own = Object.keys(parameterShapes(config)).map((name) => [name, parameters[name]] as const);
-  const stored = [...own, ...Object.entries(settings.quantization?.parameters ?? {})];
-  realize(stored.map(([, value]) => value)); // together; each is read when its turn to be written has come
-  const sources = stored.map(([name, value]) => [name, { dtype: "F32", shape: value.shape, read: () => value.data() }] as const);
+export async function saveCheckpoint(
+  folder: string,
+  { config, parameters }: LlamaModel,
+  settings: TextSettings,
+  { dtype = "float32", maxShardBytes = 5e9 }: SaveOptions = {},
+): Promise<void> {
+  const json = configJson(config, settings, { dtype }); // refuses before anything is written
+  const own = Object.keys(parameterShapes(config)).map((name) => [name, sourceOf(name, parameters[name], dtype)] as const);
+  const learned = Object.entries(settings.quantization?.parameters ?? {}).map(([name, value]) =>
+    [name, sourceOf(name, value, "float32")] as const
+  );
   await makeFolder(folder);
-  await writeFileAtomic(`${folder}/tokenizer.json`, JSON.stringify(settings.tokenizer.toJSON()));
-  await writeFileAtomic(`${folder}/model.safetensors`, safetensorsStream(Object.fromEntries(sources), { format: "pt" }));
-  await writeFileAtomic(`${folder}/config.json`, JSON.stringify(configJson(config, settings), null, 2) + "\n");
+  for (const [name, content] of Object.entries(companionsOf(settings, cameWith(settings)))) {
+    await writeFileAtomic(`${folder}/${name}`, content);
+  }
+  await writeCheckpointTensors(folder, Object.fromEntries([...own, ...learned]), { maxShardBytes });
+  await writeFileAtomic(`${folder}/config.json`, JSON.stringify(json, null, 2) + "\n");
 }
 
-/** Content of the `config.json` that {@linkcode saveCheckpoint} writes. */
+/** A tensor to be written. What is not computed yet is so when its turn has come. */
+function sourceOf(name: string, value: Tensor, dtype: SavedDType): SafetensorsSource {
+  const pieces = () => downloaded(realize([value])[0], { dtype, action: `Cannot save "${name}" as ${dtype}` });
+  return { dtype: savedDTypes[dtype], shape: value.shape, pieces };
+}
+
+/** What the origin said about text. */
+function cameWith({ origin }: Pick<TextSettings, "origin">): ReturnType<typeof textSettingsOf> | undefined {
+  return origin && textSettingsOf(origin.config, origin.files, { source: "the model", ...silent });
+}
+
+const silent: ReadingOptions = { allowUnknown: true, onWarning: () => {} };
+
+/** Content of the `config.json` that {@linkcode saveCheckpoint} writes: as it came, but for what differs now. */
 export function configJson(
   config: LlamaConfig,
-  { beginToken, endTokens = [], quantization }: Omit<TextSettings, "tokenizer">,
+  settings: Omit<TextSettings, "tokenizer">,
+  { dtype = "float32" }: { readonly dtype?: SavedDType } = {},
 ): JsonObject {
+  const { beginToken, endTokens = [], quantization, origin } = settings;
+  const { hestia: _, hestia_trained: __, quantization_config: ___, ...base } = baseJson(config, origin);
+  const came = cameWith(settings);
+  const ends = endTokens.length === 0 ? null : endTokens.length === 1 ? endTokens[0] : endTokens;
   return {
-    ...huggingFaceConfig(config),
-    bos_token_id: beginToken ?? null,
-    eos_token_id: endTokens.length === 0 ? null : endTokens.length === 1 ? endTokens[0] : endTokens,
+    ...base,
+    [base.dtype !== undefined ? "dtype" : "torch_dtype"]: dtype,
+    ...(came && came.beginToken === beginToken ? {} : { bos_token_id: beginToken ?? null }),
+    ...(came && short(came.endTokens) === short(endTokens) ? {} : { eos_token_id: ends }),
     ...(quantization ? { hestia: savedQuantization(quantization) } : {}),
   };
 }
 
+/** The config that the model came with, where it still describes it; otherwise the model's own over it. */
+function baseJson(config: LlamaConfig, origin: ModelOrigin | undefined): JsonObject {
+  if (!origin) return huggingFaceConfig(config);
+  const { quantization_config: _, ...json } = origin.config;
+  const described = llamaConfig(json as unknown as HuggingFaceConfig, silent);
+  if (Object.keys({ ...described, ...config }).every((key) => same(described, config, key as keyof LlamaConfig))) return json;
+  const { rope_parameters: __, rope_scaling: ___, ...rest } = json;
+  return { ...rest, ...huggingFaceConfig(config), ...(json.architectures ? { architectures: json.architectures } : {}) };
+}
+
+const same = (a: LlamaConfig, b: LlamaConfig, key: keyof LlamaConfig): boolean =>
+  JSON.stringify(a[key]) === JSON.stringify(b[key]);
+
+/** How {@linkcode loadCheckpoint} reads. */
+export interface LoadOptions extends ReadingOptions {
+  /**
+   * How matrices are held on the device: "float16" takes half the memory, for a model that is evaluated or writes text and is not trained;
+   * "float32" by default.
+   */
+  readonly parameters?: "float32" | "float16";
+}
+
 /**
- * Reads a model in Hugging Face's layout: one file or shards, float32, float16 or bfloat16, with a tied head or its own. Where
- * `quantization` is present the parameters are latent.
+ * Reads a model in Hugging Face's layout, one file or shards, as transformers 4 or 5 writes it: float32, float16 or bfloat16, with a tied
+ * head or its own, of the families Llama, Mistral, Qwen2 and Qwen3. Weights go to the device one after another, as they are stored, and
+ * are widened there. Where `quantization` is present the parameters are latent. A field or tensor that is not known is refused by name.
  *
  * @throws Error that names the file, field or tensor, what it is, and what was wanted
  *
@@ -104,62 +181,87 @@ export function configJson(
  * await Deno.remove(folder, { recursive: true });
  * ```
  */
-export async function loadCheckpoint(folder: string): Promise<LanguageModel> {
+export async function loadCheckpoint(folder: string, options: LoadOptions = {}): Promise<LanguageModel> {
   const config = await readJsonFile(`${folder}/config.json`);
   const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
+  const files = await readCompanions(folder);
   return await withCheckpoint(
     folder,
-    (checkpoint) => languageModel({ config, tokenizer, checkpoint }, { source: `"${folder}"` }),
+    (checkpoint) => languageModel({ config, tokenizer, files, checkpoint }, { source: `"${folder}"`, ...options }),
   );
 }
 
-/** The three parts of a model in Hugging Face's layout. */
+/** The parts of a model in Hugging Face's layout. */
 export interface ModelParts {
   /** Content of `config.json`. */
-  readonly config: JsonObject;
+  readonly config: Readonly<Record<string, unknown>>;
   /** Content of `tokenizer.json`. */
   readonly tokenizer: JsonObject;
+  /** Other files beside the weights; none by default. */
+  readonly files?: Companions;
   /** The tensors; they are read here, and may be closed afterwards. */
   readonly checkpoint: Checkpoint;
 }
 
 /** The model of {@linkcode loadCheckpoint} from its parts. `source` names it in errors. */
-export async function languageModel(parts: ModelParts, { source }: { readonly source: string }): Promise<LanguageModel> {
+async function languageModel(
+  parts: ModelParts,
+  { source, parameters: keep = "float32", ...reading }: LoadOptions & { readonly source: string },
+): Promise<LanguageModel> {
   const { config: json, checkpoint } = parts;
-  const settings = await modelSettings(parts, { source });
+  const settings = await modelSettings(parts, { source, ...reading });
   const quantization = quantizationOf(json, source);
-  const model = { ...settings, parameters: await readTensors(checkpoint, Object.keys(parameterShapes(settings.config))) };
+  if (quantization && keep === "float16") {
+    throw new RangeError(`Cannot load ${source} in float16: its weights are latent, and rounded from float32`);
+  }
+  const names = Object.keys(parameterShapes(settings.config));
+  const model = { ...settings, parameters: await readTensors(checkpoint, names, keep) };
   if (!quantization) return model;
   const learned = learnedNames(checkpoint, settings.config);
-  const own = learned.length > 0 ? { parameters: await readTensors(checkpoint, learned) } : {};
+  const own = learned.length > 0 ? { parameters: await readTensors(checkpoint, learned, "float32") } : {};
   return { ...model, quantization: { ...quantization, ...own } };
 }
 
 /** A model but for its tensors, which are checked and not read. `source` names it in errors. */
 export async function modelSettings(
   parts: ModelParts,
-  { source }: { readonly source: string },
+  { source, ...reading }: ReadingOptions & { readonly source: string },
 ): Promise<Omit<LanguageModel, "parameters" | "quantization">> {
-  const { config: json, checkpoint } = parts;
-  const config = llamaConfig(json as unknown as HuggingFaceConfig);
-  const quantization = quantizationOf(json, source);
-  const tokenizer = await loadTokenizer(parts.tokenizer);
+  const { config: json, checkpoint, files = {} } = parts;
+  const action = `Cannot load ${source}`;
+  const config = llamaConfig(json as unknown as HuggingFaceConfig, { action, ...reading });
+  if (config.layers > checkpoint.tensors.size) {
+    throw new RangeError(`${action}: ${config.layers} layers, but only ${checkpoint.tensors.size} tensors`);
+  }
+  const tokenizerConfig = companionJson(files, "tokenizer_config.json", source);
+  const tokenizer = await loadTokenizer(parts.tokenizer, {
+    ...(tokenizerConfig ? { config: tokenizerConfig } : {}),
+    ...(reading.allowUnknown ? { allowUnknown: true } : {}),
+  });
   if (tokenizer.vocabularySize > config.vocabularySize) {
     throw new RangeError(
-      `Cannot load ${source}: its tokenizer has ${tokenizer.vocabularySize} ids, its config a vocab_size of ${config.vocabularySize}`,
+      `${action}: its tokenizer has ${tokenizer.vocabularySize} ids, its config a vocab_size of ${config.vocabularySize}`,
     );
   }
-  if (config.layers > checkpoint.tensors.size) {
-    throw new RangeError(`Cannot load ${source}: ${config.layers} layers, but only ${checkpoint.tensors.size} tensors`);
+  const quantization = quantizationOf(json, source);
+  checkTensors(checkpoint, config, { action, learned: quantization ? learnedNames(checkpoint, config) : [], ...reading });
+  if (config.tieEmbeddings && checkpoint.tensors.has(tiedHead) && !await isSameHead(checkpoint)) {
+    throw new RangeError(
+      `${action}: config.json says that the head is the embedding (tie_word_embeddings), but "${tiedHead}" differs from it; set ` +
+        `tie_word_embeddings to false to use that head, or remove the tensor`,
+    );
   }
-  const learned = quantization ? learnedNames(checkpoint, config) : [];
-  checkTensors(checkpoint, config, { source, learned });
-  return { config, tokenizer, ...specialTokens(json) };
+  const dtype = storedDType(checkpoint);
+  const text = textSettingsOf(json, { "tokenizer.json": bytesOf(parts.tokenizer), ...files }, { source, ...reading });
+  return { config, tokenizer, ...text, origin: { config: json, dtype, files, tokenizer } };
 }
 
-function specialTokens({ bos_token_id: begin, eos_token_id: end }: JsonObject): Pick<TextSettings, "beginToken" | "endTokens"> {
-  const isId = (id: unknown): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0;
-  return { ...(isId(begin) ? { beginToken: begin } : {}), endTokens: [end].flat().filter(isId) };
+const bytesOf = (json: JsonObject): Bytes => new TextEncoder().encode(JSON.stringify(json));
+
+/** dtype of the embedding, for saving it again. */
+function storedDType({ tensors }: Checkpoint): SavedDType {
+  const stored = tensors.get("model.embed_tokens.weight")?.dtype;
+  return stored === "BF16" ? "bfloat16" : stored === "F16" ? "float16" : "float32";
 }
 
 function savedQuantization({ quantizer, groupSize, scaleDtype }: Quantization): JsonObject {
@@ -178,50 +280,15 @@ function quantizationOf({ hestia }: JsonObject, source: string): Quantization | 
   );
 }
 
-/** Stored tensors that say nothing: constants of older converters, and a tied head that was written nevertheless. */
-function isRedundant(name: string, { tieEmbeddings }: LlamaConfig): boolean {
-  return name.endsWith("rotary_emb.inv_freq") || tieEmbeddings && name === "lm_head.weight";
-}
-
-/** Stored tensors that a quantizer learned. */
-function learnedNames({ tensors }: Checkpoint, config: LlamaConfig): string[] {
-  const weights = new Set(quantizedNames(config));
-  return [...tensors.keys()].filter((name) => weights.has(ownerOf(name) ?? ""));
-}
-
-function checkTensors(
-  { tensors }: Checkpoint,
-  config: LlamaConfig,
-  { source, learned }: { readonly source: string; readonly learned: readonly string[] },
-): void {
-  const wanted = parameterShapes(config);
-  for (const [name, shape] of Object.entries(wanted)) {
-    const stored = tensors.get(name);
-    const fail = (got: string) => new RangeError(`Cannot load ${source}: wanted a float tensor "${name}" of [${shape}], ${got}`);
-    if (!stored) throw fail("there is none");
-    if (!sameShape(stored.shape, shape)) throw fail(`got [${stored.shape}]`);
-    if (!["F64", "F32", "F16", "BF16"].includes(stored.dtype)) throw fail(`got ${stored.dtype}`);
-  }
-  const known = (name: string) => Object.hasOwn(wanted, name) || learned.includes(name) || isRedundant(name, config);
-  const extra = [...tensors.keys()].find((name) => !known(name));
-  if (extra !== undefined) {
-    const count = Object.keys(wanted).length;
-    throw new RangeError(
-      `Cannot load ${source}: tensor "${extra}" is not one of the ${count} of a Llama model of ${config.layers} layers`,
-    );
-  }
-}
-
-async function readTensors(checkpoint: Checkpoint, names: readonly string[]): Promise<Parameters> {
+async function readTensors(
+  checkpoint: Checkpoint,
+  names: readonly string[],
+  keep: "float32" | "float16",
+): Promise<Parameters> {
   const tensors: Record<string, Tensor> = {};
   for (const name of names) {
-    const entry = await checkpoint.read(name);
-    tensors[name] = tensor(floats(entry), { shape: entry.shape });
+    const stored = storedTensor(checkpoint, name);
+    tensors[name] = await uploaded(stored, { keep: stored.shape.length === 2 ? keep : "float32", name });
   }
   return tensors;
-}
-
-function floats(entry: SafetensorsEntry): Float32Array<ArrayBuffer> {
-  const values = tensorValues(entry);
-  return values instanceof Float32Array ? values : Float32Array.from(values);
 }

@@ -117,7 +117,9 @@ export function llamaConfig(
 ): LlamaConfig {
   const name = (json.model_type ?? "llama") as FamilyName;
   if (!Object.hasOwn(families, name)) {
-    throw new TypeError(`${action}: model_type must be one of ${familyNames.map((each) => `"${each}"`).join(", ")}, got "${name}"`);
+    throw new TypeError(
+      `${action}: model_type must be one of ${familyNames.map((each) => `"${each}"`).join(", ")}, got "${name}"`,
+    );
   }
   const family = familyOf({ family: name });
   const full: HuggingFaceConfig = { ...family.defaults, ...withoutNulls(json) };
@@ -146,7 +148,9 @@ export function llamaConfig(
 
 /** Fields that say something. A window of null is none, where an absent one has a default. */
 function withoutNulls(json: HuggingFaceConfig): HuggingFaceConfig {
-  const said = Object.entries(json).filter(([name, value]) => value !== undefined && (value !== null || name === "sliding_window"));
+  const said = Object.entries(json).filter(([name, value]) =>
+    value !== undefined && (value !== null || name === "sliding_window")
+  );
   return Object.fromEntries(said) as unknown as HuggingFaceConfig;
 }
 

@@ -20,7 +20,12 @@ const only = (means: string, wanted: unknown, remedy?: string): Field => ({
   accepts: (value) => value === wanted,
   ...(remedy ? { remedy } : {}),
 });
-const none = (means: string, remedy?: string): Field => ({ means, wanted: "null", accepts: () => false, ...(remedy ? { remedy } : {}) });
+const none = (means: string, remedy?: string): Field => ({
+  means,
+  wanted: "null",
+  accepts: () => false,
+  ...(remedy ? { remedy } : {}),
+});
 
 /** dtypes that weights may be stored in. */
 export const configDTypes = ["float32", "bfloat16", "float16", "float64"] as const;
@@ -212,7 +217,10 @@ const shared: FieldTable = {
   },
   torch_dtype: dtype,
   dtype,
-  quantization_config: none("how weights are quantized", "open it with the command or function of its packed format, or unpack it first"),
+  quantization_config: none(
+    "how weights are quantized",
+    "open it with the command or function of its packed format, or unpack it first",
+  ),
   quantization: none("how weights are quantized, by MLX"),
   auto_map: none("code that comes with the model", "remove it if that computes what the model_type says"),
   is_decoder: { means: "whether it writes text", ignored: "all models here do" },

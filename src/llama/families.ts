@@ -1,6 +1,6 @@
 /**
- * The families of models that are known: what tells them from a Llama, in Hugging Face's `config.json` and in GGUF. To add one, add an
- * entry to {@linkcode families}.
+ * The families of models that are known: what tells them from a Llama, in Hugging Face's `config.json` and in GGUF. To add one, add its
+ * name to {@linkcode FamilyName} and an entry to {@linkcode families}.
  *
  * @module
  */
@@ -8,6 +8,9 @@
 import type { Field, FieldTable } from "../io/fields.ts";
 import type { HuggingFaceConfig } from "./config.ts";
 import type { LayerLinear } from "./parameters.ts";
+
+/** Name of a family, as `model_type` of a `config.json` has it. */
+export type FamilyName = "llama" | "mistral" | "qwen2" | "qwen3";
 
 /** What tells a family of models from others. */
 export interface Family {
@@ -52,7 +55,10 @@ const slidingWindow: Field = {
 
 /** A window that only `use_sliding_window` makes one. */
 const qwenFields: FieldTable = {
-  sliding_window: { means: "tokens that a token attends to, in layers that use_sliding_window concerns", ignored: "none is concerned" },
+  sliding_window: {
+    means: "tokens that a token attends to, in layers that use_sliding_window concerns",
+    ignored: "none is concerned",
+  },
   use_sliding_window: {
     means: "whether layers from max_window_layers on attend to sliding_window tokens",
     wanted: "false, or a sliding_window of at least max_position_embeddings",
@@ -65,7 +71,7 @@ const qwenFields: FieldTable = {
 };
 
 /** All families by the `model_type` of their `config.json`. */
-export const families = {
+export const families: Readonly<Record<FamilyName, Family>> = {
   llama: {
     architecture: "LlamaForCausalLM",
     gguf: "llama",
@@ -124,10 +130,7 @@ export const families = {
       attention_bias: { means: "biases of the maps of attention", wanted: "true or false", accepts: isBoolean },
     },
   },
-} as const satisfies Record<string, Family>;
-
-/** Name of a family, as `model_type` of a `config.json` has it. */
-export type FamilyName = keyof typeof families;
+};
 
 /** The names of all families. */
 export const familyNames = Object.keys(families) as readonly FamilyName[];

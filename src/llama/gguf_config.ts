@@ -99,7 +99,9 @@ function metadataScaling(metadata: GgufMetadata, architecture: string): RopeScal
 /** Llama 3's scaling, which llama.cpp has as a factor for each pair. */
 function withFactors(config: LlamaConfig, metadata: GgufMetadata, factors: ArrayLike<number>): LlamaConfig {
   if (config.ropeScaling) {
-    throw new RangeError(`Cannot read the model: it has rope factors, and a scaling ${JSON.stringify(config.ropeScaling)} besides`);
+    throw new RangeError(
+      `Cannot read the model: it has rope factors, and a scaling ${JSON.stringify(config.ropeScaling)} besides`,
+    );
   }
   const factor = Array.from(factors).reduce((largest, value) => Math.max(largest, value), 1);
   const standard = { factor, ...llama3Scaling };

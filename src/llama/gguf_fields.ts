@@ -140,6 +140,8 @@ export function ggufFamily(metadata: GgufMetadata): FamilyName {
   if (found && named === undefined) return found;
   const got = found ? `${hestiaKeys.family} is ${short(named)}` : `general.architecture is ${short(architecture)}`;
   throw new RangeError(
-    `Cannot read the model: ${got}, wanted one of ${(found ? familyNames : ggufArchitectures).map((name) => `"${name}"`).join(", ")}`,
+    `Cannot read the model: ${got}, wanted one of ${
+      (found ? familyNames : ggufArchitectures).map((name) => `"${name}"`).join(", ")
+    }`,
   );
 }

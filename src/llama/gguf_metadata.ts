@@ -94,7 +94,9 @@ function refuseUnsayable(config: LlamaConfig): void {
   const { family: name = "llama", biases = [], queryKeyNorms = false, ropeScaling } = config;
   const family = familyOf(config);
   const refuse = (what: string) => {
-    throw new RangeError(`Cannot write a ${name} model to GGUF: llama.cpp has no place for ${what} in its architecture "${family.gguf}"`);
+    throw new RangeError(
+      `Cannot write a ${name} model to GGUF: llama.cpp has no place for ${what} in its architecture "${family.gguf}"`,
+    );
   };
   const bias = layerLinears.find((linear) => biases.includes(linear) && !family.ggufBiases.includes(linear));
   if (bias) refuse(`biases of ${bias}`);

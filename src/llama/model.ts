@@ -69,7 +69,7 @@ export function biasName(weight: string): string {
 /** Multiplies by the transposed weight, as Hugging Face stores it, and adds the bias where there is one. */
 export function plainProject(parameters: Parameters): Project {
   return (name, x) => {
-    const product = x.matmul(parameters[name].transpose());
+    const product = x.matmul(parameters[name].cast("float32").transpose()); // float16 is read as it is stored
     const bias = biasName(name);
     return Object.hasOwn(parameters, bias) ? product.add(parameters[bias]) : product;
   };
@@ -231,7 +231,7 @@ function projectionsOf(model: LlamaModel, { project }: LlamaOptions): Pick<Block
 }
 
 function embed({ parameters, maps }: LlamaModel, ids: Tensor): Tensor {
-  return maps ? maps.embed(ids) : parameters["model.embed_tokens.weight"].gather(ids);
+  return maps ? maps.embed(ids) : parameters["model.embed_tokens.weight"].gather(ids).cast("float32");
 }
 
 function checkIds({ config }: LlamaModel, ids: Tensor): void {

@@ -25,10 +25,17 @@ export const layerLinears = [
   "mlp.gate_proj",
   "mlp.up_proj",
   "mlp.down_proj",
-] as const;
+] as const satisfies readonly LayerLinear[];
 
 /** Name of a linear map of a layer, such as `mlp.up_proj`. */
-export type LayerLinear = typeof layerLinears[number];
+export type LayerLinear =
+  | "self_attn.q_proj"
+  | "self_attn.k_proj"
+  | "self_attn.v_proj"
+  | "self_attn.o_proj"
+  | "mlp.gate_proj"
+  | "mlp.up_proj"
+  | "mlp.down_proj";
 
 function layerShapes(config: LlamaConfig): Record<string, Shape> {
   const { hiddenSize, intermediateSize, headDim, biases = [], queryKeyNorms = false } = config;

@@ -17,7 +17,9 @@ export function ropeOf(json: HuggingFaceConfig, options: Options): Pick<LlamaCon
   const { action } = options;
   const scaling = ropeObject(json, "rope_scaling", options);
   const parameters = ropeObject(json, "rope_parameters", options);
-  const thetas = [parameters?.rope_theta, scaling?.rope_theta, json.rope_theta].filter((theta) => theta !== undefined) as number[];
+  const thetas = [parameters?.rope_theta, scaling?.rope_theta, json.rope_theta].filter((theta) =>
+    theta !== undefined
+  ) as number[];
   if (thetas.some((theta) => theta !== thetas[0])) {
     throw new TypeError(`${action}: rope_theta is said twice, as ${[...new Set(thetas)].join(" and ")}`);
   }
@@ -29,7 +31,11 @@ export function ropeOf(json: HuggingFaceConfig, options: Options): Pick<LlamaCon
   return { ropeTheta: thetas[0] ?? 10_000, ...(found ? { ropeScaling: found } : {}) };
 }
 
-function ropeObject(json: HuggingFaceConfig, field: "rope_scaling" | "rope_parameters", options: Options): JsonObject | undefined {
+function ropeObject(
+  json: HuggingFaceConfig,
+  field: "rope_scaling" | "rope_parameters",
+  options: Options,
+): JsonObject | undefined {
   const object = json[field];
   if (!isJsonObject(object) || Object.keys(object).length === 0) return undefined;
   const said = Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null && value !== undefined));
@@ -58,12 +64,15 @@ function scalingOf(object: JsonObject, { action }: Options): RopeScaling | undef
   if (type === "yarn") return yarnOf(object, { factor, originalMaxPositions });
   const [lowFrequencyFactor, highFrequencyFactor] = [number("low_freq_factor"), number("high_freq_factor")];
   if (highFrequencyFactor > lowFrequencyFactor) return { factor, lowFrequencyFactor, highFrequencyFactor, originalMaxPositions };
-  throw new TypeError(`${action}: high_freq_factor must be above low_freq_factor, got ${highFrequencyFactor} and ${lowFrequencyFactor}`);
+  throw new TypeError(
+    `${action}: high_freq_factor must be above low_freq_factor, got ${highFrequencyFactor} and ${lowFrequencyFactor}`,
+  );
 }
 
 /** Attention factor as transformers computes it: as given, or from the two scales, or from the factor. */
 function yarnOf(
-  { beta_fast: betaFast = 32, beta_slow: betaSlow = 1, attention_factor: given, mscale, mscale_all_dim: all, truncate }: JsonObject,
+  { beta_fast: betaFast = 32, beta_slow: betaSlow = 1, attention_factor: given, mscale, mscale_all_dim: all, truncate }:
+    JsonObject,
   { factor, originalMaxPositions }: { readonly factor: number; readonly originalMaxPositions: number },
 ): RopeScaling {
   const scale = (size: unknown) => factor <= 1 ? 1 : 0.1 * Number(size) * Math.log(factor) + 1;

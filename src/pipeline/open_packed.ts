@@ -10,11 +10,13 @@ import { float32ToFloat16 } from "../io/float16.ts";
 import { floatTypes, ggmlFloats } from "../io/ggml_floats.ts";
 import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type GgufTensor } from "../io/gguf.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
-import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
+import { type ReadingOptions, refuseUnknown } from "../io/fields.ts";
+import type { LanguageModel, Quantization, TextSettings } from "../llama/checkpoint.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import { ggufLlamaConfig } from "../llama/gguf_config.ts";
 import { hestiaKeys } from "../llama/gguf_fields.ts";
 import { ggufName, ggufRowOrder, inverseOrder, reorderRows, ropeFactorsName } from "../llama/gguf_names.ts";
+import { layerLinears, parameterShapes } from "../llama/parameters.ts";
 import { ggufTokenizer } from "../tokenizer/gguf_read.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
@@ -54,7 +56,7 @@ export interface PackedModel extends Omit<LanguageModel, "quantization"> {
  */
 export async function openPacked(
   source: Uint8Array | Response | ReadableStream<Uint8Array> | GgufFile,
-  options: PackedMatmulOptions & { readonly source?: string } = {},
+  options: PackedMatmulOptions & ReadingOptions & { readonly source?: string } = {},
 ): Promise<PackedModel> {
   if ("read" in source) return await openGguf(source, options);
   const bytes = await bytesFrom(source);
@@ -69,14 +71,13 @@ async function bytesFrom(source: Uint8Array | Response | ReadableStream<Uint8Arr
   return await response.bytes();
 }
 
-async function openGguf(file: GgufFile, options: PackedMatmulOptions): Promise<PackedModel> {
-  const config = await architecture(file);
-  const { json, ...special } = ggufTokenizer(file.metadata);
-  const tokenizer = await loadTokenizer(json);
+async function openGguf(file: GgufFile, options: PackedMatmulOptions & ReadingOptions): Promise<PackedModel> {
+  const config = await architecture(file, options);
+  const text = await ggufText(file, options);
   const read = async (name: string, shape: Shape) => asTable(await storedParameter(file, config, { name, shape }), file, name);
   const model = await packedMaps(config, read, options);
   const trainedWith = quantizationOf(file.metadata);
-  return { ...model, tokenizer, ...special, ...(trainedWith ? { trainedWith } : {}), sizes: packedSizes(file) };
+  return { ...model, ...text, ...(trainedWith ? { trainedWith } : {}), sizes: packedSizes(file) };
 }
 
 /** Embeddings and heads that are stored in fewer than 16 bits are held in halves, not in twice as much: that rounds by 2⁻¹² at most. */
@@ -88,24 +89,48 @@ function asTable(stored: StoredParameter, { tensors }: GgufFile, name: string): 
 
 const largestHalf = 65504;
 
-/** What the metadata and the shapes of the tensors say. */
-export async function architecture(file: GgufFile): Promise<LlamaConfig> {
+/** Tokenizer and what else the metadata say about text. */
+export async function ggufText({ metadata }: Pick<GgufFile, "metadata">, _: ReadingOptions): Promise<GgufText> {
+  const { json, ...special } = ggufTokenizer(metadata);
+  const template = metadata["tokenizer.chat_template"]?.value;
+  return {
+    tokenizer: await loadTokenizer(json),
+    ...special,
+    ...(typeof template === "string" ? { chatTemplate: template } : {}),
+  };
+}
+
+type GgufText = Omit<TextSettings, "quantization">;
+
+/** What the metadata and the tensors say: each is known, or refused. */
+export async function architecture(file: GgufFile, reading: ReadingOptions = {}): Promise<LlamaConfig> {
   const { metadata, tensors } = file;
   const embedding = wantedEntry(file, ggufName("model.embed_tokens.weight"));
   const factors = tensors.has(ropeFactorsName) ? await file.read(ropeFactorsName) : undefined;
   const config = ggufLlamaConfig(metadata, {
     vocabularySize: embedding.shape[0],
     tieEmbeddings: !tensors.has(ggufName("lm_head.weight")),
+    biases: layerLinears.filter((linear) => tensors.has(ggufName(`model.layers.0.${linear}.bias`))),
     ...(factors ? { ropeFactors: ggufFloats(factors, ropeFactorsName) } : {}),
-  });
-  if (config.layers <= tensors.size) return config;
-  throw new RangeError(`Cannot open the packed model: ${config.layers} layers, but only ${tensors.size} tensors`);
+  }, reading);
+  if (config.layers > tensors.size) {
+    throw new RangeError(`Cannot open the packed model: ${config.layers} layers, but only ${tensors.size} tensors`);
+  }
+  const known = new Set([ropeFactorsName, ...Object.keys(parameterShapes(config)).map(ggufName)]);
+  for (const name of tensors.keys()) {
+    if (known.has(name)) continue;
+    const model = `${known.size - 1} of a ${config.family ?? "llama"} model of ${config.layers} layers`;
+    refuseUnknown(`Cannot open the packed model: tensor "${name}" is not one of the ${model}`, reading);
+  }
+  return config;
 }
 
-function wantedEntry({ tensors }: GgufFile, name: string): GgufEntry {
+/** What the file says of a tensor. Throws a RangeError where there is none of that name, or it has another shape. */
+export function wantedEntry({ tensors }: Pick<GgufFile, "tensors">, name: string, shape?: Shape): GgufEntry {
   const found = tensors.get(name);
   if (!found) throw new RangeError(`Cannot open the packed model: wanted a tensor "${name}", there is none`);
-  return found;
+  if (!shape || sameShape(found.shape, shape)) return found;
+  throw new RangeError(`Cannot open the packed model: wanted "${name}" to be [${shape}], got [${found.shape}]`);
 }
 
 /** A parameter as the file holds it, rows in the model's order. */
@@ -114,10 +139,7 @@ export async function storedParameter(
   config: LlamaConfig,
   { name, shape }: { readonly name: string; readonly shape: readonly number[] },
 ): Promise<StoredParameter> {
-  const entry = wantedEntry(file, ggufName(name));
-  if (!sameShape(entry.shape, shape)) {
-    throw new RangeError(`Cannot open the packed model: wanted "${ggufName(name)}" to be [${shape}], got [${entry.shape}]`);
-  }
+  wantedEntry(file, ggufName(name), shape);
   const stored = await file.read(ggufName(name));
   const order = ggufRowOrder(name, config);
   const inModelOrder = order && inverseOrder(order);

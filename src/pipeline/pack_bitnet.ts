@@ -5,10 +5,12 @@
  */
 
 import { type FileContent, writeFileAtomic } from "../io/atomic.ts";
+import { checkFields, type FieldTable } from "../io/fields.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { safetensorsChunks } from "../io/safetensors.ts";
-import { withCheckpoint } from "../io/safetensors_file.ts";
+import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
+import { readCompanions } from "../llama/companions.ts";
 import { type LanguageModel, modelSettings, type Quantization } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
@@ -80,12 +82,49 @@ export function isBitnet({ quantization_config: quantization }: JsonObject): boo
   return isJsonObject(quantization) && quantization.quant_method === "bitnet";
 }
 
-/** How the weights of a folder become floats, by its `config.json`. Throws a `RangeError` where its scales are made while it runs. */
-export function bitnetView(config: JsonObject, { source }: { readonly source: string }): UnpackedView {
-  const { linear_class: linear = "bitlinear", quantization_mode: mode = "offline" } = config.quantization_config as JsonObject;
-  if (mode !== "offline") throw new RangeError(`Cannot open ${source}: quantization_mode is ${mode}, wanted offline`);
-  const shapes = parameterShapes(llamaConfig(config as unknown as HuggingFaceConfig));
-  return { apart: bitnetApart, shapes, divides: linear !== multiplying };
+/** The fields of a `quantization_config` that are known. */
+export const bitnetFields: FieldTable = {
+  quant_method: { means: "layout of the weights", wanted: '"bitnet"', accepts: (value) => value === "bitnet" },
+  linear_class: {
+    means: 'layer that reads them: "bitlinear" (also where absent) divides by the scales, "autobitlinear" multiplies',
+    wanted: `"bitlinear" or "${multiplying}"`,
+    accepts: (value) => value === "bitlinear" || value === multiplying,
+  },
+  quantization_mode: {
+    means: "whether scales are stored, or made while it runs",
+    wanted: '"offline"',
+    accepts: (value) => value === "offline",
+  },
+  modules_to_not_convert: { means: "layers that are not packed", ignored: "the tensors say it" },
+  use_rms_norm: {
+    means: "whether layers normalise their input once more",
+    wanted: "false",
+    accepts: (value) => value === false,
+  },
+  rms_norm_eps: { means: "of these norms", ignored: "there are none" },
+};
+
+/** What `config.json` says apart from how the weights are packed. */
+function withoutPacking({ quantization_config: _, ...config }: JsonObject): JsonObject {
+  return config;
+}
+
+/**
+ * How the weights of a folder become floats, by its `config.json`. Throws a `RangeError` where its scales are made while it runs, or where
+ * it has more layers than there are tensors.
+ */
+export function bitnetView(
+  config: JsonObject,
+  { source, checkpoint: { tensors } }: { readonly source: string; readonly checkpoint: Checkpoint },
+): UnpackedView {
+  const packing = config.quantization_config as JsonObject;
+  const action = `Cannot open ${source}`;
+  checkFields(packing, bitnetFields, { action, what: "NAME in quantization_config of config.json" });
+  const model = llamaConfig(withoutPacking(config) as unknown as HuggingFaceConfig, { action });
+  if (model.layers > tensors.size) {
+    throw new RangeError(`${action}: ${model.layers} layers, but only ${tensors.size} tensors`);
+  }
+  return { apart: bitnetApart, shapes: parameterShapes(model), divides: packing.linear_class !== multiplying };
 }
 
 /**
@@ -99,10 +138,11 @@ export async function openBitnet(folder: string, options: PackedMatmulOptions = 
   const config = await readJsonFile(`${folder}/config.json`);
   if (!isBitnet(config)) throw new RangeError(`Cannot open ${source}: its quantization_config is not that of bitnet`);
   const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
-  const view = bitnetView(config, { source });
+  const files = await readCompanions(folder);
   return await withCheckpoint(folder, async (checkpoint) => {
+    const view = bitnetView(config, { source, checkpoint });
     const unpacked = unpackedCheckpoint(checkpoint, view);
-    const settings = await modelSettings({ config, tokenizer, checkpoint: unpacked }, { source });
+    const settings = await modelSettings({ config: withoutPacking(config), tokenizer, files, checkpoint: unpacked }, { source });
     const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), options);
     return { ...settings, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, settings) };
   });

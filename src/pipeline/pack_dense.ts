@@ -79,7 +79,9 @@ export function parseDense(bytes: Uint8Array, { source }: { readonly source: str
     throw new RangeError(`Cannot open ${source}: ${config.layers} layers, but only ${tensors.size} tensors`);
   }
   const read: Checkpoint["read"] = (name) => Promise.resolve(present(tensors.get(name), name));
-  const checkpoint: Checkpoint = { metadata, tensors, read, close() {}, [Symbol.dispose]() {} };
+  const readBytes: Checkpoint["readBytes"] = async (name, start, length) =>
+    (await read(name)).bytes.subarray(start, start + length);
+  const checkpoint: Checkpoint = { metadata, tensors, read, readBytes, close() {}, [Symbol.dispose]() {} };
   return {
     checkpoint,
     config: json,

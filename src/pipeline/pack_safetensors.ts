@@ -98,10 +98,13 @@ export function unpackedCheckpoint(checkpoint: Checkpoint, view: UnpackedView): 
   const seen = [...tensors].filter(([name]) => !isScale(name)).map(([name, entry]) =>
     [name, isPacked(name) ? { dtype: "F32", shape: view.shapes[name] } as const : entry] as const
   );
+  const read: Checkpoint["read"] = (name) => isPacked(name) ? unpackedEntry(checkpoint, name, view) : checkpoint.read(name);
   return {
     ...checkpoint,
     tensors: new Map(seen),
-    read: (name) => isPacked(name) ? unpackedEntry(checkpoint, name, view) : checkpoint.read(name),
+    read,
+    readBytes: async (name, start, length) =>
+      isPacked(name) ? (await read(name)).bytes.subarray(start, start + length) : await checkpoint.readBytes(name, start, length),
   };
 }
 

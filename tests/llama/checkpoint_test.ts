@@ -41,8 +41,9 @@ Deno.test("a checkpoint comes back to the bit, with its tokenizer and the way it
   await inCheckpoint(async (folder) => {
     const { parameters: _, ...rest } = saved;
     const loaded = await loadCheckpoint(folder);
-    const { parameters: __, ...loadedRest } = loaded;
+    const { parameters: __, origin, ...loadedRest } = loaded;
     deepEqual(loadedRest, rest);
+    equal(origin?.dtype, "float32");
     equal(loaded.tokenizer, byteTokenizer);
     deepEqual(await values(loaded), await values(saved));
     const files = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
@@ -105,9 +106,12 @@ const faults: Record<string, [(folder: string) => Promise<void>, RegExp]> = {
   ],
   "a tensor too many": [
     (folder) => editTensors(folder, (tensors) => tensors["model.extra"] = { dtype: "F32", shape: [1], data: [1] }),
-    /tensor "model\.extra" is not one of the 11 of a Llama model of 1 layers/,
+    /tensor "model\.extra" is not one of the 11 of a llama model of 1 layers; remove it/,
   ],
-  "another architecture": [(folder) => editConfig(folder, { model_type: "gpt2" }), /model_type must be "llama", got "gpt2"/],
+  "another architecture": [
+    (folder) => editConfig(folder, { model_type: "gpt2" }),
+    /model_type must be one of "llama", .*, got "gpt2"/,
+  ],
   "a missing field": [
     (folder) => editConfig(folder, { hidden_size: undefined }),
     /hidden_size must be a positive number, got undefined/,
@@ -139,11 +143,22 @@ for (const [what, [damage, message]] of Object.entries(faults)) {
     }));
 }
 
-Deno.test("a head that is tied and stored nevertheless is passed over", () =>
+Deno.test("a tied head that is stored nevertheless is passed over where it is the embedding, and refused where it differs", () =>
   inCheckpoint(async (folder) => {
-    await editTensors(folder, (tensors) =>
-      tensors["lm_head.weight"] = { dtype: "F32", shape: [256, 64], data: new Float32Array(16384) });
+    const embedding = (await values(model))["model.embed_tokens.weight"];
+    await editTensors(folder, (tensors) => tensors["lm_head.weight"] = { dtype: "F32", shape: [256, 64], data: embedding });
     deepEqual(await values(await loadCheckpoint(folder)), await values(model));
+    const other = embedding.with(16383, 7);
+    await editTensors(folder, (tensors) => tensors["lm_head.weight"] = { dtype: "F32", shape: [256, 64], data: other });
+    await rejects(
+      loadCheckpoint(folder),
+      /tie_word_embeddings\), but "lm_head\.weight" differs from it; set tie_word_embeddings to false/,
+    );
+    await editConfig(folder, { tie_word_embeddings: false });
+    deepEqual((await values(await loadCheckpoint(folder)))["lm_head.weight"], other);
+    await editTensors(folder, (tensors) => tensors["lm_head.weight"] = { dtype: "F32", shape: [2], data: [1, 2] });
+    await editConfig(folder, { tie_word_embeddings: true });
+    await rejects(loadCheckpoint(folder), /"lm_head\.weight" differs/);
   }));
 
 Deno.test("a folder that cannot be written is named", async () => {

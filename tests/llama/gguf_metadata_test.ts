@@ -1,10 +1,11 @@
 import { deepEqual, equal, ok, throws } from "../assert.ts";
+import { llamaConfig } from "../../src/llama/config.ts";
 import { parseGguf } from "../../src/io/gguf_reader.ts";
 import { writeGguf } from "../../src/io/gguf_writer.ts";
 import { parseSafetensors, tensorValues } from "../../src/io/safetensors.ts";
 import { llamaGgufMetadata, ropeFactors } from "../../src/llama/gguf_metadata.ts";
 
-const config = {
+const json = {
   vocab_size: 128256,
   hidden_size: 2048,
   num_hidden_layers: 16,
@@ -25,6 +26,8 @@ const config = {
   },
 };
 
+const config = llamaConfig(json);
+
 Deno.test("every key that llama.cpp insists on is there, with its type", () => {
   const metadata = llamaGgufMetadata(config, { name: "Llama 3.2 1B" });
   const values = Object.fromEntries(Object.entries(metadata).map(([key, { type, value }]) => [key, `${type} ${value}`]));
@@ -44,13 +47,17 @@ Deno.test("every key that llama.cpp insists on is there, with its type", () => {
     "llama.attention.layer_norm_rms_epsilon": "float32 0.00001",
     "llama.rope.dimension_count": "uint32 64",
     "llama.rope.freq_base": "float32 500000",
+    "hestia.rope.factor": "float32 32",
+    "hestia.rope.low_frequency_factor": "float32 1",
+    "hestia.rope.high_frequency_factor": "float32 4",
+    "hestia.rope.original_max_positions": "float32 8192",
   });
   ok(parseGguf(writeGguf(metadata, {})));
 });
 
 Deno.test("fields that config.json may leave out have its defaults", () => {
-  const { head_dim: _width, num_key_value_heads: _heads, ...short } = config;
-  const metadata = llamaGgufMetadata(short);
+  const { head_dim: _width, num_key_value_heads: _heads, ...short } = json;
+  const metadata = llamaGgufMetadata(llamaConfig(short));
   equal(metadata["llama.attention.head_count_kv"].value, 32);
   equal(metadata["llama.attention.key_length"].value, 64);
 });
@@ -60,7 +67,7 @@ Deno.test("rope factors turn plain frequencies into those of Hugging Face", () =
   const { tensors } = parseSafetensors(golden, { source: "g_ops.safetensors" });
   for (const width of [16, 64, 128]) {
     const wanted = tensorValues(tensors.get(`rope_hd${width}.inv_freq`)!);
-    const factors = ropeFactors({ ...config, head_dim: width })!;
+    const factors = ropeFactors({ ...config, headDim: width })!;
     equal(factors.length, width / 2);
     factors.forEach((factor, pair) => {
       const frequency = 500000 ** (-2 * pair / width) / factor;
@@ -69,12 +76,23 @@ Deno.test("rope factors turn plain frequencies into those of Hugging Face", () =
   }
 });
 
-Deno.test("rope factors: none without scaling, an error for other kinds", () => {
-  equal(ropeFactors({ ...config, rope_scaling: null }), undefined);
-  equal(ropeFactors({ ...config, rope_scaling: { rope_type: "default" } }), undefined);
+Deno.test("rope factors: none without the scaling of Llama 3", () => {
+  for (const ropeScaling of [undefined, { type: "linear", factor: 2 } as const]) {
+    equal(ropeFactors({ ...config, ropeScaling }), undefined);
+  }
+});
+
+Deno.test("what llama.cpp has no place for is refused", () => {
+  const qwen = { ...config, family: "qwen3", queryKeyNorms: true } as const;
+  throws(() => llamaGgufMetadata(qwen), /a qwen3 model to GGUF: llama\.cpp has no place for the rope scaling of Llama 3/);
   throws(
-    () => ropeFactors({ ...config, rope_scaling: { rope_type: "yarn", factor: 2 } }),
-    /Cannot compute rope factors of .*yarn.*wanted rope_type "llama3"/,
+    () => llamaGgufMetadata({ ...qwen, ropeScaling: undefined, biases: ["self_attn.o_proj"] }),
+    /no place for biases of self_attn\.o_proj/,
   );
-  throws(() => ropeFactors({ ...config, rope_scaling: { rope_type: "llama3", factor: 2 } }), /with factor, low_freq_factor/);
+  throws(
+    () => llamaGgufMetadata({ ...qwen, ropeScaling: undefined, queryKeyNorms: false }),
+    /a lack of norms of queries and keys/,
+  );
+  const yarn = { type: "yarn", factor: 4, originalMaxPositions: 64, truncate: false } as const;
+  throws(() => llamaGgufMetadata({ ...config, ropeScaling: yarn }), /yarn without truncation/);
 });

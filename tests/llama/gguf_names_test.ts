@@ -29,13 +29,13 @@ Deno.test("other names are refused", () => {
       "",
       "weight",
       "model.layers.x.mlp.up_proj.weight",
-      "model.layers.0.mlp.up_proj.bias",
+      "model.layers.0.mlp.up_proj.scale",
       "model.layers.0.lm_head.weight",
     ]
   ) {
     throws(() => ggufName(name), { message: `Cannot name "${name}" in GGUF: it is no tensor of a Llama model` });
   }
-  for (const name of ["rope_freqs.weight", "blk.0.attn_q.bias", "blk.0.output.weight", "toString"]) {
+  for (const name of ["rope_freqs.weight", "blk.0.attn_q.scale", "blk.0.output.weight", "toString"]) {
     throws(() => huggingFaceName(name), /Cannot name/);
   }
 });

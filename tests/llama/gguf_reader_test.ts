@@ -1,8 +1,8 @@
 import { parseGguf } from "../../src/io/gguf_reader.ts";
 import { writeGguf } from "../../src/io/gguf_writer.ts";
-import { huggingFaceConfig, type LlamaConfig } from "../../src/llama/config.ts";
-import { type LlamaConfigJson, llamaGgufMetadata, ropeFactors } from "../../src/llama/gguf_metadata.ts";
-import { ggufLlamaConfig, ropeMetadata } from "../../src/llama/gguf_reader.ts";
+import type { LlamaConfig } from "../../src/llama/config.ts";
+import { ggufLlamaConfig } from "../../src/llama/gguf_config.ts";
+import { llamaGgufMetadata, ropeFactors } from "../../src/llama/gguf_metadata.ts";
 import { ggufTokenizer } from "../../src/tokenizer/gguf_read.ts";
 import { llama3Split, tokenizerGgufMetadata } from "../../src/tokenizer/gguf_write.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
@@ -54,24 +54,25 @@ Deno.test("a file over bytes gives the byte tokenizer, and no end token among it
 });
 
 function metadataOf(config: LlamaConfig) {
-  return stored(llamaGgufMetadata(huggingFaceConfig(config) as unknown as LlamaConfigJson));
+  return stored(llamaGgufMetadata(config));
 }
 
 Deno.test("the rope scaling of Llama 3 is found from the factors alone", () => {
   const llama = { factor: 32, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 8192 };
   const config = { ...tinyConfig, headDim: 64, ropeTheta: 500_000, ropeScaling: llama };
-  const factors = ropeFactors(huggingFaceConfig(config) as unknown as LlamaConfigJson)!;
+  const factors = ropeFactors(config)!;
   const facts = { vocabularySize: 256, tieEmbeddings: true, ropeFactors: factors };
-  deepEqual(ggufLlamaConfig(metadataOf(config), facts), config);
+  const theirs = Object.fromEntries(Object.entries(metadataOf(config)).filter(([key]) => !key.startsWith("hestia.")));
+  deepEqual(ggufLlamaConfig(theirs, facts), config);
   throws(
-    () => ggufLlamaConfig(metadataOf(config), { ...facts, ropeFactors: factors.map((factor) => factor + 1) }),
+    () => ggufLlamaConfig(theirs, { ...facts, ropeFactors: factors.map((factor) => factor + 1) }),
     /not those of Llama 3/,
   );
 });
 
 Deno.test("other rope scalings are found from keys of our own", () => {
-  const factors = ropeFactors(huggingFaceConfig(tinyConfig) as unknown as LlamaConfigJson)!;
-  const metadata = { ...metadataOf(tinyConfig), ...stored(ropeMetadata(tinyConfig)) };
+  const factors = ropeFactors(tinyConfig)!;
+  const metadata = metadataOf(tinyConfig);
   deepEqual(ggufLlamaConfig(metadata, { vocabularySize: 256, tieEmbeddings: true, ropeFactors: factors }), tinyConfig);
 });
 

@@ -142,11 +142,11 @@ Deno.test("a file that is no packed Llama model is refused in one line", async (
     ],
     [
       writeGguf({ ...metadata, "general.architecture": { type: "string", value: "gpt2" } }, all),
-      /general\.architecture is "gpt2", wanted "llama"/,
+      /general\.architecture is "gpt2", wanted one of "llama", /,
     ],
     [
       writeGguf({ ...metadata, "llama.block_count": { type: "uint32", value: 0 } }, all),
-      /llama\.block_count is 0, wanted a number above 0/,
+      /llama\.block_count is 0, wanted a positive integer/,
     ],
     [
       writeGguf({ ...metadata, "llama.block_count": { type: "uint32", value: 4e9 } }, all),
@@ -154,7 +154,7 @@ Deno.test("a file that is no packed Llama model is refused in one line", async (
     ],
     [
       writeGguf({ ...metadata, "llama.attention.key_length": { type: "uint32", value: 4e9 } }, all),
-      /its rope factors are not those of Llama 3/,
+      /llama\.attention\.value_length is 16, wanted 4000000000/,
     ],
     [writeGguf({ ...metadata, "tokenizer.ggml.pre": { type: "string", value: "qwen2" } }, all), /tokenizer\.ggml\.pre qwen2/],
     [

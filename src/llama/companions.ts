@@ -1,0 +1,137 @@
+/**
+ * What lies beside the weights of a model in Hugging Face's layout: files that go out as they came in, and what they say about text.
+ *
+ * @module
+ */
+
+import type { Bytes } from "../io/bytes.ts";
+import { checkFields, type FieldTable, type ReadingOptions, short } from "../io/fields.ts";
+import { decodeUtf8 } from "../io/encoding.ts";
+import { readFileIfThere } from "../io/files.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "../io/json.ts";
+import type { TextSettings } from "./checkpoint.ts";
+import { generationFields, tokenFields } from "./config_fields.ts";
+
+/** Files that are kept as they came. */
+export const companionFiles = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer.model",
+  "generation_config.json",
+] as const;
+
+/** Content of files by name. */
+export type Companions = Readonly<Record<string, Bytes>>;
+
+/** The fields of `generation_config.json` that are known. */
+export const generationConfigFields: FieldTable = {
+  ...tokenFields,
+  ...generationFields,
+  transformers_version: { means: "version that wrote the file", ignored: "it does not change what the model computes" },
+  _from_model_config: { means: "whether it was made from config.json", ignored: "it does not change what the model computes" },
+  _commit_hash: { means: "where the model came from", ignored: "it does not change what the model computes" },
+  trust_remote_code: { means: "whether generation runs code that comes with the model", ignored: "no such code is run" },
+};
+
+/** Reads the files that lie in a folder. */
+export async function readCompanions(folder: string): Promise<Companions> {
+  const files: Record<string, Bytes> = {};
+  for (const name of companionFiles) {
+    const bytes = await readFileIfThere(`${folder}/${name}`);
+    if (bytes) files[name] = bytes;
+  }
+  return files;
+}
+
+/** A companion as the JSON object that it holds; undefined where there is none. Throws a SyntaxError that names the file. */
+export function companionJson(files: Companions, name: string, source: string): JsonObject | undefined {
+  const bytes = files[name];
+  return bytes && parseJsonObject(decodeUtf8(bytes, { source: `${name} of ${source}` }), `Cannot read ${name} of ${source}`);
+}
+
+/** What `config.json` and the companions say about text, and in which order: what generation is told counts besides the model's config. */
+export function textSettingsOf(
+  config: JsonObject,
+  files: Companions,
+  { source, ...reading }: ReadingOptions & { readonly source: string },
+): Pick<TextSettings, "beginToken" | "endTokens" | "chatTemplate"> {
+  const generation = companionJson(files, "generation_config.json", source) ?? {};
+  checkFields(generation, generationConfigFields, {
+    action: `Cannot load ${source}`,
+    what: "NAME in generation_config.json",
+    ...reading,
+  });
+  const tokenizerConfig = companionJson(files, "tokenizer_config.json", source);
+  const begin = beginToken(config.bos_token_id ?? generation.bos_token_id, files, { source, tokenizerConfig });
+  const template = chatTemplate(files, tokenizerConfig);
+  return {
+    ...(begin === undefined ? {} : { beginToken: begin }),
+    endTokens: [...new Set([config.eos_token_id, generation.eos_token_id].flat().filter(isId))],
+    ...(template === undefined ? {} : { chatTemplate: template }),
+  };
+}
+
+const isId = (id: unknown): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0;
+
+/**
+ * The token that begins every text, as the tokenizer says: by `add_bos_token`, or by the template of its post-processor, whose token it
+ * then is; by `config.json` alone where there is no word of it.
+ */
+function beginToken(
+  named: unknown,
+  files: Companions,
+  { source, tokenizerConfig }: { readonly source: string; readonly tokenizerConfig: JsonObject | undefined },
+): number | undefined {
+  const id = isId(named) ? named : undefined;
+  if (tokenizerConfig?.add_bos_token === false) return undefined;
+  const { post_processor: processor } = companionJson(files, "tokenizer.json", source) ?? {};
+  const templates = stepsOf(processor).filter(({ type }) => type === "TemplateProcessing");
+  if (templates.length > 0) return templates.map(firstToken).find((token) => token !== undefined);
+  return tokenizerConfig === undefined || tokenizerConfig.add_bos_token === true ? id : undefined;
+}
+
+function stepsOf(processor: unknown): JsonObject[] {
+  if (!isJsonObject(processor)) return [];
+  return processor.type === "Sequence" ? [processor.processors].flat().filter(isJsonObject) : [processor];
+}
+
+/** Id of the special token that a template puts in front of a text. */
+function firstToken({ single, special_tokens: tokens }: JsonObject): number | undefined {
+  const first: unknown = Array.isArray(single) ? single[0] : undefined;
+  if (!isJsonObject(first) || !isJsonObject(first.SpecialToken) || !isJsonObject(tokens)) return undefined;
+  const entry = tokens[String(first.SpecialToken.id)];
+  const [id] = isJsonObject(entry) && Array.isArray(entry.ids) ? entry.ids : [];
+  return isId(id) ? id : undefined;
+}
+
+/** The template of a file of its own, or of `tokenizer_config.json`: the only one, or the one named "default". */
+function chatTemplate(files: Companions, tokenizerConfig: JsonObject | undefined): string | undefined {
+  const own = files["chat_template.jinja"];
+  if (own) return new TextDecoder().decode(own);
+  const template = tokenizerConfig?.chat_template;
+  if (typeof template === "string") return template;
+  const found = [template].flat().filter(isJsonObject).find(({ name }) => name === "default")?.template;
+  return typeof found === "string" ? found : undefined;
+}
+
+/** The files to write beside a model: those that came with it, with what differs now. */
+export function companionsOf(
+  { tokenizer, endTokens = [], beginToken, chatTemplate, origin }: TextSettings,
+  cameWith: Pick<TextSettings, "beginToken" | "endTokens" | "chatTemplate"> | undefined,
+): Record<string, Bytes> {
+  const text = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
+  const kept = origin?.tokenizer === tokenizer ? { ...origin.files } : {};
+  const files: Record<string, Bytes> = { "tokenizer.json": text(tokenizer.toJSON()), ...kept };
+  const edit = (name: string, change: JsonObject) => {
+    if (files[name]) files[name] = text({ ...companionJson(files, name, "the model"), ...change });
+  };
+  if (chatTemplate !== undefined && chatTemplate !== cameWith?.chatTemplate) files["chat_template.jinja"] = text(chatTemplate);
+  if (short(endTokens) !== short(cameWith?.endTokens)) edit("generation_config.json", { eos_token_id: endTokens });
+  if (beginToken !== cameWith?.beginToken) edit("tokenizer_config.json", { add_bos_token: beginToken !== undefined });
+  return files;
+}
