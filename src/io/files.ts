@@ -23,15 +23,6 @@ export async function readJsonFile(path: string): Promise<JsonObject> {
   return parseJsonObject(decodeUtf8(bytes, { source: `"${path}"` }), `Cannot read "${path}"`);
 }
 
-/** Whether a path names a folder. Throws an error that names it where there is nothing. */
-export async function isFolder(path: string): Promise<boolean> {
-  needFiles(`Cannot open "${path}"`);
-  const stat = await Deno.stat(path).catch((cause) => {
-    throw new Error(`Cannot open "${path}": ${reasonOf(cause)}`, { cause });
-  });
-  return stat.isDirectory;
-}
-
 /** Content of a file; undefined where there is none. Throws an error that names the path when it cannot be read. */
 export async function readFileIfThere(path: string): Promise<Bytes | undefined> {
   needFiles(`Cannot read "${path}"`);

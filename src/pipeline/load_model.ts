@@ -38,7 +38,9 @@ import { architecture, ggufFloats, ggufText, wantedEntry } from "./open_packed.t
  * ```
  */
 export async function loadModel(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  if (await isFolder(path)) return await loadCheckpoint(path, options);
+  const folder = await isFolder(path);
+  if (folder === undefined) throw new Error(`Cannot open "${path}": no such file or folder`);
+  if (folder) return await loadCheckpoint(path, options);
   const file = await openGgufFile(path);
   try {
     return await fromGguf(file, options);
