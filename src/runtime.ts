@@ -49,6 +49,8 @@ let backend: Backend | undefined;
 /** How kernels are picked on that device. */
 let tuner: Tuner;
 let opening: Promise<Opened> | undefined;
+/** Limits that devices are opened with. */
+let limits: BackendOptions["limits"];
 const queue = new WorkQueue<Backend>();
 const programs = new Recent<Prepared>(256);
 const collected = new FinalizationRegistry<{ owner: Backend; buffer: object }>(({ owner, buffer }) => {
@@ -63,7 +65,7 @@ interface Opened {
 const tunerOf = (device: Backend, asked: Tuning | undefined) => Tuner.open(device, { asked, variants: variantNames });
 
 async function open(name?: BackendName, asked?: Tuning): Promise<Opened> {
-  const found = name === "reference" ? undefined : await openWebGpu();
+  const found = name === "reference" ? undefined : await openWebGpu(limits);
   if (!found && name === "webgpu") {
     throw new Error(
       "Cannot use WebGPU: no adapter. Install a driver (on Debian or Ubuntu without a GPU: apt-get install mesa-vulkan-drivers)",
@@ -91,7 +93,9 @@ export async function useBackend(name?: BackendName, options: BackendOptions = {
   if (!backend && opening) await ready().catch(() => {}); // work that waits for a device gets the one it was promised
   while (queue.held) await queue.held;
   const { tune = tuner?.asked } = options;
-  if (!backend || backend.failure || (name && backend.name !== name)) change(name, tune);
+  const areOther = options.limits !== undefined && JSON.stringify(options.limits) !== JSON.stringify(limits ?? {});
+  limits = options.limits ?? limits;
+  if (!backend || backend.failure || areOther || (name && backend.name !== name)) change(name, tune);
   else if (tune !== tuner.asked) {
     tuner = await tunerOf(backend, tune);
     programs.clear();
@@ -325,7 +329,7 @@ async function readBatch(batch: readonly Read[]): Promise<void> {
     const nodes = batch.map(({ node }) => node);
     realizeNodes(nodes);
     const data = await new Promise<TensorData[]>((resolve, fail) =>
-      enqueue({ run: (device) => resolve(readValues(nodes, device)), fail }) // what is queued afterwards comes after the read
+      enqueue({ run: (device) => readValues(nodes, device, resolve), fail }) // what is queued afterwards comes after the read
     );
     batch.forEach(({ resolve }, index) => resolve(data[index]));
   } catch (error) {
@@ -334,20 +338,31 @@ async function readBatch(batch: readonly Read[]): Promise<void> {
   }
 }
 
-async function readValues(nodes: readonly Node[], device: Backend): Promise<TensorData[]> {
+/** Reads, and tells until when nobody may change what is read, where that is later. */
+function readValues(
+  nodes: readonly Node[],
+  device: Backend,
+  resolve: (data: Promise<TensorData[]>) => void,
+): Promise<void> | undefined {
   const values = nodes.map(({ value }) => value!);
+  const types = nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) }));
   const uploaded = keepUploads(values, discard);
-  const { result, doubt } = guarded(device, () => {
+  const { result: { data, isQuick }, doubt } = guarded(device, () => {
     const buffers = nodes.map((node, index) => bufferOf(values[index], node, { device }));
-    return device.read(buffers, nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) })));
+    return { isQuick: device.readsAtOnce(buffers, types), data: device.read(buffers, types) };
   });
   uploaded(doubt);
-  const doubts = [...doubt ? [doubt] : [], ...doubtsOf(values)];
-  const [data] = await Promise.allSettled([result, ...doubts.map(({ settled }) => settled)]);
+  resolve(undoubted(data, [...doubt ? [doubt] : [], ...doubtsOf(values)]));
+  return isQuick ? undefined : data.then(() => {}, () => {});
+}
+
+/** What was read, once it is known that nothing was refused. */
+async function undoubted(data: Promise<TensorData[]>, doubts: readonly Doubt[]): Promise<TensorData[]> {
+  const [read] = await Promise.allSettled([data, ...doubts.map(({ settled }) => settled)]);
   const failed = doubts.find(({ error }) => error);
   if (failed) throw failed.error;
-  if (data.status === "rejected") throw data.reason;
-  return data.value;
+  if (read.status === "rejected") throw read.reason;
+  return read.value;
 }
 
 /** Frees the memory of a computed node. */

@@ -11,7 +11,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   shaders: [],
   kernels: ["core", "shaders"],
   ops: ["core", "kernels"],
-  compile: ["core", "kernels"],
+  compile: ["core", "kernels", "ops"],
   backend: ["core"],
   tuning: ["core"],
   runtime: ["core", "compile", "backend", "tuning"],

@@ -54,7 +54,9 @@ export interface Backend extends KernelTarget {
   prepare(graph: Graph, lower: () => Program): Executable;
   /** @param asTexture whether what runs next reads it from a texture, see {@link Executable.textureInputs} */
   upload(data: TensorData, type: TensorType, asTexture?: boolean): object;
-  /** Contents of several buffers with one wait, in order. */
+  /** Whether `read` copies all of these before it returns. What it reads must not change until it is done where not. */
+  readsAtOnce(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): boolean;
+  /** Contents of several buffers, in order: with one wait, or with several where they are more than one buffer for reading takes. */
   read(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]>;
   /**
    * Does some work, and tells later whether the device refused a part of it: what was made in it is forgotten then. Absent where errors are

@@ -32,4 +32,9 @@ export interface BackendOptions {
    * The name of a kernel, here or there, takes that wherever it applies, which tests do.
    */
   readonly tune?: Tuning;
+  /**
+   * Limits of memory below the device's own, as other devices have them: the most bytes that a shader may bind at once, and that a buffer
+   * may have. Tensors beyond either are cut, and computed in pieces.
+   */
+  readonly limits?: { readonly maxBindingBytes?: number; readonly maxBufferBytes?: number };
 }

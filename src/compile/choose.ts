@@ -5,17 +5,16 @@
  */
 
 import type { FlatNode, Graph } from "../core/program.ts";
-import { bytesPerElement } from "../core/dtype.ts";
-import { sizeOf, stridesOf } from "../core/shape.ts";
+import { type CutTarget, isLarge } from "../core/pieces.ts";
+import { stridesOf } from "../core/shape.ts";
 import { canRun, type Kernel, kernelFor, type KernelTarget } from "../kernels/kernel.ts";
 
 /** Settings of `chooseKernels`. */
 export interface ChooseOptions {
   /** `false` replaces every fused operation by its composition, which tests compare with. */
   readonly fused?: boolean;
-  /** Most bytes that a stored shader may bind of one tensor; compositions are not bound by it. */
-  readonly maxBindingBytes?: number;
-  readonly target: KernelTarget;
+  /** Shaders of fused operations bind whole tensors: of what is too large for a buffer, the composition is cut. */
+  readonly target: KernelTarget & CutTarget;
   /** Names of one kernel or several to take wherever they apply. */
   readonly variant?: string | readonly string[];
 }
@@ -23,11 +22,11 @@ export interface ChooseOptions {
 function hasKernel(
   node: FlatNode,
   nodes: readonly FlatNode[],
-  { maxBindingBytes = Infinity, target, variant = [] }: ChooseOptions,
+  { target, variant = [] }: ChooseOptions,
 ): boolean {
   if (node.op.kind !== "fused") return true;
   const tensors = [node, ...node.inputs.map((input) => nodes[input])];
-  if (tensors.some(({ shape, dtype }) => sizeOf(shape) * bytesPerElement[dtype] > maxBindingBytes)) return false;
+  if (tensors.some((tensor) => isLarge(tensor, target))) return false;
   const inputs = node.inputs.map((input) => ({ shape: nodes[input].shape, strides: stridesOf(nodes[input].shape), offset: 0 }));
   const call = node.op.binding.call(inputs, node, node.attributes);
   const { kernels } = node.op.binding;

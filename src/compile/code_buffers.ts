@@ -9,7 +9,6 @@ import { TEXTURE_WIDTH } from "../core/texels.ts";
 import { fourOf, wgslStoredType, wgslType } from "../core/wgsl.ts";
 import { replaceMarked } from "../kernels/marks.ts";
 import { shaderFunctions } from "../kernels/shaders.ts";
-import { segmentCount, segmentFunctions, type Segments } from "./segments.ts";
 
 /** A buffer of a generated kernel. */
 export interface CodeBinding {
@@ -24,8 +23,6 @@ export interface CodeBinding {
   readonly wide?: boolean;
   /** Read from a texture instead: of how many texels. */
   readonly texels?: number;
-  /** How it is cut, where it is larger than one binding may be. */
-  readonly segments?: Segments;
 }
 
 /** Expression of a stored node's element (or four, from a position in fours), or `undefined` for a node that is computed in place. */
@@ -75,7 +72,7 @@ export class CodeBuffers {
 
   /** The stored element (or four) at a position. */
   at(name: string, position: string): string {
-    return this.#declared(name).segments ? `read_${name}(${position})` : `${name}[${position}]`;
+    return `${name}[${position}]`;
   }
 
   #declared(name: string): CodeBinding {
@@ -83,28 +80,21 @@ export class CodeBuffers {
   }
 
   store(name: string, position: string, value: string): string {
-    const { dtype, segments, wide = this.wide } = this.#declared(name);
+    const { dtype, wide = this.wide } = this.#declared(name);
     const stored = dtype === "float16" ? `${wgslStoredType(dtype, wide)}(${value})` : value;
-    return segments ? `write_${name}(${position}, ${stored});` : `${name}[${position}] = ${stored};`;
+    return `${name}[${position}] = ${stored};`;
   }
 
   /** Declarations of the buffers, from the binding `next` on. */
   declarations(next = 0): string {
     return this.bindings.filter(({ access }) => access !== "overwritten").map((binding) => {
-      const { node, name, dtype, access, texels, segments } = binding;
+      const { node, name, dtype, access, texels } = binding;
       if (texels !== undefined) return `@group(0) @binding(${next++}) var ${name}: texture_storage_2d<rgba32float, read>;`;
       const isInput = access === "read" && node >= 0;
       const wide = isInput ? this.#wide.has(name) && !this.#narrow.has(name) : binding.wide ?? this.wide;
       const type = wgslStoredType(dtype, wide);
       const mode = access === "read" ? "read" : "read_write";
-      const declare = (buffer: string) => `@group(0) @binding(${next++}) var<storage, ${mode}> ${buffer}: array<${type}>;`;
-      if (!segments) return declare(name);
-      const buffers = Array.from({ length: segmentCount(segments) }, (_, index) => declare(`${name}_${index}`));
-      const layout = { dtype, type, width: wide ? 4 : 1 };
-      const functions = [false, ...access === "write" ? [true] : []].map((writes) =>
-        segmentFunctions(name, segments, { ...layout, writes })
-      );
-      return [...buffers, ...functions].join("\n");
+      return `@group(0) @binding(${next++}) var<storage, ${mode}> ${name}: array<${type}>;`;
     }).join("\n");
   }
 

@@ -21,7 +21,8 @@ const maxRepeatedCost = 20;
 /** The same for an expression that a broadcast would repeat within one kernel. */
 const maxBroadcastCost = 2;
 
-function mandatory({ nodes, outputs }: Graph): boolean[] {
+/** Whether each node has memory in any case. */
+export function mandatory({ nodes, outputs }: Graph): boolean[] {
   const stored = nodes.map(({ op }) =>
     op.kind === "leaf" || op.kind === "reduction" || op.kind === "kernel" || op.kind === "fused"
   );

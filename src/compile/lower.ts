@@ -4,15 +4,17 @@
  * @module
  */
 
-import { bytesPerElement, type DType } from "../core/dtype.ts";
-import { describe, type KernelBinding, type TensorType } from "../core/graph.ts";
-import type { Binding, Dispatch, FlatNode, Graph, Program } from "../core/program.ts";
+import type { DType } from "../core/dtype.ts";
+import type { KernelBinding } from "../core/graph.ts";
+import { storedBytes } from "../core/pieces.ts";
+import type { Binding, Dispatch, Graph, Program } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
 import type { DeviceLimits, Kernel, KernelTarget } from "../kernels/kernel.ts";
 import { chooseKernels } from "./choose.ts";
-import { composeLarge, cutSums } from "./replace_kernels.ts";
+import { cutLarge } from "./cut.ts";
+import { cutSums } from "./cut_sums.ts";
 import type { CodeBinding } from "./code_buffers.ts";
-import { fuse } from "./fuse.ts";
+import { fuse, type FuseOptions, mandatory } from "./fuse.ts";
 import { type Fusion, type Group, kernelInput, type Product, readsOf, type RowShape } from "./groups.ts";
 import { type GeneratedCode, mapCode } from "./map_code.ts";
 import { type Memory, planMemory } from "./memory.ts";
@@ -23,7 +25,6 @@ import { bareOutputs, rewrite } from "./rewrite.ts";
 import { layoutReduction, reductionCode } from "./reduction_code.ts";
 import { rowCode } from "./row_code.ts";
 import { mostPositions, tooManyPositions } from "./positions.ts";
-import { segmentBindings, segmentCount, segmentsOf } from "./segments.ts";
 import { lineGrid } from "../kernels/grid.ts";
 import { readAsTexels } from "./texel_reads.ts";
 import { Picker, type PickOptions } from "./variants.ts";
@@ -43,61 +44,40 @@ export interface LowerOptions extends PickOptions {
 }
 
 /** How a tensor is stored on a target. */
-export function storedDtype(dtype: DType, target: Target): DType {
+function storedDtype(dtype: DType, target: Target): DType {
   return dtype === "float16" && !target.float16 ? "float32" : dtype;
 }
 
-function storedBytes({ shape, dtype }: TensorType, target: Target): number {
-  return sizeOf(shape) * bytesPerElement[storedDtype(dtype, target)];
-}
-
-/** Most tensors that one kernel may use, if each of them took as many bindings as the largest. */
-function maxBuffers({ nodes }: Graph, target: Target): number {
-  const largest = nodes.filter(({ op }) => op.kind !== "view" && op.kind !== "generator")
-    .reduce((bytes, node) => Math.max(bytes, storedBytes(node, target)), 0);
-  const segments = segmentsOf(largest, target.limits);
-  return segments
-    ? Math.max(4, Math.floor(target.limits.maxStorageBuffers / segmentCount(segments)))
-    : target.limits.maxStorageBuffers;
-}
-
 /** Bindings of the buffers of generated code. */
-function bindingsOf(code: readonly CodeBinding[], slotOf: (binding: CodeBinding) => Binding["slot"], target: Target): Binding[] {
-  const bindings = code.flatMap((each): Binding[] => {
+function bindingsOf(code: readonly CodeBinding[], slotOf: (binding: CodeBinding) => Binding["slot"]): Binding[] {
+  return code.flatMap((each): Binding[] => {
     if (each.access === "overwritten") return [];
-    const binding = { slot: slotOf(each), access: each.access };
-    if (each.texels !== undefined) return [{ ...binding, texels: each.texels }];
-    return each.segments ? segmentBindings(binding, each.segments) : [binding];
+    const { texels, access } = each;
+    return [{ slot: slotOf(each), access, ...(texels !== undefined && { texels }) }];
   });
-  const { maxStorageBuffers, maxBindingBytes } = target.limits;
-  const count = bindings.filter(({ texels }) => texels === undefined).length;
-  if (count > maxStorageBuffers) {
-    const largest = Math.max(...code.map(({ segments }) => segments?.bytes ?? 0));
-    throw new RangeError(
-      `Cannot run on this adapter: a tensor takes ${largest} bytes, its kernel ${count} bindings of at most ${maxBindingBytes}, ` +
-        `and there are ${maxStorageBuffers}`,
-    );
-  }
-  return bindings;
+}
+
+/** Cuts what turns out to need memory and is too large for a buffer, until nothing is. */
+function fuseCut(graph: Graph, target: Target, options: FuseOptions): Fusion {
+  const fusion = fuse(graph, options);
+  const { graph: cut } = cutLarge(graph, fusion.stored, target);
+  return cut === graph ? fusion : fuseCut(cut, target, options);
 }
 
 /** Compiles a graph for a device: pure, from plain data to plain data. */
 export function lower(graph: Graph, target: Target, options: LowerOptions = {}): Program {
-  const fits = (node: FlatNode) => storedBytes(node, target) <= target.limits.maxBindingBytes;
-  const small = composeLarge(
-    chooseKernels(graph, { ...options, maxBindingBytes: target.limits.maxBindingBytes, target }),
-    fits,
-  );
+  const kernels = chooseKernels(graph, { ...options, target });
+  const { graph: small, pieces } = cutLarge(kernels, mandatory(kernels), target);
   // products side by side would read copies of weights that live in textures, and software drivers take seconds to compile a kernel more
   const bounds = {
-    maxBuffers: maxBuffers(small, target),
+    maxBuffers: target.limits.maxStorageBuffers,
     sideBySide: options.sideBySide ?? !target.texelReads,
     texelReads: target.texelReads,
   };
   const summed = sumProducts(target.float16 && !target.texelReads ? readHalf(small) : small, bounds);
-  const chosen = bareOutputs(cutSums(rewrite(summed), target));
-  const bytesOf = (node: number) => storedBytes(chosen.nodes[node], target);
-  const fusion = fuse(chosen, bounds);
+  const fusion = fuseCut(bareOutputs(cutSums(rewrite(summed), target)), target, bounds);
+  const { nodes, leaves, donated } = fusion.graph;
+  const bytesOf = (node: number) => storedBytes(nodes[node], target);
   const memory = planMemory(fusion, bytesOf);
   const picker = new Picker(target, options);
   const dispatches = fusion.groups.flatMap((group, index) =>
@@ -105,23 +85,23 @@ export function lower(graph: Graph, target: Target, options: LowerOptions = {}):
   );
   const filled = memory.copies.filter(({ node }) => bytesOf(node) > 0);
   const copies = filled.map(({ node, slot }) => copy(fusion, memory, target, node, slot));
-  const buffers = { inputBytes: chosen.leaves.map(bytesOf), outputs: memory.outputs, scratchBytes: memory.scratchBytes };
+  const buffers = { inputBytes: leaves.map(bytesOf), outputs: memory.outputs, scratchBytes: memory.scratchBytes };
   const contests = picker.contests(buffers);
   return {
     dispatches: [...dispatches, ...copies],
     ...buffers,
+    ...(pieces && { pieces }),
     ...(contests.length > 0 && { contests }),
-    released: [...graph.donated].filter((index) => !memory.outputs.some(({ donor }) => donor === index)),
+    released: [...donated].filter((index) => !memory.outputs.some(({ donor }) => donor === index)),
   };
 }
 
 function copy({ graph }: Fusion, memory: Memory, target: Target, node: number, slot: Binding["slot"]): Dispatch {
   const { shape, dtype } = graph.nodes[node];
   const stored = storedDtype(dtype, target);
-  const buffer = { dtype: stored, segments: segmentsOf(storedBytes(graph.nodes[node], target), target.limits) };
   const bindings: CodeBinding[] = [
-    { ...buffer, node, name: "in0", access: "read" },
-    { ...buffer, node: -1, name: "out0", access: "write" },
+    { dtype: stored, node, name: "in0", access: "read" },
+    { dtype: stored, node: -1, name: "out0", access: "write" },
   ];
   const { shader, invocations } = mapCode({
     nodes: graph.nodes,
@@ -135,7 +115,7 @@ function copy({ graph }: Fusion, memory: Memory, target: Target, node: number, s
     label: "copy",
     shader,
     overrides: {},
-    bindings: bindingsOf(bindings, ({ access }) => access === "read" ? memory.slotOf.get(node)! : slot, target),
+    bindings: bindingsOf(bindings, ({ access }) => access === "read" ? memory.slotOf.get(node)! : slot),
     params: new Uint32Array(0),
     grid: lineGrid(invocations, target.limits),
   };
@@ -176,11 +156,7 @@ class GroupLowering {
   #codeBindings(): CodeBinding[] {
     const { graph, stored } = this.fusion;
     const { roots } = this.group;
-    const storage = (node: number) => ({
-      node,
-      dtype: storedDtype(graph.nodes[node].dtype, this.target),
-      segments: segmentsOf(storedBytes(graph.nodes[node], this.target), this.target.limits),
-    });
+    const storage = (node: number) => ({ node, dtype: storedDtype(graph.nodes[node].dtype, this.target) });
     const outputs = roots.map((node, k): CodeBinding => ({ ...storage(node), name: `out${k}`, access: "write" }));
     const slots = new Map(roots.map((node, k) => [this.memory.slotText(node), `out${k}`]));
     const reads = new Set(
@@ -195,8 +171,8 @@ class GroupLowering {
 
   #generated(code: readonly CodeBinding[], { shader, invocations, workgroup }: GeneratedCode): Dispatch {
     const slotOf = ({ node }: CodeBinding) => node === -1 ? this.memory.partials.get(this.index)! : this.memory.slotOf.get(node)!;
-    const bindings = bindingsOf(code, slotOf, this.target);
-    return this.#dispatch({ shader, bindings, grid: lineGrid(invocations, this.target.limits, { workgroup }) });
+    const grid = lineGrid(invocations, this.target.limits, { workgroup });
+    return this.#dispatch({ shader, bindings: bindingsOf(code, slotOf), grid });
   }
 
   #dispatch(parts: Pick<Dispatch, "shader" | "bindings" | "grid"> & Partial<Dispatch>): Dispatch {
@@ -243,7 +219,7 @@ class GroupLowering {
     const stores = new Map(this.group.roots.map((root, k) => [root, `out${k}`]));
     return {
       shader: productCode({ nodes, products, ...kernel, operands: operands.length, bindings: code, stores }),
-      bindings: [...operands, ...bindingsOf(code, ({ node }) => this.memory.slotOf.get(node)!, this.target)],
+      bindings: [...operands, ...bindingsOf(code, ({ node }) => this.memory.slotOf.get(node)!)],
     };
   }
 
@@ -279,9 +255,7 @@ class GroupLowering {
     const after = this.#epilogueReads([reduction]);
     const reads = code.filter(({ access }) => access === "read").map((binding) => ({ ...binding, access: "read" as const }));
     const outputs = code.filter(({ access }) => access === "write").map((binding) => ({ ...binding, access: "write" as const }));
-    const bytes = storedBytes(nodes[reduction], this.target) * layout.parts;
-    const segments = segmentsOf(bytes, this.target.limits);
-    const between = { node: -1, name: "partials", dtype: storedDtype(dtype, this.target), segments };
+    const between = { node: -1, name: "partials", dtype: storedDtype(dtype, this.target) };
     const stages = [
       { stage: "first", bindings: [...reads.filter(({ node }) => loop.has(node)), { ...between, access: "write" }] },
       { stage: "second", bindings: [{ ...between, access: "read" }, ...reads.filter(({ node }) => after.has(node)), ...outputs] },
@@ -295,18 +269,6 @@ class GroupLowering {
     const { roots } = this.group;
     const after = roots.filter((root) => !first.includes(root));
     return new Set(after.flatMap((root) => [...readsOf(graph, stored, root, first).keys()]));
-  }
-
-  /** Stored shaders bind whole tensors. */
-  #checkBindings(bound: readonly number[]): void {
-    const { nodes } = this.fusion.graph;
-    const large = bound.find((node) => segmentsOf(storedBytes(nodes[node], this.target), this.target.limits));
-    if (large === undefined) return;
-    const { maxBindingBytes } = this.target.limits;
-    throw new RangeError(
-      `Cannot compute ${nodes[this.group.roots[0]].op.name} on this adapter: ${describe(nodes[large])} takes ` +
-        `${storedBytes(nodes[large], this.target)} bytes, and one binding holds at most ${maxBindingBytes}`,
-    );
   }
 
   #kernel(position: number, binding: KernelBinding): Dispatch[] {
@@ -335,7 +297,6 @@ class GroupLowering {
   #stored(kernel: Kernel<unknown>, call: unknown, bases: readonly number[]): Dispatch {
     const [root] = this.group.roots;
     const texels = kernel.texels?.(call);
-    this.#checkBindings([...texels ? [] : bases, root]);
     const operands = bases.map((base, position): Binding => ({
       slot: this.memory.slotOf.get(base)!,
       access: "read",

@@ -140,8 +140,6 @@ export interface KernelBinding<Call = unknown> {
 export interface KernelPrimitive extends Rules {
   readonly kind: "kernel";
   readonly binding: KernelBinding;
-  /** The same from other primitives, for tensors that are too large for the kernel. */
-  readonly compose: (inputs: readonly Node[], attributes: Attributes) => Node;
   /** The same as a sum of pieces that do not wait for one another, where `binding.pieces` may ask for them. */
   readonly inPieces?: (inputs: readonly Node[], pieces: number) => Node;
   readonly reference: ReferenceRule;

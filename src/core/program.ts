@@ -41,8 +41,6 @@ export type Slot =
 /** One buffer as one dispatch sees it. */
 export interface Binding {
   readonly slot: Slot;
-  /** The part that is bound, where the whole is more than a device binds at once; its tensor's beginning otherwise. */
-  readonly range?: { readonly offset: number; readonly bytes: number };
   readonly access: "read" | "write";
   /** Reads a copy in a texture instead, see `Kernel.texels`: how many texels. */
   readonly texels?: number;
@@ -79,6 +77,11 @@ export interface Program {
   readonly scratchBytes: readonly number[];
   /** Donated inputs that no output took over: their buffers are free after a run. */
   readonly released: readonly number[];
+  /**
+   * Into how many buffers each input and each output of the graph is cut, where any is (see `core/pieces.ts`): those of one follow each
+   * other in `inputBytes` and `outputs`.
+   */
+  readonly pieces?: { readonly inputs: readonly number[]; readonly outputs: readonly number[] };
   /** What the device may time before it is compiled again; none where that was not asked for. */
   readonly contests?: readonly Contest[];
 }

@@ -8,7 +8,8 @@
 export interface Work<Device> {
   /** What has to be waited for first; `undefined` where nothing has, or nothing any more. */
   readonly before?: (device: Device) => Promise<void> | undefined;
-  readonly run: (device: Device) => void;
+  /** A promise that it returns, which does not fail, holds back the work behind it. */
+  readonly run: (device: Device) => Promise<void> | undefined | void;
   /** Hears what `run` or `before` threw, if they had to wait. */
   readonly fail: (error: Error) => void;
 }
@@ -21,7 +22,7 @@ export class WorkQueue<Device> {
 
   /** Whether all that was asked for is done. */
   get isIdle(): boolean {
-    return this.#waiting.length === 0;
+    return this.#waiting.length === 0 && !this.#held;
   }
 
   /** What work waits for to happen first, if any does; afterwards, other work may wait for more. */
@@ -32,10 +33,10 @@ export class WorkQueue<Device> {
   /** Throws what the work throws where it is done at once. */
   push(work: Work<Device>): void {
     const first = this.isIdle;
-    const before = first && this.#device && work.before?.(this.#device);
-    if (first && this.#device && !before) return work.run(this.#device);
+    const before = first && this.#device ? work.before?.(this.#device) : undefined;
+    if (first && this.#device && !before) return this.#hold(work.run(this.#device));
     this.#waiting.push(work);
-    if (before) this.#hold(before);
+    this.#hold(before);
   }
 
   /** Works off what waits. */
@@ -60,7 +61,7 @@ export class WorkQueue<Device> {
       try {
         const before = work.before?.(this.#device);
         if (before) return this.#hold(before);
-        work.run(this.#device);
+        this.#hold(work.run(this.#device));
       } catch (error) {
         work.fail(error as Error);
       }
@@ -68,8 +69,9 @@ export class WorkQueue<Device> {
     }
   }
 
-  #hold(before: Promise<void>): void {
-    this.#held = before.then(() => {
+  #hold(first: Promise<void> | undefined | void): void {
+    if (!first) return;
+    this.#held = first.then(() => {
       this.#held = undefined;
       this.#workOff();
     });

@@ -8,7 +8,6 @@ import { isFloat, wideArray } from "../core/dtype.ts";
 import { describe, type Gather, type KernelPrimitive } from "../core/graph.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { scatterAddBinding } from "../kernels/scatter_add.ts";
-import { composeScatterAdd } from "./compose.ts";
 
 /** Rows of a table: `output[i…, d…] = table[indices[i…], d…]`; a row of zeros where the index lies outside of the table. */
 export const gather: Gather = {
@@ -29,7 +28,6 @@ export const scatterAdd: KernelPrimitive = {
   kind: "kernel",
   name: "scatterAdd",
   binding: scatterAddBinding,
-  compose: composeScatterAdd,
   infer([updates, indices], attributes) {
     const rank = indices.shape.length;
     const fits = indices.shape.every((length, axis) => length === updates.shape[axis]);

@@ -8,8 +8,8 @@ import { wideArray } from "../core/dtype.ts";
 import { describe, type KernelPrimitive, Node } from "../core/graph.ts";
 import { sameShape, type Shape, sizeOf } from "../core/shape.ts";
 import { matmulBinding } from "../kernels/matmul_binding.ts";
-import { composeMatmul, make } from "./compose.ts";
 import { elementwise } from "./elementwise.ts";
+import { make } from "./make.ts";
 import { reductions } from "./reductions.ts";
 import { views } from "./views.ts";
 
@@ -51,7 +51,6 @@ export const matmul: KernelPrimitive = {
   kind: "kernel",
   name: "matmul",
   binding: matmulBinding,
-  compose: composeMatmul,
   inPieces,
   infer([a, b]) {
     const fail = (why: string) => new TypeError(`Cannot multiply ${describe(a)} by ${describe(b)}: ${why}`);

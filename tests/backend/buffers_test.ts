@@ -3,9 +3,12 @@ import { equal, ok, throws } from "../assert.ts";
 
 const mebibyte = 2 ** 20;
 
-/** A pool on a device that only counts. */
-function makePool(): { pool: BufferPool; statistics: { buffersCreated: number; bytesHeld: number } } {
-  const device = { limits: { maxBufferSize: 2 ** 31 }, createBuffer: ({ size }: { size: number }) => ({ size, destroy() {} }) };
+/** A pool on a device that only counts, and says that there is no memory left for what is longer than `most` bytes. */
+function makePool({ maxBufferSize = 2 ** 31 } = {}): {
+  pool: BufferPool;
+  statistics: { buffersCreated: number; bytesHeld: number };
+} {
+  const device = { limits: { maxBufferSize }, createBuffer: ({ size }: { size: number }) => ({ size, destroy() {} }) };
   const zero = { pipelinesCreated: 0, bindGroupsCreated: 0, dispatches: 0, submissions: 0, readbacks: 0 };
   const statistics = { ...zero, buffersCreated: 0, bytesHeld: 0 };
   return { pool: new BufferPool(device as unknown as GPUDevice, statistics), statistics };
@@ -61,4 +64,17 @@ Deno.test("a buffer that the adapter cannot hold is refused with both lengths", 
     () => makePool().pool.take(2 ** 32),
     /Cannot allocate 4294967296 bytes of GPU memory: this adapter's largest buffer is 2147483648/,
   );
+});
+
+Deno.test("of several buffers none is kept where one cannot be had", () => {
+  const { pool, statistics } = makePool();
+  throws(() => pool.takeAll([1000, 2 ** 32]), /Cannot allocate/);
+  equal(pool.take(1000).size, 1024);
+  equal(statistics.buffersCreated, 1);
+});
+
+Deno.test("a buffer for reading is no longer than buffers may be", () => {
+  equal(makePool().pool.takeStaging(2 ** 31 - 256).size, 2 ** 31);
+  const { pool } = makePool({ maxBufferSize: 2 ** 31 - 1 });
+  equal(pool.takeStaging(2 ** 30 + 4).size, 2 ** 31 - 256);
 });

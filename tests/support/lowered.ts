@@ -29,7 +29,10 @@ export async function runLowered(
   outputs: readonly Tensor[],
   { limits, texelReads, float16, ...options }: Variation = {},
 ): Promise<TensorData[]> {
-  const device = await useBackend("webgpu") as Backend;
+  const { maxBindingBytes } = limits ?? {};
+  const device = await useBackend("webgpu", {
+    limits: maxBindingBytes ? { maxBindingBytes, maxBufferBytes: maxBindingBytes } : {},
+  }) as Backend;
   const { graph, leaves } = flattenGraph(outputs.map(({ node }) => node), [], new Set());
   const target = {
     ...device,

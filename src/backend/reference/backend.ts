@@ -46,6 +46,10 @@ export class ReferenceBackend implements Backend {
     return { data: wide };
   }
 
+  readsAtOnce(): boolean {
+    return true;
+  }
+
   read(buffers: readonly object[], _types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]> {
     this.statistics.readbacks++;
     return Promise.resolve((buffers as readonly HostBuffer[]).map(({ data }) => data.slice()));

@@ -5,22 +5,40 @@
  */
 
 import type { Backend, BackendStatistics, Executable } from "../backend.ts";
-import type { DType, TensorData } from "../../core/dtype.ts";
+import type { TensorData } from "../../core/dtype.ts";
 import { Doubt } from "../../core/doubt.ts";
-import { TEXEL_BYTES } from "../../core/texels.ts";
 import type { TensorType } from "../../core/graph.ts";
+import { pieceLengths } from "../../core/pieces.ts";
+import { textureBytes } from "../../core/texels.ts";
 import type { Graph, Program } from "../../core/program.ts";
 import type { DeviceLimits, KernelTarget } from "../../kernels/kernel.ts";
 import { BufferPool } from "./buffers.ts";
-import { fromDevice, toDevice } from "./convert.ts";
+import { hostArray, toDevice } from "./convert.ts";
 import { type Services, WebGpuExecutable } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { Arena } from "./scratch.ts";
-import { copyFromHome, type TextureCopy, TextureHome, TextureMaker } from "./textures.ts";
+import { type TextureCopy, TextureHome, TextureMaker } from "./textures.ts";
+import {
+  copyRound,
+  CutHome,
+  deviceBytes,
+  readRounds,
+  type ReadType,
+  type Round,
+  takeRound,
+  type TensorHome,
+  write,
+} from "./transfer.ts";
 import { timePrograms } from "./trials.ts";
 
-/** Opens the first adapter with all of its limits, or `undefined` where there is none. */
-export async function openWebGpu(): Promise<Backend | undefined> {
+/** Limits of memory, below those of the device. */
+export interface MemoryLimits {
+  readonly maxBindingBytes?: number;
+  readonly maxBufferBytes?: number;
+}
+
+/** Opens the first adapter with all of its limits, or with lower ones, or `undefined` where there is none. */
+export async function openWebGpu(lower: MemoryLimits = {}): Promise<Backend | undefined> {
   const adapter = await globalThis.navigator?.gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return undefined;
   const requiredLimits: Record<string, number> = {};
@@ -41,7 +59,7 @@ export async function openWebGpu(): Promise<Backend | undefined> {
   const texelReads = adapter.info.isFallbackAdapter === true; // browsers before 2025 do not say
   const { wgslLanguageFeatures } = navigator.gpu as { wgslLanguageFeatures?: ReadonlySet<string> }; // not among Deno's types
   const packedDots = wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? false;
-  return new WebGpuBackend(device, adapter.info, { texelReads, packedDots });
+  return new WebGpuBackend(device, adapter.info, { texelReads, packedDots, ...lower });
 }
 
 /** Storage buffers of one shader: some drivers offer millions, but a bind group has an end, and so has what pays. */
@@ -65,6 +83,8 @@ class WebGpuBackend implements Backend {
     bytesHeld: 0,
   };
   readonly #device: GPUDevice;
+  /** Longest buffer. */
+  readonly #maxBufferBytes: number;
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #scratch: Arena<GPUBuffer>;
@@ -72,8 +92,14 @@ class WebGpuBackend implements Backend {
   readonly #textures: Arena<TextureCopy>;
   #failure: Error | undefined;
 
-  constructor(device: GPUDevice, info: GPUAdapterInfo, { texelReads, packedDots }: Omit<KernelTarget, "float16">) {
+  constructor(
+    device: GPUDevice,
+    info: GPUAdapterInfo,
+    { texelReads, packedDots, ...lower }: Omit<KernelTarget, "float16"> & MemoryLimits,
+  ) {
     this.#device = device;
+    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
+    this.#maxBufferBytes = Math.min(maxBufferSize, lower.maxBufferBytes ?? Infinity);
     this.texelReads = texelReads;
     this.packedDots = packedDots;
     this.description = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||
@@ -81,12 +107,12 @@ class WebGpuBackend implements Backend {
     this.adapter = [info.vendor, info.architecture, info.device, info.description].join(" ");
     this.float16 = device.features.has("shader-f16");
     this.limits = {
-      maxBindingBytes: device.limits.maxStorageBufferBindingSize,
+      maxBindingBytes: Math.min(maxStorageBufferBindingSize, this.#maxBufferBytes, lower.maxBindingBytes ?? Infinity),
       maxStorageBuffers: Math.min(mostStorageBuffers, device.limits.maxStorageBuffersPerShaderStage),
       maxTextures: device.limits.maxStorageTexturesPerShaderStage,
       maxWorkgroups: device.limits.maxComputeWorkgroupsPerDimension,
     };
-    this.#pool = new BufferPool(device, this.statistics);
+    this.#pool = new BufferPool(device, this.statistics, this.#maxBufferBytes);
     this.#pipelines = new PipelineCache(device, this.statistics);
     this.#scratch = new Arena({ make: (bytes) => this.#pool.take(bytes), drop: (buffer) => this.#pool.drop(buffer) });
     this.#textureMaker = new TextureMaker(device, this.statistics);
@@ -136,16 +162,18 @@ class WebGpuBackend implements Backend {
   }
 
   /** What the device says to the work since the scopes were opened. Where it refused a part, nothing that was made in it is used again. */
-  async #refused(made: Iterable<GPUBuffer | GPUTexture>): Promise<Error | undefined> {
+  async #refused(made: ReadonlySet<GPUBuffer | GPUTexture>): Promise<Error | undefined> {
+    const held = this.statistics.bytesHeld;
     try {
       const errors = await Promise.all(errorKinds.map(() => this.#device.popErrorScope()));
       const error = errors.find((each) => each !== null);
       if (!error) return undefined;
+      const asked = [...made].reduce((sum, thing) => sum + bytesOf(thing), 0);
       this.#pipelines.clear();
       for (const arena of [this.#scratch, this.#textures]) arena.clear();
       for (const thing of made) thing instanceof GPUBuffer ? this.#pool.drop(thing) : this.#textureMaker.drop(thing);
       this.#pool.trim();
-      return refusal(error);
+      return refusal(error, { asked, held: held - asked });
     } catch (error) {
       return this.#failure ?? error as Error; // the device is lost
     }
@@ -165,45 +193,55 @@ class WebGpuBackend implements Backend {
   }
 
   upload(data: TensorData, type: TensorType, asTexture = false): object {
-    const bytes = toDevice(data, type.dtype, this.float16);
-    if (asTexture) return this.#textureMaker.home(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    const buffer = this.#pool.take(bytes.byteLength);
-    if (bytes.byteLength > 0) this.#device.queue.writeBuffer(buffer, 0, bytes);
-    return buffer;
+    const { dtype } = type;
+    const { float16 } = this;
+    if (asTexture) {
+      const { buffer, byteOffset, byteLength } = toDevice(data, dtype, float16);
+      return this.#textureMaker.home(new Uint8Array(buffer, byteOffset, byteLength));
+    }
+    const cut = pieceLengths(type, this);
+    const lengths = cut ?? [data.length];
+    const size = deviceBytes(dtype, float16);
+    const buffers = this.#pool.takeAll(lengths.map((length) => length * size));
+    write(this.#device.queue, data, { buffers, lengths, dtype, float16 });
+    return cut ? new CutHome(buffers.map((buffer, index) => ({ buffer, bytes: lengths[index] * size }))) : buffers[0];
   }
 
-  async read(buffers: readonly object[], types: readonly { dtype: DType; length: number }[]): Promise<TensorData[]> {
-    const lengths = types.map(({ dtype, length }) => align(length * (dtype === "float16" && this.float16 ? 2 : 4)));
-    const staging = this.#pool.takeStaging(lengths.reduce((sum, bytes) => sum + bytes, 0));
+  readsAtOnce(homes: readonly object[], types: readonly ReadType[]): boolean {
+    return this.#rounds(homes, types).length === 1;
+  }
+
+  async read(homes: readonly object[], types: readonly ReadType[]): Promise<TensorData[]> {
+    const arrays: (TensorData | undefined)[] = types.map(({ dtype, length }) => length === 0 ? hostArray(dtype, 0) : undefined);
+    for (const round of this.#rounds(homes, types)) {
+      await this.#readRound(round, (mapped) => takeRound(round, mapped, { arrays, types, float16: this.float16 }));
+    }
+    return arrays as TensorData[];
+  }
+
+  #rounds(homes: readonly object[], types: readonly ReadType[]): Round[] {
+    return readRounds(homes as readonly TensorHome[], types, { room: this.#maxBufferBytes, float16: this.float16 });
+  }
+
+  async #readRound(round: Round, take: (mapped: ArrayBuffer) => void): Promise<void> {
+    const staging = this.#pool.takeStaging(round.bytes);
     const encoder = this.#device.createCommandEncoder();
-    let offset = 0;
-    buffers.forEach((buffer, index) => {
-      if (buffer instanceof TextureHome) copyFromHome(encoder, buffer, staging, offset);
-      else if (lengths[index] > 0) encoder.copyBufferToBuffer(buffer as GPUBuffer, 0, staging, offset, lengths[index]);
-      offset += lengths[index];
-    });
+    copyRound(encoder, round, staging);
     this.#device.queue.submit([encoder.finish()]);
     this.statistics.submissions++;
     this.statistics.readbacks++;
-    await staging.mapAsync(GPUMapMode.READ, 0, Math.max(4, offset)).catch((error) => {
+    await staging.mapAsync(GPUMapMode.READ, 0, Math.max(4, round.bytes)).catch((error) => {
       throw this.#failure ?? error;
     });
     this.#check();
-    const mapped = staging.getMappedRange(0, Math.max(4, offset));
-    offset = 0;
-    const results = types.map(({ dtype, length }, index) => {
-      const result = fromDevice(mapped, offset, length, dtype, this.float16);
-      offset += lengths[index];
-      return result;
-    });
+    take(staging.getMappedRange(0, Math.max(4, round.bytes)));
     staging.unmap();
     this.#pool.giveStaging(staging);
-    return results;
   }
 
-  free(buffer: object): void {
-    if (buffer instanceof TextureHome) this.#textureMaker.drop(buffer.texture);
-    else this.#pool.give(buffer as GPUBuffer);
+  free(home: object): void {
+    if (home instanceof TextureHome) this.#textureMaker.drop(home.texture);
+    else for (const buffer of home instanceof CutHome ? home.buffers : [home as GPUBuffer]) this.#pool.give(buffer);
   }
 
   async close(): Promise<void> {
@@ -221,12 +259,13 @@ class WebGpuBackend implements Backend {
 /** What a device tells of the work that it was given, innermost scope last. */
 const errorKinds = ["internal", "validation", "out-of-memory"] as const;
 
-function refusal({ message, constructor }: GPUError): Error {
+function refusal({ message, constructor }: GPUError, { asked, held }: { asked: number; held: number }): Error {
   if (constructor.name !== "GPUOutOfMemoryError") return new Error(`The GPU rejected a command: ${message}`);
   return new Error(
-    `The GPU is out of memory: ${message}. Other tensors are as they were; dispose of some, or lower the batch size or the sequence length`,
+    `The GPU is out of memory: this asked for ${asked} bytes beside the ${held} that are held (${message}). Other tensors are as they ` +
+      "were; dispose of some, or lower the batch size, the sequence length or the size of the model, or compute activations again " +
+      "(recomputeEvery)",
   );
 }
 
-/** Of each tensor in a buffer for reading: textures are copied to multiples of a texel. */
-const align = (bytes: number) => Math.ceil(bytes / TEXEL_BYTES) * TEXEL_BYTES;
+const bytesOf = (thing: GPUBuffer | GPUTexture): number => thing instanceof GPUBuffer ? thing.size : textureBytes(thing.height);

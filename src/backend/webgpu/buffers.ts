@@ -27,7 +27,12 @@ export class BufferPool {
   /** Where to note the buffers that are made. */
   made: Set<unknown> | undefined;
 
-  constructor(private readonly device: GPUDevice, private readonly statistics: BackendStatistics) {}
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly statistics: BackendStatistics,
+    /** Longest buffer that there may be. */
+    private readonly maxBytes: number = device.limits.maxBufferSize,
+  ) {}
 
   /** A storage buffer of at least `bytes`; its contents are those of its last use. */
   take(bytes: number): GPUBuffer {
@@ -36,6 +41,18 @@ export class BufferPool {
     if (!known) return this.#create(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
     this.#freeBytes -= size;
     return known;
+  }
+
+  /** Several buffers; none is kept where one of them cannot be had. */
+  takeAll(lengths: readonly number[]): GPUBuffer[] {
+    const taken: GPUBuffer[] = [];
+    try {
+      for (const bytes of lengths) taken.push(this.take(bytes));
+      return taken;
+    } catch (error) {
+      for (const buffer of taken) this.give(buffer);
+      throw error;
+    }
   }
 
   /** Takes a buffer back. Where sizes change all the time, free memory would pile up: beyond what is in use it is destroyed. */
@@ -62,10 +79,8 @@ export class BufferPool {
   takeStaging(bytes: number): GPUBuffer {
     const index = this.#staging.findIndex((buffer) => buffer.size >= bytes);
     if (index >= 0) return this.#staging.splice(index, 1)[0];
-    return this.#create(
-      heldBytes(2 ** Math.ceil(Math.log2(Math.max(1, bytes)))),
-      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-    );
+    const rounded = Math.min(2 ** Math.ceil(Math.log2(Math.max(1, bytes))), this.maxBytes - this.maxBytes % 256);
+    return this.#create(heldBytes(Math.max(bytes, rounded)), GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
   }
 
   giveStaging(buffer: GPUBuffer): void {
@@ -86,10 +101,8 @@ export class BufferPool {
   }
 
   #create(size: number, usage: GPUBufferUsageFlags): GPUBuffer {
-    if (size > this.device.limits.maxBufferSize) {
-      throw new RangeError(
-        `Cannot allocate ${size} bytes of GPU memory: this adapter's largest buffer is ${this.device.limits.maxBufferSize}`,
-      );
+    if (size > this.maxBytes) {
+      throw new RangeError(`Cannot allocate ${size} bytes of GPU memory: this adapter's largest buffer is ${this.maxBytes}`);
     }
     const buffer = this.device.createBuffer({ size, usage });
     this.#all.set(buffer, this.#made++);

@@ -23,10 +23,20 @@ export function toDevice(
   return data instanceof Float32Array ? data : Float32Array.from(data);
 }
 
-/** A copy of elements out of mapped device memory. */
-export function fromDevice(mapped: ArrayBuffer, offset: number, length: number, dtype: DType, float16: boolean): TensorData {
-  if (dtype === "float16" && float16) return Float32Array.from(new Float16Array(mapped, offset, length));
-  if (dtype === "int32") return new Int32Array(mapped, offset, length).slice();
-  if (dtype === "uint32") return new Uint32Array(mapped, offset, length).slice();
-  return new Float32Array(mapped, offset, length).slice();
+/** The array in which elements of a dtype are read. */
+export function hostArray(dtype: DType, length: number): TensorData {
+  if (dtype === "int32") return new Int32Array(length);
+  return dtype === "uint32" ? new Uint32Array(length) : new Float32Array(length);
+}
+
+/** Elements in mapped device memory, as they lie there. */
+export function fromDevice(
+  mapped: ArrayBuffer,
+  offset: number,
+  { length, dtype, float16 }: { readonly length: number; readonly dtype: DType; readonly float16: boolean },
+): ArrayLike<number> {
+  if (dtype === "float16" && float16) return new Float16Array(mapped, offset, length);
+  if (dtype === "int32") return new Int32Array(mapped, offset, length);
+  if (dtype === "uint32") return new Uint32Array(mapped, offset, length);
+  return new Float32Array(mapped, offset, length);
 }

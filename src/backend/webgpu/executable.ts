@@ -12,6 +12,7 @@ import type { BufferPool } from "./buffers.ts";
 import type { PipelineCache } from "./pipelines.ts";
 import type { Arena } from "./scratch.ts";
 import { copyFromHome, copyToTexture, type TextureCopy, TextureHome, type TextureMaker } from "./textures.ts";
+import { CutHome, type TensorHome } from "./transfer.ts";
 
 /** What an executable borrows from its device. */
 export interface Services {
@@ -34,7 +35,7 @@ interface Copy {
   readonly line: number;
 }
 
-/** Where a tensor lives. */
+/** Where a tensor lives, or a piece of one. */
 type Home = GPUBuffer | TextureHome;
 
 /** A bind group, and what of it changes from run to run. */
@@ -64,6 +65,8 @@ const leastHomeBytes = 2 ** 16; // small inputs change often, and buffers come f
 /** Runs one program again and again. */
 export class WebGpuExecutable implements Executable {
   readonly textureInputs: ReadonlySet<number>;
+  /** The same among the pieces of inputs. */
+  readonly #textureInputs: ReadonlySet<number>;
   /** By which of the inputs live in textures. */
   readonly #launches = new Map<string, readonly Launch[]>();
   /** Scratch buffers; a run puts those of its inputs and outputs behind them. */
@@ -80,7 +83,13 @@ export class WebGpuExecutable implements Executable {
     this.#uniforms = this.#newUniforms();
     const donors = program.outputs.flatMap(({ donor }) => donor === undefined ? [] : donor);
     this.#donated = new Set([...donors, ...program.released]);
-    this.textureInputs = textureInputs(program, this.#donated);
+    this.#textureInputs = textureInputs(program, this.#donated);
+    const counts = program.pieces?.inputs ?? program.inputBytes.map(() => 1);
+    let first = 0;
+    const firsts = counts.map((count) => (first += count) - count);
+    this.textureInputs = new Set(
+      counts.keys().filter((index) => counts[index] === 1 && this.#textureInputs.has(firsts[index])),
+    );
   }
 
   /** @param timestamps where to note when the device begins and ends, which takes a program of one pass: without textures to fill */
@@ -90,8 +99,9 @@ export class WebGpuExecutable implements Executable {
     this.#settle();
     const encoder = device.createCommandEncoder();
     const copied: number[] = [];
-    const inputs = (given as readonly Home[]).map((home, index) => {
-      if (!(home instanceof TextureHome) || this.textureInputs.has(index)) return home;
+    const homes = this.#inPieces(given as readonly TensorHome[]);
+    const inputs = homes.map((home, index) => {
+      if (!(home instanceof TextureHome) || this.#textureInputs.has(index)) return home;
       copied.push(index);
       const buffer = services.pool.take(home.bytes);
       copyFromHome(encoder, home, buffer);
@@ -106,13 +116,37 @@ export class WebGpuExecutable implements Executable {
     });
     device.queue.submit([encoder.finish()]);
     for (const index of copied) {
-      if (this.#donated.has(index)) services.textureMaker.drop((given[index] as TextureHome).texture);
+      if (this.#donated.has(index)) services.textureMaker.drop((homes[index] as TextureHome).texture);
       else services.pool.give(inputs[index] as GPUBuffer);
     }
     for (const index of program.released) services.pool.give(inputs[index] as GPUBuffer);
     services.statistics.submissions++;
     services.statistics.dispatches += launches.length;
-    return outputs;
+    return this.#together(outputs);
+  }
+
+  /** Homes of inputs, those of each piece of one that is cut. */
+  #inPieces(given: readonly TensorHome[]): readonly Home[] {
+    const { inputs } = this.program.pieces ?? {};
+    if (!inputs) return given as readonly Home[];
+    return given.flatMap((home, index) => {
+      const pieces = home instanceof CutHome ? home.buffers : [home];
+      if (pieces.length === inputs[index]) return pieces;
+      throw new Error(`Cannot run a program: input ${index} lies in ${pieces.length} buffers, wanted ${inputs[index]}`);
+    });
+  }
+
+  /** Homes of outputs, from the buffers of all pieces. */
+  #together(buffers: readonly GPUBuffer[]): TensorHome[] {
+    const { pieces, outputs } = this.program;
+    if (!pieces) return [...buffers];
+    let next = 0;
+    return pieces.outputs.map((count) => {
+      const first = next;
+      next += count;
+      if (count === 1) return buffers[first];
+      return new CutHome(buffers.slice(first, next).map((buffer, index) => ({ buffer, bytes: outputs[first + index].bytes })));
+    });
   }
 
   get #sharedVersion(): number {
@@ -129,23 +163,15 @@ export class WebGpuExecutable implements Executable {
 
   /** Buffers of the outputs; none is kept where one of them cannot be had. */
   #takeOutputs(inputs: readonly Home[]): GPUBuffer[] {
-    const { pool } = this.services;
-    const taken: GPUBuffer[] = [];
-    try {
-      return this.program.outputs.map(({ bytes, donor }) => {
-        if (donor !== undefined) return inputs[donor] as GPUBuffer;
-        taken.push(pool.take(bytes));
-        return taken[taken.length - 1];
-      });
-    } catch (error) {
-      for (const buffer of taken) pool.give(buffer);
-      throw error;
-    }
+    const { outputs } = this.program;
+    const taken = this.services.pool.takeAll(outputs.flatMap(({ bytes, donor }) => donor === undefined ? [bytes] : []));
+    let next = 0;
+    return outputs.map(({ donor }) => donor === undefined ? taken[next++] : inputs[donor] as GPUBuffer);
   }
 
   #launchesFor(inputs: readonly Home[]): readonly Launch[] {
     let key = "";
-    for (const index of this.textureInputs) key += inputs[index] instanceof TextureHome ? "1" : "0";
+    for (const index of this.#textureInputs) key += inputs[index] instanceof TextureHome ? "1" : "0";
     let launches = this.#launches.get(key);
     if (launches) return launches;
     const { dispatches } = this.program;
@@ -209,9 +235,9 @@ export class WebGpuExecutable implements Executable {
   }
 
   #newBindGroup({ dispatch, pipeline, textures, uniform, ...launch }: Launch, homes: readonly Home[]): GPUBindGroup {
-    const resources = dispatch.bindings.map((binding, position): GPUBindingResource => {
+    const resources = dispatch.bindings.map((_, position): GPUBindingResource => {
       const home = homes[launch.homes[position]];
-      return textures.get(position)?.view ?? (home instanceof TextureHome ? home.view : this.#bound(binding, home));
+      return textures.get(position)?.view ?? (home instanceof TextureHome ? home.view : this.#bound(home));
     });
     if (uniform) resources.push(uniform);
     this.services.statistics.bindGroupsCreated++;
@@ -222,9 +248,8 @@ export class WebGpuExecutable implements Executable {
     });
   }
 
-  /** A memory slot may be larger than the tensor in it, and than one binding may be. */
-  #bound({ range }: Binding, buffer: GPUBuffer): GPUBufferBinding {
-    if (range) return { buffer, offset: range.offset, size: range.bytes };
+  /** Lengths are rounded up, and memory may be longer than the tensor in it: both may be more than one binding may be. */
+  #bound(buffer: GPUBuffer): GPUBufferBinding {
     return { buffer, size: Math.min(buffer.size, this.services.limits.maxBindingBytes) };
   }
 

@@ -1,0 +1,137 @@
+/**
+ * Operations that combine terms, as loops over a space of indices: each operand and the result have an index for some of its axes. So one
+ * rule cuts them all.
+ *
+ * @module
+ */
+
+import type { Primitive } from "../core/graph.ts";
+import { type Box, boxShape } from "../core/pieces.ts";
+import type { FlatNode } from "../core/program.ts";
+import { sizeOf } from "../core/shape.ts";
+import { primitives } from "../ops/primitives.ts";
+import type { GraphBuilder } from "./graph_builder.ts";
+
+/** The axes of a space that a tensor has, in its order; -1 for an axis of length 1 that belongs to none. */
+export type Axes = readonly number[];
+
+/** The indices of an operation. */
+export interface Space {
+  readonly lengths: readonly number[];
+  readonly output: Axes;
+  readonly operands: readonly Axes[];
+  /** Adds up the results of two parts of the space, where these are of the same elements. */
+  readonly combine: Primitive;
+  /** The operation on a part of the space, given windows of its operands. */
+  compute(builder: GraphBuilder, windows: readonly number[], part: Box): number;
+}
+
+const upTo = (end: number, from = 0) => Array.from({ length: end - from }, (_, index) => from + index);
+
+/** The space of a reduction, a product, or an operation on rows by index. */
+export function spaceOf(node: FlatNode, inputs: readonly FlatNode[]): Space {
+  switch (node.op.kind === "reduction" ? node.op.kind : node.op.name) {
+    case "reduction":
+      return reductionSpace(node, inputs[0]);
+    case "matmul":
+      return productSpace(node, inputs);
+    case "gather":
+      return gatherSpace(node, inputs);
+    case "scatterAdd":
+      return scatterSpace(node, inputs);
+    default:
+      throw new Error(`Cannot cut ${node.op.name}: nothing says how`);
+  }
+}
+
+function reductionSpace({ op, attributes }: FlatNode, { shape }: FlatNode): Space {
+  const axes = attributes.axes as readonly number[];
+  return {
+    lengths: shape,
+    output: shape.map((_, axis) => axes.includes(axis) ? -1 : axis),
+    operands: [upTo(shape.length)],
+    combine: op === primitives.max ? primitives.maximum : primitives.add,
+    compute: (builder, windows) => builder.push(op as Primitive, windows, attributes),
+  };
+}
+
+/** Batch, rows, columns, and what is summed over. */
+function productSpace({ op, attributes, shape }: FlatNode, inputs: readonly FlatNode[]): Space {
+  const rank = shape.length;
+  const batch = upTo(rank - 2);
+  return {
+    lengths: [...shape, inputs[0].shape[rank - 1]],
+    output: upTo(rank),
+    operands: inputs.map((_, index) => index % 2 === 0 ? [...batch, rank - 2, rank] : [...batch, rank, rank - 1]),
+    combine: primitives.add,
+    compute: (builder, windows) => builder.push(op as Primitive, windows, attributes),
+  };
+}
+
+/** Indices as they count in a part of a table. */
+function shifted(builder: GraphBuilder, indices: number, first: number): number {
+  const { shape, dtype } = builder.nodes[indices];
+  return first === 0 ? indices : builder.push(primitives.sub, [indices, builder.constant(first, shape, dtype)]);
+}
+
+/** Axes of the indices and of a row, then the rows of the table: each index finds its row in one part of these, and zeros in the others. */
+function gatherSpace({ op, attributes, shape }: FlatNode, [table, indices]: readonly FlatNode[]): Space {
+  const rows = shape.length;
+  const rank = indices.shape.length;
+  return {
+    lengths: [...shape, table.shape[0]],
+    output: upTo(rows),
+    operands: [[rows, ...upTo(rows, rank)], upTo(rank)],
+    combine: primitives.add,
+    compute: (builder, [table, indices], { start }) =>
+      builder.push(op as Primitive, [table, shifted(builder, indices, start[rows])], attributes),
+  };
+}
+
+/** Axes of the updates, then the rows of the result. */
+function scatterSpace({ op, shape }: FlatNode, [updates, indices]: readonly FlatNode[]): Space {
+  const rows = updates.shape.length;
+  const rank = indices.shape.length;
+  return {
+    lengths: [...updates.shape, shape[0]],
+    output: [rows, ...upTo(rows, rank)],
+    operands: [upTo(rows), upTo(rank)],
+    combine: primitives.add,
+    compute: (builder, [updates, indices], { start, stop }) =>
+      builder.push(op as Primitive, [updates, shifted(builder, indices, start[rows])], { length: stop[rows] - start[rows] }),
+  };
+}
+
+/** The part of a tensor that a part of the space needs. */
+export function windowIn({ start, stop }: Box, axes: Axes): Box {
+  return { start: axes.map((axis) => axis < 0 ? 0 : start[axis]), stop: axes.map((axis) => axis < 0 ? 1 : stop[axis]) };
+}
+
+/**
+ * Parts of a part of a space of which no operand needs more than `most` elements. They end where operands are cut anyway, as far as
+ * possible.
+ *
+ * @param cuts for each axis of the space where that is
+ */
+export function partsOf(part: Box, operands: readonly Axes[], cuts: readonly (readonly number[])[], most: number): Box[] {
+  const large = operands.find((axes) => sizeOf(boxShape(windowIn(part, axes))) > most)?.filter((axis) => axis >= 0);
+  if (!large) return [part];
+  const inside = (axis: number) => cuts[axis].filter((at) => part.start[axis] < at && at < part.stop[axis]);
+  const axis = large.find((each) => inside(each).length > 0);
+  const longer = large.find((each) => part.stop[each] - part.start[each] > 1)!;
+  const ends = axis === undefined ? [middleOf(part.start[longer], part.stop[longer])] : inside(axis);
+  return divided(part, axis ?? longer, ends).flatMap((each) => partsOf(each, operands, cuts, most));
+}
+
+/** The middle between two positions, so that the first half is a multiple of four long where that is possible. */
+function middleOf(from: number, to: number): number {
+  const half = (to - from) >> 1;
+  return from + (half < 4 ? Math.max(1, half) : half - half % 4);
+}
+
+function divided({ start, stop }: Box, axis: number, ends: readonly number[]): Box[] {
+  return [...ends, stop[axis]].map((end, index) => ({
+    start: start.with(axis, index === 0 ? start[axis] : ends[index - 1]),
+    stop: stop.with(axis, end),
+  }));
+}
