@@ -13,7 +13,7 @@ import { lower } from "./compile/lower.ts";
 import { programBytes } from "./compile/memory.ts";
 import { variantNames } from "./compile/variants.ts";
 import type { TensorData } from "./core/dtype.ts";
-import { type Doubt, doubtsOf, keepUploads, refusalOf } from "./core/doubt.ts";
+import { type Doubt, doubtsOf, keepUploads, refusalOf, relied } from "./core/doubt.ts";
 import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
 import type { Graph, Program, ProgramBytes } from "./core/program.ts";
 import { Recent } from "./core/recent.ts";
@@ -338,12 +338,10 @@ async function readBatch(batch: readonly Read[]): Promise<void> {
   }
 }
 
+type Resolve = (data: Promise<TensorData[]>) => void;
+
 /** Reads, and tells until when nobody may change what is read, where that is later. */
-function readValues(
-  nodes: readonly Node[],
-  device: Backend,
-  resolve: (data: Promise<TensorData[]>) => void,
-): Promise<void> | undefined {
+function readValues(nodes: readonly Node[], device: Backend, resolve: Resolve): Promise<void> | undefined {
   const values = nodes.map(({ value }) => value!);
   const types = nodes.map(({ dtype, shape }) => ({ dtype, length: sizeOf(shape) }));
   const uploaded = keepUploads(values, discard);
@@ -352,17 +350,8 @@ function readValues(
     return { isQuick: device.readsAtOnce(buffers, types), data: device.read(buffers, types) };
   });
   uploaded(doubt);
-  resolve(undoubted(data, [...doubt ? [doubt] : [], ...doubtsOf(values)]));
+  resolve(relied(data, [...doubt ? [doubt] : [], ...doubtsOf(values)]));
   return isQuick ? undefined : data.then(() => {}, () => {});
-}
-
-/** What was read, once it is known that nothing was refused. */
-async function undoubted(data: Promise<TensorData[]>, doubts: readonly Doubt[]): Promise<TensorData[]> {
-  const [read] = await Promise.allSettled([data, ...doubts.map(({ settled }) => settled)]);
-  const failed = doubts.find(({ error }) => error);
-  if (failed) throw failed.error;
-  if (read.status === "rejected") throw read.reason;
-  return read.value;
 }
 
 /** Frees the memory of a computed node. */

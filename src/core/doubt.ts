@@ -53,3 +53,12 @@ export function doubtsOf(values: readonly Value[]): Doubt[] {
   const open = values.flatMap(({ doubts = [] }) => doubts).filter(({ isSettled, error }) => !isSettled || error);
   return [...new Set(open)];
 }
+
+/** What is read, once it is known that none of it was refused. */
+export async function relied<T>(read: Promise<T>, doubts: readonly Doubt[]): Promise<T> {
+  const [data] = await Promise.allSettled([read, ...doubts.map(({ settled }) => settled)]);
+  const failed = doubts.find(({ error }) => error);
+  if (failed) throw failed.error;
+  if (data.status === "rejected") throw data.reason;
+  return data.value;
+}
