@@ -179,6 +179,10 @@ const runSchema = section({
       weightDecay: v.optional(notNegative(), 0.01),
       /** Largest global norm of the gradient. */
       clipNorm: v.optional(positive(), 1),
+      /** The norm that gradients are clipped by: that of the "step", or that of the step "before", which frees gradients sooner. */
+      clipBy: v.optional(oneOf(["step", "before"]), "step"),
+      /** How moments are stored: "bfloat16" takes half the memory. */
+      moments: v.optional(oneOf(["float32", "bfloat16"]), "float32"),
     }),
     {},
   ),

@@ -5,7 +5,7 @@
  */
 
 import type { LlamaConfig } from "../llama/config.ts";
-import { llama, type LlamaModel } from "../llama/model.ts";
+import { llama, type LlamaModel, type LlamaOptions } from "../llama/model.ts";
 import { distillationLoss, type DistillationLossOptions } from "../nn/distillation.ts";
 import { crossEntropy } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
@@ -35,19 +35,18 @@ type Tensors = Readonly<Record<string, Tensor>>;
 export function trainingLoss(
   config: LlamaConfig,
   parameters: Tensors,
-  { batch, constants, distillation, recomputeEvery }: {
+  { batch, constants, distillation, ...options }: Pick<LlamaOptions, "project" | "recomputeEvery"> & {
     readonly batch: Tensors;
     readonly constants: Tensors;
     readonly distillation?: Distillation;
-    readonly recomputeEvery?: number;
   },
 ): Tensor {
-  if (!distillation) return languageModelLoss(config, parameters, batch, { recomputeEvery });
-  const { teacher, weight = 0.5, ...options } = distillation;
+  if (!distillation) return languageModelLoss(config, parameters, batch, options);
+  const { teacher, weight = 0.5, ...softening } = distillation;
   const own = Object.entries(constants).filter(([name]) => name.startsWith(prefix));
   const known = Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
   const { inputs, documents } = batch;
-  const logits = llama({ config, parameters }, inputs, { recomputeEvery, documents });
+  const logits = llama({ config, parameters }, inputs, { ...options, documents });
   const wanted = llama({ config: teacher.config, parameters: known }, inputs, { documents });
-  return crossEntropy(logits, batch.targets).mul(1 - weight).add(distillationLoss(logits, wanted, options).mul(weight));
+  return crossEntropy(logits, batch.targets).mul(1 - weight).add(distillationLoss(logits, wanted, softening).mul(weight));
 }

@@ -7,9 +7,9 @@
 import { ownerOf } from "../core/names.ts";
 import type { ProgramBytes } from "../core/program.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
-import type { LlamaModel } from "../llama/model.ts";
+import { type LlamaModel, plainProject, type Project } from "../llama/model.ts";
 import { isNorm, type Parameters, quantizedNames } from "../llama/parameters.ts";
-import type { AdamWOptions } from "../optim/adamw.ts";
+import { initialMoments } from "../optim/adamw.ts";
 import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.ts";
 import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
 import { temperatureScaleOf } from "../quant/guidance.ts";
@@ -23,6 +23,7 @@ import { type Batch, type BatchReader, readBatches } from "../train/data.ts";
 import {
   disposeAll,
   initialState,
+  type OptimizerOptions,
   type Prepare,
   type StepInputs,
   type StepResult,
@@ -60,7 +61,7 @@ export interface TrainOptions {
    */
   readonly microBatches?: number;
   /** Of AdamW; norms and what a quantizer learns are not decayed. */
-  readonly optimizer?: Omit<AdamWOptions, "learningRate" | "decays">;
+  readonly optimizer?: Omit<OptimizerOptions, "decays">;
   /**
    * Sees the latent model after each step. The next step overwrites its tensors: what is computed from them must be on its way when the
    * promise resolves. Its time does not count as that of a step.
@@ -170,7 +171,7 @@ export async function* train(
       }
     }
     await checkpoint?.end(state);
-    disposeAll(state.moments);
+    disposeAll([state.moments, state.norm]);
     const { quantization, ...trained } = trainedModel(state);
     yield { type: "end", model: trained, ...(quantization ? { quantization } : {}) };
     if (state.step < steps && !options.signal?.aborted) {
@@ -185,24 +186,25 @@ export async function* train(
 function firstState(
   model: LlamaModel,
   quantizer: Quantizer,
-  { state, steps, groupSize }: Pick<TrainOptions, "state" | "steps"> & { readonly groupSize: number },
+  { state, steps, groupSize, optimizer }: Pick<TrainOptions, "state" | "steps" | "optimizer"> & { readonly groupSize: number },
 ): TrainingState {
   const settings = { names: quantizedNames(model.config), groupSize };
   if (!state) {
     const weights = copy({ parameters: model.parameters });
-    return initialState({ ...weights, ...realized(learnedParameters(weights, quantizer, settings)) });
+    return initialState({ ...weights, ...realized(learnedParameters(weights, quantizer, settings)) }, optimizer);
   }
   const refuse = (reason: string) => new RangeError(`Cannot go on from a state of step ${state.step}: ${reason}`);
   if (state.step > steps) throw refuse(`wanted at most ${steps}, the steps of the training`);
   const wanted = { ...model.parameters, ...learnedParameters(model.parameters, quantizer, settings) };
-  const inOrder = (tensors: Parameters): Record<string, Tensor> => { // of a training that was left alone: sums follow it
-    const names = [...new Set([...Object.keys(wanted), ...Object.keys(tensors)])];
-    const wrong = names.find((name) => `${wanted[name]?.shape}` !== `${tensors[name]?.shape}`);
+  const moments = initialMoments(wanted, { dtype: optimizer?.moments });
+  const inOrder = (tensors: Parameters, like: Parameters): Record<string, Tensor> => { // of a training that was left alone: sums follow it
+    const names = [...new Set([...Object.keys(like), ...Object.keys(tensors)])];
+    const wrong = names.find((name) => `${like[name]}` !== `${tensors[name]}`);
     if (wrong === undefined) return Object.fromEntries(names.map((name) => [name, tensors[name]]));
-    throw refuse(`"${wrong}" is [${tensors[wrong]?.shape}], wanted [${wanted[wrong]?.shape}]`);
+    throw refuse(`"${wrong}" is ${tensors[wrong]}, wanted ${like[wrong]}`);
   };
-  const { first, second } = state.moments;
-  return { ...state, parameters: inOrder(state.parameters), moments: { first: inOrder(first), second: inOrder(second) } };
+  const [first, second] = [inOrder(state.moments.first, moments.first), inOrder(state.moments.second, moments.second)];
+  return { ...state, parameters: inOrder(state.parameters, wanted), moments: { first, second } };
 }
 
 /** When the state is told, and to whom; once for a step. */
@@ -245,7 +247,7 @@ function realized(tensors: Readonly<Record<string, Tensor>>): Record<string, Ten
 
 /** The trainer's settings for the soft and for the hard phase. */
 function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOptions) {
-  const { steps, learningRate = 1e-3, temperatureScales, distillation, recomputeEvery } = options;
+  const { steps, learningRate = 1e-3, temperatureScales, distillation } = options;
   const names = quantizedNames(model.config);
   const scaleOf = (name: string) => temperatureScales ? temperatureScaleOf(temperatureScales, name) : 1;
   const meanScale = names.reduce((sum, name) => sum + scaleOf(name), 0) / names.length;
@@ -275,14 +277,41 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
     return {
       constants: hard ? teacher : { ...scales, ...teacher },
       optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) && ownerOf(name) === undefined },
-      loss: (parameters, { batch, constants }) =>
-        trainingLoss(model.config, parameters, { batch, constants, distillation, recomputeEvery }),
-      ...(quantizer.name === "none" ? {} : { prepare: preparation(names, quantizer, { ...options, hard }) }),
+      ...lossOf(model, names, quantizer, { ...options, hard }),
       inputs() {
         const next = data.next();
         return next instanceof Promise ? next.then(inputsOf) : inputsOf(next);
       },
     };
+  };
+}
+
+/**
+ * The loss, and what it is prepared by. Where layers are computed again, each quantizes its own weights, so that quantized weights are not
+ * kept; where a batch comes in pieces, all weights are quantized once for all of them.
+ */
+function lossOf(
+  { config }: LlamaModel,
+  names: readonly string[],
+  quantizer: Quantizer,
+  options: TrainOptions & { readonly hard: boolean },
+): Pick<TrainerOptions, "loss" | "prepare"> {
+  const { distillation, recomputeEvery = 0, microBatches = 1 } = options;
+  if (quantizer.name === "none" || recomputeEvery === 0 || microBatches > 1) {
+    return {
+      loss: (parameters, { batch, constants }) =>
+        trainingLoss(config, parameters, { batch, constants, distillation, recomputeEvery }),
+      ...(quantizer.name === "none" ? {} : { prepare: preparation(names, quantizer, options) }),
+    };
+  }
+  return {
+    loss(parameters, { batch, ...inputs }) {
+      const project: Project = (name, x) => {
+        const isQuantized = names.includes(name);
+        return plainProject(isQuantized ? preparation([name], quantizer, options)(parameters, inputs) : parameters)(name, x);
+      };
+      return trainingLoss(config, parameters, { batch, constants: inputs.constants, distillation, recomputeEvery, project });
+    },
   };
 }
 

@@ -87,10 +87,10 @@ export async function newestState(
   return { state: stateOf(await loadTensors(`${path}/${fileName}`), number!), info: info! };
 }
 
-function tensorsOf({ parameters, moments }: TrainingState): Record<string, Tensor> {
+function tensorsOf({ parameters, moments, norm }: TrainingState): Record<string, Tensor> {
   const all = { parameters, ...moments };
   const named = parts.flatMap((part) => Object.entries(all[part]).map(([name, value]) => [`${part}/${name}`, value] as const));
-  return Object.fromEntries(named);
+  return { ...Object.fromEntries(named), ...norm && { norm } };
 }
 
 function stateOf(tensors: Readonly<Record<string, Tensor>>, step: number): TrainingState {
@@ -98,5 +98,5 @@ function stateOf(tensors: Readonly<Record<string, Tensor>>, step: number): Train
     const own = Object.entries(tensors).filter(([name]) => name.startsWith(`${part}/`));
     return Object.fromEntries(own.map(([name, value]) => [name.slice(part.length + 1), value]));
   });
-  return { parameters, moments: { first, second }, step };
+  return { parameters, moments: { first, second }, step, ...tensors.norm && { norm: tensors.norm } };
 }

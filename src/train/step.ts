@@ -6,7 +6,7 @@
 
 import type { ProgramBytes } from "../core/program.ts";
 import { gradients } from "../autodiff/gradients.ts";
-import { adamw, type Moments } from "../optim/adamw.ts";
+import { adamw, globalNorm, type Moments } from "../optim/adamw.ts";
 import { constant, type Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import type { Loss, Prepare, StepInputs, Tensors, TrainerOptions, TrainingState } from "./trainer.ts";
@@ -20,6 +20,8 @@ interface Updated {
   readonly gradientNorm: Tensor;
   readonly parameters: Tensors;
   readonly moments: Moments;
+  /** Where the next step clips by it: the gradients' norm once more, which outlives its reading. */
+  readonly norm?: Tensor;
 }
 
 /** A step, and what it needs of the device's memory; that of a step in several pieces is not known. */
@@ -39,28 +41,44 @@ interface Update {
   readonly moments: Moments;
   readonly step: Tensor;
   readonly learningRate: Tensor;
+  /** That of the step before, to clip by. */
+  readonly norm?: Tensor;
 }
 
 /** A step that overwrites parameters and moments in place. Nothing is compiled before it is called. */
 export function compileStep({ loss, prepare = (parameters) => parameters, optimizer }: TrainerOptions): Step {
   const whole = compileWhole(loss, prepare, optimizer);
+  const norm = compileNorm(loss, prepare);
   const accumulated = compileAccumulated(loss, prepare, optimizer);
-  const inOnePiece = ({ batch, ...inputs }: Inputs) =>
-    !Array.isArray(batch)
-      ? { ...inputs, batch: batch as Tensors }
-      : batch.length === 1
-      ? { ...inputs, batch: batch[0] }
-      : undefined;
+  const inOnePiece = ({ batch, ...inputs }: Inputs): Omit<Inputs, "batch"> & { readonly batch: Tensors } | undefined => {
+    if (!Array.isArray(batch)) return { ...inputs, batch: batch as Tensors };
+    return batch.length === 1 ? { ...inputs, batch: batch[0] } : undefined;
+  };
+  /** The first step has no norm before it: its gradients are computed for it alone, and once more. */
+  const withNorm = (inputs: NonNullable<ReturnType<typeof inOnePiece>>) => {
+    if (!clipsByBefore(optimizer) || inputs.norm) return inputs;
+    const { parameters, controls, constants, batch } = inputs;
+    return { ...inputs, norm: norm({ parameters, controls, constants, batch }) };
+  };
   const step = (inputs: Inputs): Updated => {
     const single = inOnePiece(inputs);
-    return single ? whole(single) : accumulated(inputs, inputs.batch as readonly Tensors[]);
+    return single ? whole(withNorm(single)) : accumulated(inputs, inputs.batch as readonly Tensors[]);
   };
   return Object.assign(step, {
     async bytes(inputs: Inputs) {
       const single = inOnePiece(inputs);
-      return single && await whole.bytes(single);
+      return single && await whole.bytes({ ...single, ...clipsByBefore(optimizer) && { norm: constant(0) } });
     },
   });
+}
+
+const clipsByBefore = (optimizer: Optimizer): boolean => optimizer?.clipBy === "before" && optimizer.clipNorm !== 0;
+
+/** The global norm of the gradients, each of which is freed once its squares are summed. */
+function compileNorm(loss: Loss, prepare: Prepare) {
+  return compile(({ parameters, batch, constants, controls }: Shared & { batch: Tensors }) =>
+    globalNorm(gradientsOf(loss(prepare(parameters, { constants, controls }), { batch, constants, controls }), parameters))
+  );
 }
 
 /** Loss, gradients and update as one program. */
@@ -69,7 +87,7 @@ function compileWhole(loss: Loss, prepare: Prepare, optimizer: Optimizer) {
     const { parameters, batch, constants, controls } = inputs;
     const lossNats = loss(prepare(parameters, { constants, controls }), { batch, constants, controls });
     return { lossNats, ...updated(inputs, gradientsOf(lossNats, parameters), optimizer) };
-  }, { donate: ["parameters", "moments", "batch"] });
+  }, { donate: ["parameters", "moments", "batch", "norm"] });
 }
 
 /**
@@ -123,6 +141,7 @@ function gradientsOf(loss: Tensor, tensors: Tensors): Record<string, Tensor> {
 }
 
 function updated(state: Update, slopes: Tensors, optimizer: Optimizer): Omit<Updated, "lossNats"> {
-  const { parameters, moments, step, learningRate } = state;
-  return adamw({ parameters, gradients: slopes, moments, step }, { ...optimizer, learningRate });
+  const { parameters, moments, step, learningRate, norm } = state;
+  const result = adamw({ parameters, gradients: slopes, moments, step }, { ...optimizer, learningRate, norm });
+  return norm ? { ...result, norm: result.gradientNorm } : result;
 }

@@ -5,7 +5,7 @@
  */
 
 import type { ProgramBytes } from "../core/program.ts";
-import { type AdamWOptions, initialMoments, type Moments } from "../optim/adamw.ts";
+import { type AdamWOptions, initialMoments, type MomentDType, type Moments } from "../optim/adamw.ts";
 import { isTensor, type Tensor } from "../tensor.ts";
 import { compileStep } from "./step.ts";
 
@@ -36,6 +36,20 @@ export interface TrainingState {
   readonly moments: Moments;
   /** Optimizer steps done. */
   readonly step: number;
+  /** Global norm of the last step's gradients, a scalar, where the next step clips by it. */
+  readonly norm?: Tensor;
+}
+
+/** Settings of the optimizer. */
+export interface OptimizerOptions extends Omit<AdamWOptions, "learningRate" | "norm"> {
+  /** How moments are stored: "float32" by default; "bfloat16" takes half the memory, rounded stochastically. */
+  readonly moments?: MomentDType;
+  /**
+   * The norm that gradients are clipped by: that of the "step" (the default), which waits for all gradients, or that of the step
+   * "before", so that each gradient is freed as its parameter is updated: a quarter of the memory of parameters and moments. The first step
+   * computes its gradients twice then. Not with batches in several pieces, whose gradients are all there.
+   */
+  readonly clipBy?: "step" | "before";
 }
 
 /** What one step needs. */
@@ -76,7 +90,7 @@ export interface TrainerOptions {
    */
   readonly inputs: (step: number) => StepInputs | undefined | Promise<StepInputs | undefined>;
   readonly constants?: Tensors;
-  readonly optimizer?: Omit<AdamWOptions, "learningRate">;
+  readonly optimizer?: OptimizerOptions;
   /** Is told what the step needs of the device's memory, once, after the first step; not where its batch comes in several pieces. */
   readonly onMemory?: (bytes: ProgramBytes) => void;
   /** Results are read back together after so many steps, while the device works on the next ones. */
@@ -93,8 +107,8 @@ export interface TrainerOptions {
 }
 
 /** A state before the first step. The parameters are used up by the first one. */
-export function initialState(parameters: Tensors): TrainingState {
-  return { parameters, moments: initialMoments(parameters), step: 0 };
+export function initialState(parameters: Tensors, { moments: dtype }: Pick<OptimizerOptions, "moments"> = {}): TrainingState {
+  return { parameters, moments: initialMoments(parameters, { dtype }), step: 0 };
 }
 
 /**
@@ -149,7 +163,9 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
     finished = true;
     return state;
   } finally {
-    if (!finished) disposeAll([state.parameters, state.moments, pending.map((step) => [step.lossNats, step.gradientNorm])]);
+    if (!finished) {
+      disposeAll([state.parameters, state.moments, state.norm, pending.map((step) => [step.lossNats, step.gradientNorm])]);
+    }
   }
 }
 

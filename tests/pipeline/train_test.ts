@@ -109,6 +109,33 @@ Deno.test("layers that are computed again take less memory, and train the same",
   }
 });
 
+Deno.test("gradients are clipped by the norm of the step before where asked, those of the first step by their own", async () => {
+  await useBackend("webgpu");
+  const run3 = async (optimizer: TrainOptions["optimizer"]) => steps(await run({ steps: 3, learningRate: 1e-2, optimizer }));
+  const [own, before] = [await run3({ clipNorm: 0.1 }), await run3({ clipNorm: 0.1, clipBy: "before" })];
+  deepEqual(before.slice(0, 2).map(({ lossNats }) => lossNats), own.slice(0, 2).map(({ lossNats }) => lossNats)); // one update
+  ok(
+    before[1].gradientNorm !== before[0].gradientNorm && before[2].lossNats !== own[2].lossNats,
+    "the second was by the first's norm",
+  );
+});
+
+Deno.test("moments in bfloat16 take half of their memory, and train nearly the same", async () => {
+  await useBackend("webgpu");
+  const results = [];
+  for (const moments of ["float32", "bfloat16"] as const) {
+    let bytes = 0;
+    const onMemory = (each: ProgramBytes) => bytes = each.arguments;
+    const told = steps(await run({ steps: 20, learningRate: 1e-2, optimizer: { moments }, onMemory }));
+    results.push({ bytes, losses: told.map(({ lossNats }) => lossNats) });
+  }
+  const [single, half] = results;
+  const parameters = Object.values(model().parameters).reduce((sum, { size }) => sum + size, 0);
+  ok(single.bytes - half.bytes > 0.95 * 4 * parameters, `${single.bytes} and ${half.bytes} bytes, ${parameters} parameters`);
+  equal(half.losses[0], single.losses[0]);
+  half.losses.forEach((loss, index) => ok(Math.abs(loss - single.losses[index]) < 0.03, `${loss}, ${single.losses[index]}`));
+});
+
 Deno.test("train() takes batches that are promised, one step ahead, and none too many", async () => {
   await useBackend("webgpu");
   let [asked, closed] = [0, false];
