@@ -163,9 +163,7 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
     finished = true;
     return state;
   } finally {
-    if (!finished) {
-      disposeAll([state.parameters, state.moments, state.norm, pending.map((step) => [step.lossNats, step.gradientNorm])]);
-    }
+    if (!finished) disposeAll([state, pending.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm])]);
   }
 }
 
