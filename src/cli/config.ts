@@ -195,6 +195,18 @@ const runSchema = section({
     }),
     {},
   ),
+  /** Where a run that ends early goes on. */
+  checkpoints: v.optional(
+    section({
+      /** Between two states that are written; one is always written at the end of a phase, and where a run is interrupted. */
+      everySeconds: v.optional(positive(), 300),
+      /** Steps between two; the time alone decides where absent. */
+      everySteps: v.optional(count()),
+      /** The newest so many of a phase stay. */
+      keep: v.optional(count(), 2),
+    }),
+    {},
+  ),
   /** Batches of held-out text behind each reported loss. */
   evaluation: v.optional(section({ batches: v.optional(count(), 16) }), {}),
   sample: v.optional(

@@ -4,8 +4,8 @@
  * @module
  */
 
-/** Exit codes of every command: success, an unexpected failure (with a stack), bad input (with one line), Ctrl-C. */
-export const exitCodes = { success: 0, failure: 1, badInput: 2, interrupted: 130 } as const;
+/** Exit codes of every command: success, an unexpected failure (with a stack), bad input (with one line), Ctrl-C, SIGTERM. */
+export const exitCodes = { success: 0, failure: 1, badInput: 2, interrupted: 130, terminated: 143 } as const;
 
 /** Bad input: an option, a configuration field, a file. The message is one line that says what was wanted; no stack is shown. */
 export class UsageError extends Error {

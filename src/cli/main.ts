@@ -10,7 +10,7 @@ import { endProgress, keepMessagesAbove } from "./progress.ts";
 
 /** What a command is given besides its options. */
 export interface Context {
-  /** Aborted by the first Ctrl-C: end the step at hand, close the files, return. The second Ctrl-C ends the process. */
+  /** Aborted by the first Ctrl-C or SIGTERM: end the step at hand, close the files, return. The second one ends the process. */
   readonly signal: AbortSignal;
   /** Print lines for people: on stdout, or on stderr where `--json` keeps stdout for the JSON object. */
   print(text: string): void;
@@ -31,14 +31,14 @@ type Named<T> = Readonly<Record<string, T>>;
 
 /**
  * Run a command with `Deno.args` and end the process with its exit code: 0 success, 1 unexpected failure (the stack is shown), 2 bad
- * input (one line is shown), 130 Ctrl-C. `--json` and `--help` are added to its options.
+ * input (one line is shown), 130 Ctrl-C, 143 SIGTERM. `--json` and `--help` are added to its options.
  */
 export async function main<const O extends Named<Option>, const P extends Named<Positional> = Record<never, Positional>>(
   command: Command<O, P>,
   run: (options: Values<O, P> & { readonly json: boolean }, context: Context) => Promise<Outcome | void>,
 ): Promise<never> {
   keepMessagesAbove();
-  const interruption = listenForInterrupt();
+  const { interruption, interrupted } = listenForInterrupt();
   if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp"); // or the Vulkan loader complains on stderr
   try {
     const options = parse<O & { readonly json: typeof json }, P>(
@@ -49,10 +49,10 @@ export async function main<const O extends Named<Option>, const P extends Named<
     const outcome = await run(options as Values<O, P> & { readonly json: boolean }, { signal: interruption, print });
     endProgress();
     if (options.json && outcome?.summary !== undefined) console.log(JSON.stringify(outcome.summary));
-    Deno.exit(interruption.aborted ? exitCodes.interrupted : outcome?.exitCode ?? exitCodes.success);
+    Deno.exit(interruption.aborted ? interrupted() : outcome?.exitCode ?? exitCodes.success);
   } catch (error) {
     endProgress();
-    Deno.exit(interruption.aborted && isAbort(error) ? exitCodes.interrupted : report(error));
+    Deno.exit(interruption.aborted && isAbort(error) ? interrupted() : report(error));
   }
 }
 
@@ -77,18 +77,24 @@ function isAbort(error: unknown): boolean {
 /** A terminal and a task runner may both pass on the same Ctrl-C; presses closer than this many milliseconds are one. */
 const SAME_PRESS_MS = 500;
 
-function listenForInterrupt(): AbortSignal {
+const signals = { SIGINT: exitCodes.interrupted, SIGTERM: exitCodes.terminated } as const;
+
+/** A signal for the command, and the exit code of the one that the process got first. */
+function listenForInterrupt(): { readonly interruption: AbortSignal; readonly interrupted: () => number } {
   const controller = new AbortController();
-  let first = 0;
-  Deno.addSignalListener("SIGINT", () => {
-    if (!controller.signal.aborted) {
-      first = performance.now();
-      console.error("\nInterrupted: ending cleanly (Ctrl-C again to quit at once)");
-      controller.abort();
-    } else if (performance.now() - first > SAME_PRESS_MS) {
-      endProgress();
-      Deno.exit(exitCodes.interrupted);
-    }
-  });
-  return controller.signal;
+  let first: { readonly at: number; readonly code: number } | undefined;
+  for (const [name, code] of Object.entries(signals) as [keyof typeof signals, number][]) {
+    if (name === "SIGTERM" && Deno.build.os === "windows") continue; // there is none
+    Deno.addSignalListener(name, () => {
+      if (!first) {
+        first = { at: performance.now(), code };
+        console.error("\nInterrupted: ending cleanly (Ctrl-C again to quit at once)");
+        controller.abort();
+      } else if (performance.now() - first.at > SAME_PRESS_MS) {
+        endProgress();
+        Deno.exit(first.code);
+      }
+    });
+  }
+  return { interruption: controller.signal, interrupted: () => first?.code ?? exitCodes.interrupted };
 }

@@ -5,6 +5,7 @@
  */
 
 import { writeFileAtomic } from "../io/atomic.ts";
+import { sampledDigest } from "../io/sampled.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { initialModel } from "../llama/parameters.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
@@ -17,6 +18,7 @@ import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { startModel } from "./models.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
+import { RunStates, trainingPhases } from "./run_states.ts";
 import { summaryTable } from "./summary.ts";
 import { command, runConfig } from "./train_options.ts";
 import { Run } from "./train_run.ts";
@@ -37,6 +39,18 @@ async function begin(config: RunConfig): Promise<LanguageModel> {
   return { ...initialModel({ ...sizes, maxPositions }, { seed, deviation }), tokenizer: byteTokenizer };
 }
 
+/** Digests of what a run reads: where they change, it cannot go on. */
+async function inputsOf({ model }: RunConfig, text: string): Promise<Record<string, string>> {
+  const data = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
+  return { data, ...("path" in model ? { "model.path": await sampledDigest(model.path) } : {}) };
+}
+
+/** Behind which step a run goes on, in words. */
+function placeText(states: RunStates): string {
+  const phase = trainingPhases.findLast((each) => states.step(each) !== undefined);
+  return phase === undefined ? "from its beginning" : `behind step ${states.step(phase)} of ${phase}`;
+}
+
 if (import.meta.main) {
   await main(command, async (flags, context) => {
     const { config, name } = await runConfig(flags);
@@ -46,16 +60,21 @@ if (import.meta.main) {
     const start = await begin(config);
     const tokens = splitTokens(start.tokenizer.encode(text), config.data.heldOutFraction);
     checkCorpusLength(tokens, { corpus: config.data.corpus, sequenceLength: config.sequenceLength });
-    using run = await openRunFolder(folder, config);
+    const inputs = await inputsOf(config, text);
+    using run = await openRunFolder(folder, { config, inputs, fresh: flags.fresh });
     if (run.movedTo) console.error(`the earlier run of ${folder} is now ${run.movedTo}`);
     const warning = await slowBackendWarning(config, start.config);
     if (warning) console.error(warning);
-    using log = openLog({ metricsPath: `${folder}/metrics.jsonl` });
-    const summary = await new Run(config, folder, start, tokens, log, context).all().catch((error) => {
-      if (context.signal.aborted) console.error(`Interrupted. What was done until now is in ${folder}.`);
+    const states = await RunStates.open(run.path, config.checkpoints);
+    if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
+    using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
+    const summary = await new Run(run, states, start, tokens, log, context).all().catch((error) => {
+      if (context.signal.aborted) {
+        console.error(`Interrupted: ${folder} keeps what was done, and the same command goes on with it.`);
+      }
       throw error;
     });
-    await writeFileAtomic(`${folder}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
+    await writeFileAtomic(`${run.path}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
     await run.update({ state: "finished" });
     context.print(summaryTable(summary));
     return { summary };

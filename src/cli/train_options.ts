@@ -49,6 +49,7 @@ export const command = {
       ...{ ...whole, minimum: 0 },
       description: "Save memory: compute the inner results of every N-th layer again in the backward pass (1: all layers)",
     },
+    fresh: { type: "boolean", description: "Begin anew: an unfinished run in the folder is moved aside instead of going on" },
     maxSteps: { ...whole, minimum: 2, description: "Cut each phase of training to so many steps" },
   },
 } as const satisfies Command;

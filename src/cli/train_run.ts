@@ -5,12 +5,11 @@
  */
 
 import type { ProgramBytes } from "../core/program.ts";
-import { writeFileAtomic } from "../io/atomic.ts";
 import { makeFolder } from "../io/files.ts";
 import { type LanguageModel, saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
 import type { LlamaModel } from "../llama/model.ts";
-import { calibrate, type Calibration } from "../pipeline/calibrate.ts";
+import type { Calibration } from "../pipeline/calibrate.ts";
 import { heldOutLoss } from "../pipeline/evaluate.ts";
 import type { PackedModel } from "../pipeline/open_packed.ts";
 import { roundedModel } from "../pipeline/rounded.ts";
@@ -23,33 +22,45 @@ import type { RunConfig } from "./config.ts";
 import type { Context } from "./main.ts";
 import { bytesOf, openPackedModel } from "./models.ts";
 import { packedPath, writePacked } from "./packing.ts";
+import { calibrateInRun } from "./run_calibration.ts";
+import type { RunFolder } from "./run_folder.ts";
+import type { RunStates, TrainingPhase } from "./run_states.ts";
 import type { HeldOut, RunSummary } from "./summary.ts";
 
 /** One run: its settings and what its phases share. */
 export class Run {
-  readonly #seconds: Record<string, number> = {};
+  readonly config: RunConfig;
+  readonly folder: string;
 
   constructor(
-    readonly config: RunConfig,
-    readonly folder: string,
+    private readonly run: RunFolder,
+    private readonly states: RunStates,
     private readonly start: LanguageModel,
     private readonly tokens: { readonly training: Uint8Array | Uint32Array; readonly heldOut: Uint8Array | Uint32Array },
     private readonly log: TrainingLog,
     private readonly context: Context,
-  ) {}
+  ) {
+    this.config = run.manifest.config;
+    this.folder = run.path;
+  }
 
   /** Runs a phase and remembers how long it took. */
   async #timed<T>(phase: string, work: () => Promise<T>): Promise<T> {
     this.context.signal.throwIfAborted();
     const started = performance.now();
-    const result = await work();
-    this.#seconds[phase] = (performance.now() - started) / 1000;
+    const before = this.run.manifest.seconds;
+    const spent = () => ({ ...before, [phase]: (before[phase] ?? 0) + (performance.now() - started) / 1000 });
+    const result = await work().catch(async (error) => {
+      await this.run.update({ seconds: spent() }).catch(() => {}); // the first error is the one to tell
+      throw error;
+    });
+    await this.run.update({ seconds: spent() });
     this.context.signal.throwIfAborted();
     return result;
   }
 
   async all(): Promise<RunSummary> {
-    const { config, folder } = this;
+    const { config } = this;
     const backend = await backendInfo();
     const { quantizer, groupSize, scaleDtype } = config.quantize;
     const base = await this.#timed("pretrain", () => this.#pretrain());
@@ -66,7 +77,7 @@ export class Run {
     }));
     const sample = await this.#timed("sample", () => this.#sample(packed));
     return {
-      output: folder,
+      output: this.run.name,
       backend: { name: backend.name, description: backend.description },
       seed: config.seed,
       quantizer,
@@ -76,7 +87,7 @@ export class Run {
       gapClosed: (heldOut.rounded.lossNats - heldOut.quantized.lossNats) /
         (heldOut.rounded.lossNats - heldOut.fullPrecision.lossNats),
       packed: packedSizes,
-      seconds: this.#seconds,
+      seconds: this.run.manifest.seconds,
       sample,
     };
   }
@@ -87,7 +98,7 @@ export class Run {
     if (pretrain.steps === 0 && "path" in this.config.model) return start;
     const seeded = { ...phaseOptions(this.config, pretrain), seed: seedFor(seed, "pretrain") };
     const base = { ...start, ...await this.#train("full precision", "pretrain", start, seeded) };
-    await saveCheckpoint(`${folder}/base`, base, base);
+    if (!this.context.signal.aborted) await saveCheckpoint(`${folder}/base`, base, base);
     return base;
   }
 
@@ -97,7 +108,7 @@ export class Run {
     await saveCheckpoint(`${folder}/model`, trained, trained);
     await makeFolder(`${folder}/packed`);
     const path = packedPath(folder, format);
-    await writePacked(path, trained, { format, embeddings, name: folder.replace(/^.*[/\\]/, "") });
+    await writePacked(path, trained, { format, embeddings, name: folder.replace(/^.*\//, "") });
     const packed = (await openPackedModel(path))!;
     return { ...packed, sizes: { fileBytes: await bytesOf(path), ...packed.sizes } };
   }
@@ -110,20 +121,7 @@ export class Run {
       (_, step) => batchAt(this.tokens.training, { ...size, seed: seedFor(seed, "calibration"), step }),
     );
     const { signal } = this.context;
-    let shown = performance.now();
-    const result = await calibrate(model, data, {
-      ...calibration,
-      recomputeEvery,
-      seed,
-      signal,
-      onProgress: ({ probes, of }) => {
-        if (probes < of && performance.now() - shown < 5000) return;
-        shown = performance.now();
-        console.error(`calibration ${probes}/${of} probes`);
-      },
-    });
-    await writeFileAtomic(`${this.folder}/calibration.json`, JSON.stringify(result, null, 2) + "\n");
-    return result;
+    return await calibrateInRun(model, data, { ...calibration, recomputeEvery, seed, signal }, this.run);
   }
 
   async #quantize(model: LlamaModel, temperatureScales: Calibration["temperatureScales"] | undefined): Promise<TrainedModel> {
@@ -141,18 +139,26 @@ export class Run {
     });
   }
 
-  async #train(title: string, phase: string, model: LlamaModel, options: TrainOptions & { seed: number }): Promise<TrainedModel> {
+  async #train(
+    title: string,
+    phase: TrainingPhase,
+    model: LlamaModel,
+    options: TrainOptions & { seed: number },
+  ): Promise<TrainedModel> {
     const { seed, ...settings } = options;
-    const data = batches(this.tokens.training, { ...this.#batchSize(), seed });
+    const going = this.states.options(phase);
+    const data = batches(this.tokens.training, { ...this.#batchSize(), seed, start: going.state?.step });
     let trained: TrainedModel | undefined;
     this.log.begin(title, settings.steps);
     const { recomputeEvery } = this.config;
     const onMemory = (bytes: ProgramBytes) => console.error(`${title}: ${memoryText(bytes)}`);
-    for await (const event of train(model, data, { ...settings, recomputeEvery, onMemory, signal: this.context.signal })) {
+    const { signal } = this.context;
+    for await (const event of train(model, data, { ...settings, ...going, recomputeEvery, onMemory, signal })) {
       if (event.type === "end") trained = { ...event.model, quantization: event.quantization };
       else this.log.step(metricsOf(event, phase));
     }
     this.log.end();
+    await this.states.settled();
     return trained!;
   }
 

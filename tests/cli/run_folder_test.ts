@@ -2,7 +2,7 @@ import { resolveConfig } from "../../src/cli/config.ts";
 import { checkRunFolder, openRunFolder } from "../../src/cli/run_folder.ts";
 import { deepEqual, equal, match, ok, rejects } from "../assert.ts";
 
-const config = resolveConfig({ seed: 7 });
+const config = { config: resolveConfig({ seed: 7 }), inputs: { data: "abc" } };
 
 async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -31,7 +31,7 @@ Deno.test("a run's folder is known by its manifest, and an earlier run is moved 
       using run = await openRunFolder(folder, config);
       equal(run.movedTo, earlier && `${await Deno.realPath(parent)}/runs/mine.${earlier}`);
       deepEqual(JSON.parse(await Deno.readTextFile(`${folder}/run.json`)), run.manifest);
-      deepEqual(JSON.parse(await Deno.readTextFile(`${folder}/config.json`)), config);
+      deepEqual(JSON.parse(await Deno.readTextFile(`${folder}/config.json`)), config.config);
       equal(run.manifest.state, "unfinished");
       await run.update({ state: "finished" });
       equal(JSON.parse(await Deno.readTextFile(`${folder}/run.json`)).state, "finished");
@@ -50,7 +50,7 @@ Deno.test("a run's folder is known by its manifest, and an earlier run is moved 
 Deno.test("a folder that holds something else is refused, and stays as it was", () =>
   inFolder(async (folder) => {
     const contents: [Record<string, string>, string][] = [
-      [{ "config.json": JSON.stringify(config), "model/thesis.txt": "mine" }, "config.json"],
+      [{ "config.json": JSON.stringify(config.config), "model/thesis.txt": "mine" }, "config.json"],
       [{ "thesis.txt": "mine" }, "thesis.txt"],
       [{ "run.json": "{}", "notes": "" }, "run.json"],
       [{ "run.json": "broken" }, "run.json"],
@@ -91,7 +91,7 @@ Deno.test("of two runs on one folder the second is refused, and the first goes o
     ok(runs.every((run) => run.status === "fulfilled" || run.reason.name === "UsageError"));
     won.value[Symbol.dispose]();
     using again = await openRunFolder(folder, config);
-    ok(again.movedTo);
+    equal(again.goesOn, true);
   }));
 
 Deno.test("a link is followed: the run that it leads to makes room beside itself", () =>
@@ -100,9 +100,41 @@ Deno.test("a link is followed: the run that it leads to makes room beside itself
     await Deno.mkdir(`${disk}/disk/mine`, { recursive: true });
     await Deno.symlink(`${disk}/disk/mine`, `${disk}/mine`);
     (await openRunFolder(`${disk}/mine`, config))[Symbol.dispose]();
-    using run = await openRunFolder(`${disk}/mine`, config);
+    using run = await openRunFolder(`${disk}/mine`, { ...config, fresh: true });
     equal(run.movedTo, `${disk}/disk/mine.1`);
     ok((await Deno.lstat(`${disk}/mine`)).isSymlink);
+  }));
+
+Deno.test("an unfinished run goes on with the same configuration; what must not change is refused by the name of its field", () =>
+  inFolder(async (parent) => {
+    const folder = `${parent}/mine`;
+    const own = { seed: 7, batchSize: 3, quantize: { steps: 100, hardSteps: 5 } };
+    const opened = async (changes: object, inputs = { data: "abc" }, fresh = false) => {
+      using run = await openRunFolder(folder, { config: resolveConfig({ ...own, ...changes }), inputs, fresh });
+      return run;
+    };
+    equal((await opened({})).goesOn, false);
+    await Deno.writeTextFile(`${folder}/model.safetensors.123-0123abcd.tmp`, "half");
+    equal((await opened({})).goesOn, true);
+    ok(!("mine/model.safetensors.123-0123abcd.tmp" in tree(parent)));
+    const refused: [object, { data: string }, string][] = [
+      [{ seed: 8 }, { data: "abc" }, "seed has changed from 7 to 8"],
+      [{ batchSize: 4 }, { data: "abc" }, "batchSize has changed from 3 to 4"],
+      [{ quantize: { ...own.quantize, groupSize: 64 } }, { data: "abc" }, "quantize.groupSize has changed from 128 to 64"],
+      [{ model: { path: "x" }, quantize: own.quantize }, { data: "abc" }, "model.hiddenSize has changed from 128 to nothing"],
+      [{}, { data: "abd" }, "data has changed"],
+    ];
+    const before = tree(parent);
+    for (const [changes, inputs, reason] of refused) {
+      const message =
+        `cannot go on with the unfinished run ${folder}: ${reason}; wanted it as it was, or --fresh, which moves that run aside`;
+      await rejects(opened(changes, inputs), { name: "UsageError", message });
+    }
+    deepEqual(tree(parent), before);
+    const { manifest } = await opened({ quantize: { steps: 200, hardSteps: 10 }, evaluation: { batches: 3 } });
+    deepEqual(manifest.resumed!.at(-1)!.changed, ["quantize.steps", "quantize.hardSteps", "evaluation.batches"]);
+    equal(manifest.config.quantize.steps, 200);
+    equal((await opened({ seed: 8 }, { data: "x" }, true)).movedTo, `${await Deno.realPath(parent)}/mine.1`);
   }));
 
 /** The file operations by which a run writes. */

@@ -181,23 +181,30 @@ Deno.test("deno task train refuses an option that it does not know", async () =>
   equal(unknown.code, 2);
 });
 
-Deno.test("Ctrl-C ends deno task train cleanly", () =>
-  withConfigs({ long: { ...tiny, pretrain: { steps: 100000 } } }, async (folder) => {
-    const path = new URL("../../src/cli/train.ts", import.meta.url).pathname;
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", path, "--config", `${folder}/long.json`, "--output", `${folder}/run`],
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    const metrics = `${folder}/run/metrics.jsonl`;
-    for (let tries = 0; tries < 600 && (await Deno.stat(metrics).catch(() => undefined))?.size === undefined; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    while ((await Deno.stat(metrics)).size === 0) await new Promise((resolve) => setTimeout(resolve, 100));
-    child.kill("SIGINT");
-    const { code, stderr } = await child.output();
-    equal(code, 130);
-    match(new TextDecoder().decode(stderr), /Interrupted\. What was done until now is in .*run\.\n$/);
-    const lines = await readLines(metrics);
-    deepEqual(lines.map(({ step }) => step), lines.map((_, index) => index + 1));
-  }));
+for (const [signal, wanted] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  Deno.test(`${signal} ends deno task train with exit code ${wanted}, behind a step that is on disk`, () =>
+    withConfigs({ long: { ...tiny, pretrain: { steps: 100000 } } }, async (folder) => {
+      const path = new URL("../../src/cli/train.ts", import.meta.url).pathname;
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--no-check", path, "--config", `${folder}/long.json`, "--output", `${folder}/run`],
+        stdout: "null",
+        stderr: "piped",
+      }).spawn();
+      const metrics = `${folder}/run/metrics.jsonl`;
+      for (let tries = 0; tries < 600 && !((await Deno.stat(metrics).catch(() => undefined))?.size); tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      child.kill(signal);
+      const { code, stderr } = await child.output();
+      equal(code, wanted);
+      match(
+        new TextDecoder().decode(stderr),
+        /Interrupted: .*run keeps what was done, and the same command goes on with it\.\n$/,
+      );
+      const lines = await readLines(metrics);
+      deepEqual(lines.map(({ step }) => step), lines.map((_, index) => index + 1));
+      const states = [...Deno.readDirSync(`${folder}/run/checkpoints/pretrain`)].map(({ name }) => name);
+      deepEqual(states, [`step-${String(lines.length).padStart(8, "0")}`]);
+      ok(![...Deno.readDirSync(`${folder}/run`)].some(({ name }) => name === "base")); // the phase did not end
+    }));
+}

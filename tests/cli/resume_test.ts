@@ -1,0 +1,87 @@
+import { deepEqual, equal, ok } from "../assert.ts";
+import { sampleText } from "../support/models.ts";
+
+const deep = Deno.env.get("HESTIA_DEEP") === "1";
+
+/** The smallest run that has every phase, and writes a state at every step and every probe. */
+const tiny = {
+  seed: 7,
+  model: { hiddenSize: 64, layers: 1, heads: 2, keyValueHeads: 1, headDim: 32, intermediateSize: 64, initializerRange: 0.05 },
+  batchSize: 2,
+  sequenceLength: 16,
+  pretrain: { steps: 5, warmupSteps: 1 },
+  calibration: { probes: 4, batches: 2, tolerance: 0 },
+  quantize: { groupSize: 64, steps: 6, warmupSteps: 1, hardSteps: 2 },
+  checkpoints: { everySeconds: 1e-6 },
+  evaluation: { batches: 2 },
+  sample: { prompt: "Call", tokens: 4 },
+};
+
+/** `deno task train`, which may die at its n-th write or be sent a signal once it has trained so many steps. */
+async function train(
+  folder: string,
+  { dieAt, output = "run", more = [] }: { readonly dieAt?: number; readonly output?: string; readonly more?: string[] } = {},
+) {
+  const path = (name: string) => new URL(name, import.meta.url).pathname;
+  const args = ["--config", `${folder}/tiny.json`, "--output", `${folder}/${output}`, ...more];
+  const { code, signal, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", ...dieAt ? ["--preload", path("dying.ts")] : [], path("../../src/cli/train.ts"), ...args],
+    env: { NO_COLOR: "1", XDG_RUNTIME_DIR: "/tmp", ...dieAt ? { DIE_AT: `${dieAt}` } : {} },
+  }).output();
+  return { code, signal, stderr: new TextDecoder().decode(stderr) };
+}
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeFile(`${folder}/corpus`, sampleText(4000));
+    await Deno.writeTextFile(`${folder}/tiny.json`, JSON.stringify({ data: { corpus: `${folder}/corpus` }, ...tiny }));
+    await work(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** All that two runs of one configuration have in common. */
+async function outcome(run: string) {
+  const text = (name: string) => Deno.readTextFile(`${run}/${name}`);
+  const lines = (await text("metrics.jsonl")).trimEnd().split("\n");
+  const { heldOut, gapClosed, sample, packed } = JSON.parse(await text("summary.json"));
+  return {
+    steps: lines.map((line) => (({ tokensPerSecond: _, ...metrics }) => metrics)(JSON.parse(line))),
+    summary: { heldOut, gapClosed, sample, packed },
+    calibration: await text("calibration.json"),
+    base: await Deno.readFile(`${run}/base/model.safetensors`),
+    model: await Deno.readFile(`${run}/model/model.safetensors`),
+    packed: (await Deno.readFile(`${run}/packed/model.gguf`)).length,
+  };
+}
+
+Deno.test("a run that is killed at any write, again and again, ends as one that was left alone: every loss, weight and packed byte", () =>
+  inFolder(async (folder) => {
+    const alone = await train(folder, { output: "alone/run" });
+    equal(alone.code, 0, alone.stderr);
+    const wanted = await outcome(`${folder}/alone/run`);
+    const packed = await Deno.readFile(`${folder}/alone/run/packed/model.gguf`);
+    // a run has about 600 writes; each process first reads what the one before left, and dies a little later
+    const kills = deep
+      ? Array.from({ length: 50 }, (_, index) => 3 + index * 37 % 190)
+      : [3, 9, 62, 118, 160, 76, 36, 90, 160, 170, 80, 33];
+    let done = 0;
+    const places = new Set<string | undefined>();
+    for (const dieAt of kills) {
+      const { code, signal, stderr } = await train(folder, { dieAt });
+      places.add(stderr.match(/goes on (?:behind step \d+ of )?([^;]*)/)?.[1]);
+      if (code === 0) { // it had less left to do; the next one begins anew, and moves this one aside
+        deepEqual(await outcome(`${folder}/run`), wanted);
+        deepEqual(await Deno.readFile(`${folder}/run/packed/model.gguf`), packed);
+        done++;
+      } else ok(signal === "SIGKILL", stderr);
+    }
+    const last = await train(folder);
+    equal(last.code, 0, last.stderr);
+    deepEqual(await outcome(`${folder}/run`), wanted);
+    deepEqual(await Deno.readFile(`${folder}/run/packed/model.gguf`), packed);
+    ok(places.has("pretrain") && places.has("quantize"), [...places].join());
+    ok(deep || done < kills.length / 2, `${done} runs came to their end`);
+  }));
