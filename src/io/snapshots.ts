@@ -5,7 +5,9 @@
  */
 
 import { type FileContent, syncFolder, writeFileAtomic } from "./atomic.ts";
+import { byteStream } from "./byte_stream.ts";
 import { makeFolder, readJsonFile } from "./files.ts";
+import { sha256 } from "./fingerprint.ts";
 import { isJsonObject, type JsonObject } from "./json.ts";
 
 /** What a snapshot says of itself, besides its files. */
@@ -126,27 +128,9 @@ async function discard(path: string): Promise<void> {
   await Deno.remove(gone, { recursive: true }).catch(() => {}); // the next one tries again
 }
 
-/** Bytes that are summed at a time. */
-const pieceBytes = 2 ** 24;
-
-/** Length of a file, and SHA-256 of the SHA-256 of its pieces: memory never holds more than a piece. */
+/** Length and SHA-256 of a file. */
 export async function checksum(path: string): Promise<{ readonly bytes: number; readonly sha256: string }> {
-  const file = await Deno.open(path);
-  try {
-    const digests: Uint8Array[] = [];
-    const piece = new Uint8Array(pieceBytes);
-    let bytes = 0;
-    for (;;) {
-      let filled = 0;
-      for (let count; filled < pieceBytes && (count = await file.read(piece.subarray(filled))) !== null;) filled += count;
-      if (filled === 0) break;
-      digests.push(new Uint8Array(await crypto.subtle.digest("SHA-256", piece.subarray(0, filled))));
-      bytes += filled;
-    }
-    const whole = new Uint8Array(32 * digests.length);
-    digests.forEach((digest, index) => whole.set(digest, 32 * index));
-    return { bytes, sha256: new Uint8Array(await crypto.subtle.digest("SHA-256", whole)).toHex() };
-  } finally {
-    file.close();
-  }
+  let bytes = 0;
+  const hash = await sha256(byteStream(path, { onRead: (count) => bytes += count }));
+  return { bytes, sha256: hash };
 }
