@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["core", "tensor", "create", "trace", "runtime", "autodiff"],
     ...["nn", "optim", "io", "tokenizer", "llama", "quant", "pack", "train"],
   ],
+  hub: ["core", "io"],
   report: ["core"],
   experiment: ["core", "tensor", "create", "trace", "io", "tokenizer", "llama", "quant", "train", "pipeline", "report"],
   conformance: ["core", "tensor", "create", "trace", "autodiff", "nn", "optim", "io", "llama", "quant"],
@@ -47,7 +48,7 @@ const PLATFORM: readonly { readonly what: string; readonly name: RegExp; readonl
   {
     what: "the Deno namespace",
     name: /^Deno$/,
-    allowed: ["src/cli/", "src/io/", "src/tuning/file", "shaders/", "bench/", "tests/"],
+    allowed: ["src/cli/", "src/io/", "src/hub/", "src/tuning/file", "shaders/", "bench/", "tests/"],
   },
 ];
 
