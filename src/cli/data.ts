@@ -9,6 +9,7 @@ import type { TextFormat } from "../data/encode.ts";
 import { type DataOptions, openData } from "../data/open.ts";
 import { parseDataSpecs } from "../data/source.ts";
 import type { Option } from "./args.ts";
+import { localSources } from "./hub.ts";
 import { refusing } from "./models.ts";
 import { type Progress, progress } from "./progress.ts";
 import { formatBytes, table } from "./table.ts";
@@ -18,7 +19,8 @@ export const dataOption = {
   type: "string",
   several: true,
   value: "PATHS",
-  description: "Files, folders or patterns with commas between, each perhaps with its share: books/:0.7,'web/**/*.jsonl:0.3'",
+  description:
+    "Files, folders, patterns or dataset:OWNER/NAME, with commas between, each perhaps with its share: books/:0.7,'web/*.jsonl:0.3'",
 } as const satisfies Option;
 
 /** How text is read, for commands that take any. */
@@ -58,7 +60,9 @@ export async function openTexts(typed: string, model: TextFormat, { cache, ...op
   };
   try {
     const cacheFolder = cache ?? options.cacheFolder;
-    const dataset = await refusing(() => openData(parseDataSpecs([typed]), { ...options, ...format, cacheFolder, onProgress }));
+    const dataset = await refusing(async () =>
+      openData(await localSources(parseDataSpecs([typed])), { ...options, ...format, cacheFolder, onProgress })
+    );
     shown?.done();
     dataset.sources.forEach(warn);
     return dataset;

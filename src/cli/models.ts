@@ -17,12 +17,14 @@ import { roundedModel } from "../pipeline/rounded.ts";
 import type { Option } from "./args.ts";
 import { matrixShapes } from "./config.ts";
 import { UsageError } from "./errors.ts";
+import { localModel } from "./hub.ts";
 
 /** The option that names a model. */
 export const modelOption = {
   type: "string",
   value: "PATH",
-  description: "Folder of a run or of a model (config.json, model.safetensors, tokenizer.json), or a packed file",
+  description:
+    "Folder of a run or of a model (config.json, model.safetensors, tokenizer.json), a packed file, or a name on the Hub",
 } as const satisfies Option;
 
 /** A model as a command uses it. */
@@ -150,7 +152,8 @@ export async function isGguf(path: string): Promise<boolean> {
 
 /** The folder with the files of the model that a path names. */
 export async function modelFolder(path: string): Promise<string> {
-  return await isRun(path) ? `${path}/model` : path;
+  const local = await refusing(() => localModel(path));
+  return await isRun(local) ? `${local}/model` : local;
 }
 
 /** Whether a folder holds a checkpoint in the layout of transformers' bitnet. */
@@ -158,14 +161,14 @@ export async function holdsBitnet(folder: string): Promise<boolean> {
   return await readJsonFile(`${folder}/config.json`).then(isBitnet, () => false); // what is wrong with the file, its reader says
 }
 
-/** What is at a path.
+/** What is at a path, or was fetched for the name of a model on the Hub.
  *
  * @throws {UsageError} Where there is nothing.
  */
 export async function statOf(path: string): Promise<Deno.FileInfo> {
-  return await Deno.stat(path).catch((error: Error) => {
-    const reason = error instanceof Deno.errors.NotFound ? "no such file or folder" : error.message;
-    throw new UsageError(`cannot open the model ${path}: ${reason}`);
+  const local = await refusing(() => localModel(path));
+  return await Deno.stat(local).catch((error: Error) => {
+    throw new UsageError(`cannot open the model ${path}: ${error.message}`);
   });
 }
 
@@ -177,7 +180,7 @@ async function isRun(path: string): Promise<boolean> {
 /** Bytes of a file, or of the safetensors files of a folder. */
 export async function bytesOf(path: string): Promise<number> {
   const { isDirectory, size } = await statOf(path);
-  return isDirectory ? await checkpointBytes(path) : size;
+  return isDirectory ? await checkpointBytes(await modelFolder(path)) : size;
 }
 
 /** Bytes of the safetensors files of a folder. */

@@ -35,7 +35,7 @@ const usualPaths = [
 ];
 
 /** Folders whose tests ask for processes, files and signals, which no page has. */
-const withoutPage = /^tests\/(cli|experiment|support|golden)\//;
+const withoutPage = /^tests\/(cli|experiment|hub|peers|support|golden)\//;
 
 /** Longest that a file may take. */
 const patienceMinutes = 15;
