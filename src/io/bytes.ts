@@ -124,9 +124,10 @@ export class ByteReader {
     return Number(count);
   }
 
-  /** UTF-8 text of `length` bytes. */
-  text(length: number, what: string): string {
+  /** UTF-8 text of `length` bytes. `lenient` reads what is not UTF-8 as U+FFFD, for texts that only people read. */
+  text(length: number, what: string, { lenient = false }: { lenient?: boolean } = {}): string {
     const bytes = this.take(length, what);
+    if (lenient) return new TextDecoder().decode(bytes);
     try {
       return this.#utf8.decode(bytes);
     } catch (cause) {

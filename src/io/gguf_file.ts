@@ -8,13 +8,14 @@ import { BeginningTooShort } from "./bytes.ts";
 import { needFiles, readAt } from "./files.ts";
 import { type GgufEntry, type GgufFile, present } from "./gguf.ts";
 import { type GgufHeader, parseGgufHeader } from "./gguf_reader.ts";
+import { joinedFiles, splitOf, splitPaths } from "./gguf_split.ts";
 
 /** Bytes of the beginning that are read first; the header of a small model fits. */
 const firstBytes = 1 << 18;
 
 /**
- * Opens a GGUF file. Only as much is read as its header takes, and each tensor when it is asked for. Throws an error that names the path,
- * and the key or tensor at fault.
+ * Opens a GGUF file; of a model in several files any of them, with the others beside it. Only as much is read as the header takes, and each
+ * tensor when it is asked for. Throws an error that names the path, and the key or tensor at fault.
  *
  * @example
  * ```ts
@@ -28,6 +29,21 @@ const firstBytes = 1 << 18;
  * ```
  */
 export async function openGgufFile(path: string): Promise<GgufFile> {
+  const file = await openOne(path);
+  const split = splitOf(file.metadata);
+  if (split.count === 1) return file;
+  file.close();
+  const files: GgufFile[] = [];
+  try {
+    for (const part of splitPaths(path, split)) files.push(await openOne(part));
+    return joinedFiles(files, `"${path}"`);
+  } catch (error) {
+    files.forEach((each) => each.close());
+    throw error;
+  }
+}
+
+async function openOne(path: string): Promise<GgufFile> {
   const source = `"${path}"`;
   needFiles(`Cannot open ${source}`);
   const file = await Deno.open(path).catch((cause) => {

@@ -112,17 +112,26 @@ function readMetadata(reader: ByteReader, count: number): GgufMetadata {
     const key = readString(reader, `metadata key ${i}`);
     if (metadata.has(key)) throw new RangeError(`Cannot read ${reader.source}: metadata key "${key}" occurs twice`);
     const what = `metadata "${key}"`;
-    const type = readValueType(reader, what);
-    metadata.set(
-      key,
-      type === "array" ? readArray(reader, what, 1) : { type, value: readItem(reader, type, what, 1) } as GgufValue,
-    );
+    const lenient = key.startsWith("general.") && key !== "general.architecture"; // names and licences, for people
+    metadata.set(key, readValue(reader, what, lenient));
   }
   return Object.fromEntries(metadata);
 }
 
-function readString(reader: ByteReader, what: string): string {
-  return reader.text(reader.count(1, `the length of ${what}`), what);
+function readValue(reader: ByteReader, what: string, lenient: boolean): GgufValue {
+  const type = readValueType(reader, what);
+  if (type === "array") return readArray(reader, what, { depth: 1, lenient });
+  return { type, value: readItem(reader, type, what, { depth: 1, lenient }) } as GgufValue;
+}
+
+/** How items are read: how deep arrays are nested, and whether texts may be other than UTF-8. */
+interface ItemOptions {
+  readonly depth: number;
+  readonly lenient: boolean;
+}
+
+function readString(reader: ByteReader, what: string, lenient = false): string {
+  return reader.text(reader.count(1, `the length of ${what}`), what, { lenient });
 }
 
 function readValueType(reader: ByteReader, what: string): GgufValueType {
@@ -131,18 +140,18 @@ function readValueType(reader: ByteReader, what: string): GgufValueType {
   throw new RangeError(`Cannot read ${what} of ${reader.source}: value type ${id}, wanted 0 to ${ggufValueTypes.length - 1}`);
 }
 
-function readArray(reader: ByteReader, what: string, depth: number): GgufArray {
+function readArray(reader: ByteReader, what: string, { depth, lenient }: ItemOptions): GgufArray {
   if (depth > maximumDepth) {
     throw new RangeError(`Cannot read ${what} of ${reader.source}: arrays nested deeper than ${maximumDepth}`);
   }
   const itemType = readValueType(reader, `the items of ${what}`);
   const count = reader.count(minimumBytes[itemType], `the length of ${what}`);
   const value: GgufItem[] = [];
-  for (let i = 0; i < count; i++) value.push(readItem(reader, itemType, what, depth + 1));
+  for (let i = 0; i < count; i++) value.push(readItem(reader, itemType, what, { depth: depth + 1, lenient }));
   return { type: "array", itemType, value };
 }
 
-function readItem(reader: ByteReader, type: GgufValueType, what: string, depth: number): GgufItem {
+function readItem(reader: ByteReader, type: GgufValueType, what: string, options: ItemOptions): GgufItem {
   switch (type) {
     case "uint8":
       return reader.uint(1, what);
@@ -167,9 +176,9 @@ function readItem(reader: ByteReader, type: GgufValueType, what: string, depth: 
     case "bool":
       return readBool(reader, what);
     case "string":
-      return readString(reader, what);
+      return readString(reader, what, options.lenient);
     case "array":
-      return readArray(reader, what, depth);
+      return readArray(reader, what, options);
   }
 }
 

@@ -6,7 +6,7 @@
 
 import { checkFields, type ReadingOptions } from "../io/fields.ts";
 import type { GgufMetadata } from "../io/gguf.ts";
-import type { Llama3Scaling, RopeScaling } from "../nn/rotary.ts";
+import { type Llama3Scaling, type RopeScaling, yarnSize } from "../nn/rotary.ts";
 import type { LlamaConfig } from "./config.ts";
 import { familyOf } from "./families.ts";
 import { ggufFamily, ggufFields, hestiaKeys, metadataNumber, metadataValues } from "./gguf_fields.ts";
@@ -87,7 +87,7 @@ function metadataScaling(metadata: GgufMetadata, architecture: string): RopeScal
       originalMaxPositions: read("scaling.original_context_length") ?? numberAt(metadata, `${architecture}.context_length`),
       betaFast: decimal(read("scaling.yarn_beta_fast") ?? 32),
       betaSlow: decimal(read("scaling.yarn_beta_slow") ?? 1),
-      attentionFactor: size === 1 ? 0.1 * Math.log(Math.max(1, factor)) + 1 : decimal(size * (0.1 * Math.log(factor) + 1)),
+      attentionFactor: size === 1 ? yarnSize(factor) : decimal(size * yarnSize(factor)),
     };
   }
   if (size !== 1) {

@@ -66,6 +66,7 @@ const general: FieldTable = {
   "split.count": count("files of the model"),
   "split.tensors.count": count("tensors of all files together"),
   "tokenizer.*": { means: "the tokenizer and the chat template, whose reader knows their keys" },
+  "hestia.tokenizer.*": { means: "what GGUF has no key for in the tokenizer, whose reader knows it" },
   [hestiaKeys.family]: { means: "family, where llama.cpp has one name for several" },
   [hestiaKeys.quantizer]: { means: "quantizer that the weights were trained with" },
   [hestiaKeys.groupSize]: { means: "weights that share a scale, as they were trained" },

@@ -5,7 +5,7 @@
  */
 
 import type { GgufMetadata, GgufValue } from "../io/gguf.ts";
-import { attentionFactor, inverseFrequencies, type Llama3Scaling, type RopeScaling } from "../nn/rotary.ts";
+import { attentionFactor, inverseFrequencies, type Llama3Scaling, type RopeScaling, yarnSize } from "../nn/rotary.ts";
 import type { LlamaConfig } from "./config.ts";
 import { families, familyNames, familyOf } from "./families.ts";
 import { hestiaKeys } from "./gguf_fields.ts";
@@ -55,7 +55,7 @@ function scalingMetadata(scaling: RopeScaling | undefined): GgufMetadata {
   if (scaling?.type === "linear") return { "rope.scaling.type": text("linear"), "rope.scaling.factor": float32(scaling.factor) };
   if (scaling?.type !== "yarn") return {};
   const { betaFast = 32, betaSlow = 1 } = scaling;
-  const size = attentionFactor(scaling) / (0.1 * Math.log(scaling.factor) + 1);
+  const size = attentionFactor(scaling) / yarnSize(scaling.factor);
   return {
     "rope.scaling.type": text("yarn"),
     "rope.scaling.factor": float32(scaling.factor),

@@ -6,7 +6,7 @@
 
 import { checkFields, type ReadingOptions, short } from "../io/fields.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
-import { attentionFactor, type RopeScaling } from "../nn/rotary.ts";
+import { attentionFactor, type RopeScaling, yarnSize } from "../nn/rotary.ts";
 import type { HuggingFaceConfig, LlamaConfig } from "./config.ts";
 import { ropeFields } from "./config_fields.ts";
 
@@ -75,8 +75,8 @@ function yarnOf(
     JsonObject,
   { factor, originalMaxPositions }: { readonly factor: number; readonly originalMaxPositions: number },
 ): RopeScaling {
-  const scale = (size: unknown) => factor <= 1 ? 1 : 0.1 * Number(size) * Math.log(factor) + 1;
-  const size = typeof given === "number" ? given : mscale && all ? scale(mscale) / scale(all) : scale(1);
+  const scale = (size: unknown) => (yarnSize(factor) - 1) * Number(size) + 1;
+  const size = typeof given === "number" ? given : mscale && all ? scale(mscale) / scale(all) : yarnSize(factor);
   return {
     type: "yarn",
     factor,

@@ -114,7 +114,12 @@ export function inverseFrequencies(options: Pick<RotaryOptions, "headDim" | "the
 /** What a scaling multiplies cosines and sines by. */
 export function attentionFactor(scaling: RopeScaling | undefined): number {
   if (scaling?.type !== "yarn") return 1;
-  return scaling.attentionFactor ?? (scaling.factor <= 1 ? 1 : 0.1 * Math.log(scaling.factor) + 1);
+  return scaling.attentionFactor ?? yarnSize(scaling.factor);
+}
+
+/** What YaRN multiplies cosines and sines by for a context that grows by `factor`. */
+export function yarnSize(factor: number): number {
+  return factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;
 }
 
 /**

@@ -9,6 +9,8 @@ import { type Bytes, viewAs } from "../io/bytes.ts";
 import { float32ToFloat16 } from "../io/float16.ts";
 import { floatTypes, ggmlFloats } from "../io/ggml_floats.ts";
 import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type GgufTensor } from "../io/gguf.ts";
+import { refuseSplit } from "../io/gguf_split.ts";
+import { gunzip, isGzip } from "../io/gzip.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
 import { type ReadingOptions, refuseUnknown } from "../io/fields.ts";
 import type { LanguageModel, Quantization, TextSettings } from "../llama/checkpoint.ts";
@@ -59,9 +61,13 @@ export async function openPacked(
   options: PackedMatmulOptions & ReadingOptions & { readonly source?: string } = {},
 ): Promise<PackedModel> {
   if ("read" in source) return await openGguf(source, options);
-  const bytes = await bytesFrom(source);
-  if (looksDense(bytes)) return await openDense(bytes, { ...options, source: options.source ?? "dense bytes" });
-  return await openGguf(ggufInMemory(parseGguf(bytes, options)), options);
+  const name = options.source ?? "the packed model";
+  const given = await bytesFrom(source);
+  const bytes = isGzip(given) ? gunzip(given, { source: name }) : given;
+  if (looksDense(bytes)) return await openDense(bytes, { ...options, source: name });
+  const parsed = parseGguf(bytes, { source: name });
+  refuseSplit(parsed.metadata, name);
+  return await openGguf(ggufInMemory(parsed), options);
 }
 
 async function bytesFrom(source: Uint8Array | Response | ReadableStream<Uint8Array>): Promise<Uint8Array> {

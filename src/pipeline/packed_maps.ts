@@ -7,7 +7,7 @@
 import type { Shape } from "../core/shape.ts";
 import { tensor } from "../create.ts";
 import type { LlamaConfig } from "../llama/config.ts";
-import type { LinearMaps, LlamaModel } from "../llama/model.ts";
+import { biasName, type LinearMaps, type LlamaModel } from "../llama/model.ts";
 import { type layerLinears, parameterShapes } from "../llama/parameters.ts";
 import { type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
 import { fitsTable, halfTable, halfTableMatmul, halfTableRows, halfTableValues } from "../pack/half_table.ts";
@@ -69,12 +69,17 @@ export async function packedMaps(
     const group = ternaryGroup(stored, options) ?? stored.map((values, index) => single(values, shapes[names[index]], options));
     names.forEach((name, index) => placed[name] = group[index]);
   }
+  const product = (name: string, x: Tensor, norm?: RmsNorm): Tensor => {
+    const y = placed[name].product(x, norm);
+    const bias = biasName(name);
+    return Object.hasOwn(placed, bias) ? y.add(placed[bias].value) : y;
+  };
   return {
     config,
     parameters: Object.fromEntries(Object.keys(shapes).map((name) => [name, placed[name].value])),
     maps: {
-      project: (name, x) => placed[name].product(x),
-      projectNormed: (name, x, norm) => placed[name].product(x, norm),
+      project: (name, x) => product(name, x),
+      projectNormed: product,
       embed: (ids) => placed["model.embed_tokens.weight"].rows(ids),
     },
   };

@@ -44,7 +44,7 @@ export function roundedModel<M extends LlamaModel & { readonly quantization?: Qu
 }
 
 /**
- * Parameters with the named weights quantized, and a bias after each where the quantizer adds one. What a quantizer learned is looked for
+ * Parameters with the named weights quantized, and a bias after each where the quantizer adds one, to the model's own if it has one. What a quantizer learned is looked for
  * among the parameters, as `learnedParameters` names it.
  */
 export function quantizedParameters(
@@ -56,7 +56,9 @@ export function quantizedParameters(
   const entries = names.flatMap((name) => {
     const state = { parameters: partsOf(parameters, name), ...stateOf(name) };
     const bias = quantizer.bias?.(parameters[name], state);
-    return [[name, quantizer.quantize(parameters[name], state)], ...bias ? [[biasName(name), bias]] : []];
+    const own = biasName(name);
+    const sum = bias && Object.hasOwn(parameters, own) ? parameters[own].add(bias) : bias;
+    return [[name, quantizer.quantize(parameters[name], state)], ...sum ? [[own, sum]] : []];
   });
   return { ...parameters, ...Object.fromEntries(entries) };
 }
