@@ -41,6 +41,8 @@ const LANES = 64u;
 // Quads from one line of a tile to the next: odd, so that neighbours read from different banks.
 const PITCH = 9u;
 const LOW = -3.4e38;
+// The least that powers are counted from: above LOW, so that hidden keys count for nothing where all others score -infinity.
+const LEAST = -3.3e38;
 
 var<workgroup> left: array<Quad, 288>;
 var<workgroup> right: array<Quad, 288>;
@@ -107,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let end = min(params.keys, (min(row0 + TILE, rows) - 1u) / params.group + first + 1u);
 
   var sums: array<array<Quad, 4>, 4>; // by step, then row
-  var tops = array<Element, 4>(LOW, LOW, LOW, LOW);
+  var tops = array<Element, 4>(LEAST, LEAST, LEAST, LEAST);
   var totals: array<Element, 4>;
   for (var key0 = 0u; key0 < end; key0 += TILE) {
     var scores = array<Quad, 4>();

@@ -43,6 +43,8 @@ struct Params {
 
 // Lower than any score.
 const LOW = -3.4e38;
+// The least that powers are counted from: above LOW, so that hidden keys count for nothing where all others score -infinity.
+const LEAST = -3.3e38;
 const LOG2_E = 1.4426950408889634;
 
 fn q_at(index: u32) -> Quad {
@@ -93,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var totals: array<Element, LINES>;
   var tops: array<Element, LINES>;
   for (var line = 0u; line < LINES; line++) { //: unroll
-    tops[line] = LOW;
+    tops[line] = LEAST;
   }
   for (var key0 = 0u; key0 < end; key0 += KEYS) {
     var powers = array<array<Element, LINES>, KEYS>();

@@ -53,7 +53,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
   let quads = (end + 3u) / 4u;
 
-  var top_here: Element = -3.4e38;
+  var top_here: Element = -3.3e38; // above hidden scores, so that they count for nothing where all others are -infinity
   var powers = Powers(top_here, Quad());
   for (var quad = member; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   var quad = member;
   for (; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
-    let result = exp(v - top) * share;
+    let result = select(Quad(), exp(v - top) * share, vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(end));
     if (exists) {
       out[first + quad] = result;
     }

@@ -48,7 +48,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   var powers = Powers(top_here, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
-    top_here = max(top_here, largest_of(v));
+    // an infinite one counts as infinite, not as NaN
+    top_here = min(max(top_here, largest_of(v)), 3.4e38);
     powers = counted_from(top_here, powers);
     powers.sum += exp(v - top_here);
   }

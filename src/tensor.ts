@@ -40,7 +40,7 @@ export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Att
 }
 
 /**
- * A constant tensor, every element `value`. It takes no memory: kernels hold the number itself.
+ * A constant tensor, every element `value`; beyond the range of float32 it is infinite. It takes no memory: kernels hold the number itself.
  *
  * @example
  * ```ts
@@ -49,7 +49,8 @@ export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Att
  * ```
  */
 export function constant(value: number, shape: Shape = [], dtype: DType = "float32"): Tensor {
-  const text = Number.isFinite(value) && !Object.is(value, -0) ? value : Object.is(value, -0) ? "-0" : String(value);
+  const held = isFloat(dtype) && Math.abs(Math.fround(value)) === Infinity ? Math.sign(value) * Infinity : value;
+  const text = Object.is(held, -0) ? "-0" : Number.isFinite(held) ? held : String(held);
   return apply(primitives.constant, [], { shape, dtype, value: text });
 }
 
@@ -86,8 +87,8 @@ export function after(x: Tensor, y: Tensor): Tensor {
 /**
  * An immutable n-dimensional array. Operations build a graph and compute nothing; `data()`, `item()` and `realize` run it.
  *
- * Infinities and NaN follow IEEE 754 through arithmetic, sums, products and selections, as far as the device's driver does: WGSL lets
- * drivers assume that there are none. What NaN does to `maximum`, `minimum`, `max`, comparisons and casts to integers is not defined.
+ * Infinities and NaN follow IEEE 754: `max`, `maximum` and their like give NaN where an operand is, comparisons with NaN are false, a cast
+ * of NaN to integers gives 0. `docs/NUMBERS.md` says what a driver may still do otherwise, with numbers below 1.2e-38 above all.
  *
  * @example
  * ```ts
@@ -195,11 +196,11 @@ export class Tensor {
   bitXor(other: Operand): Tensor {
     return combine(primitives.bitXor, this, other);
   }
-  /** Bits moved up; counts must be below 32. */
+  /** Bits moved up; none is left from a count of 32 on. */
   shiftLeft(other: Operand): Tensor {
     return combine(primitives.shiftLeft, this, other);
   }
-  /** Bits moved down, zeros shifted in; counts must be below 32. */
+  /** Bits moved down, zeros shifted in; none is left from a count of 32 on. */
   shiftRight(other: Operand): Tensor {
     return combine(primitives.shiftRight, this, other);
   }
@@ -231,7 +232,7 @@ export class Tensor {
   square(): Tensor {
     return this.mul(this);
   }
-  /** Sine of x in radians, within 2e-7 on every device while x stays between -10⁴ and 10⁴. */
+  /** Sine of x in radians, within 2e-7 on every device. */
   sin(): Tensor {
     return apply(primitives.sin, [this]);
   }
@@ -345,7 +346,7 @@ export class Tensor {
   /** log Σ exp(x) along an axis, the last by default, which stays with length 1; stable for large values. */
   logSumExp(axis = -1): Tensor {
     const axes = normalizeAxis(axis, this.shape, `take the log-sum-exp of ${this}`);
-    const largest = this.max({ axes, keepDims: true }).stopGradient();
+    const largest = finiteOr(this.max({ axes, keepDims: true }).stopGradient(), 0); // rows with no other are infinite
     return this.sub(largest).exp().sum({ axes, keepDims: true }).log().add(largest);
   }
 
@@ -376,6 +377,9 @@ export class Tensor {
     return apply(primitives.scatterAdd, [this, indices], { length });
   }
 }
+
+/** @internal `x`, or `other` where it is infinite or NaN. */
+export const finiteOr = (x: Tensor, other: number): Tensor => x.abs().lessEqual(3.4028234663852886e38).where(x, other);
 
 /**
  * Whether a value is a tensor.

@@ -574,6 +574,8 @@ const LANES = 64u;
 // Quads from one line of a tile to the next: odd, so that neighbours read from different banks.
 const PITCH = 9u;
 const LOW = -3.4e38;
+// The least that powers are counted from: above LOW, so that hidden keys count for nothing where all others score -infinity.
+const LEAST = -3.3e38;
 
 var<workgroup> left: array<Quad, 288>;
 var<workgroup> right: array<Quad, 288>;
@@ -640,7 +642,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let end = min(params.keys, (min(row0 + TILE, rows) - 1u) / params.group + first + 1u);
 
   var sums: array<array<Quad, 4>, 4>; // by step, then row
-  var tops = array<Element, 4>(LOW, LOW, LOW, LOW);
+  var tops = array<Element, 4>(LEAST, LEAST, LEAST, LEAST);
   var totals: array<Element, 4>;
   for (var key0 = 0u; key0 < end; key0 += TILE) {
     var scores = array<Quad, 4>();
@@ -776,6 +778,8 @@ struct Params {
 
 // Lower than any score.
 const LOW = -3.4e38;
+// The least that powers are counted from: above LOW, so that hidden keys count for nothing where all others score -infinity.
+const LEAST = -3.3e38;
 const LOG2_E = 1.4426950408889634;
 
 fn q_at(index: u32) -> Quad {
@@ -826,7 +830,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var totals: array<Element, LINES>;
   var tops: array<Element, LINES>;
   for (var line = 0u; line < LINES; line++) { //: unroll
-    tops[line] = LOW;
+    tops[line] = LEAST;
   }
   for (var key0 = 0u; key0 < end; key0 += KEYS) {
     var powers = array<array<Element, LINES>, KEYS>();
@@ -988,7 +992,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   let end = min(row % params.queries + offset[0] + 1u, 4u * params.quads);
   let quads = (end + 3u) / 4u;
 
-  var top_here: Element = -3.4e38;
+  var top_here: Element = -3.3e38; // above hidden scores, so that they count for nothing where all others are -infinity
   var powers = Powers(top_here, Quad());
   for (var quad = member; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
@@ -1001,7 +1005,7 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   var quad = member;
   for (; quad < quads; quad += MEMBERS) { //: quads
     let v = visible_at(first, quad, end);
-    let result = exp(v - top) * share;
+    let result = select(Quad(), exp(v - top) * share, vec4(4u * quad) + vec4(0u, 1u, 2u, 3u) < vec4(end));
     if (exists) {
       out[first + quad] = result;
     }
@@ -1105,7 +1109,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   var powers = Powers(top_here, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
-    top_here = max(top_here, largest_of(v));
+    // an infinite one counts as infinite, not as NaN
+    top_here = min(max(top_here, largest_of(v)), 3.4e38);
     powers = counted_from(top_here, powers);
     powers.sum += exp(v - top_here);
   }
@@ -1215,7 +1220,8 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   var powers = Powers(top_here, Quad());
   for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
     let v = logits_at(first + quad);
-    top_here = max(top_here, largest_of(v));
+    // an infinite one counts as infinite, not as NaN
+    top_here = min(max(top_here, largest_of(v)), 3.4e38);
     powers = counted_from(top_here, powers);
     powers.sum += exp(v - top_here);
   }
@@ -1456,7 +1462,8 @@ fn round_to_half(value: f32) -> f32 {
 
 fn scale_of(mean: Element) -> Element {
   let scale = max(mean, 1e-5);
-  return select(scale, round_to_half(scale), HALF);
+  let is_nan = (bitcast<u32>(mean) & 0x7fffffffu) > 0x7f800000u; // which a maximum may take for the smaller one
+  return select(select(scale, round_to_half(scale), HALF), mean, is_nan);
 }
 
 fn weight_at(index: u32) -> Quad {
@@ -1596,7 +1603,8 @@ fn round_to_half(value: f32) -> f32 {
 
 fn scale_of(mean: Element) -> Element {
   let scale = max(mean, 1e-5);
-  return select(scale, round_to_half(scale), HALF);
+  let is_nan = (bitcast<u32>(mean) & 0x7fffffffu) > 0x7f800000u; // which a maximum may take for the smaller one
+  return select(select(scale, round_to_half(scale), HALF), mean, is_nan);
 }
 
 fn weight_at(index: u32) -> Quad {

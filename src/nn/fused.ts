@@ -40,7 +40,10 @@ export const maskedScore = -1e30;
 const masked: Compose = ([scores, offset]) => {
   const [queries, keys] = scores.shape.slice(-2);
   const last = arange([queries, 1], { axis: 0, dtype: "uint32" }).add(offset);
-  return arange([1, keys], { dtype: "uint32" }).lessEqual(last).where(scores, maskedScore).softmax();
+  const seen = arange([1, keys], { dtype: "uint32" }).lessEqual(last);
+  const visible = seen.where(scores, maskedScore);
+  const powers = seen.where(visible.sub(visible.max({ axes: -1, keepDims: true }).stopGradient()).exp(), 0);
+  return seen.where(powers.div(powers.sum({ axes: -1, keepDims: true })), 0);
 };
 
 /** Softmax over the keys up to each query. Inputs: scores `[…, queries, keys]`, uint32 scalar: the key that the first query stands at. */

@@ -5,7 +5,7 @@
  */
 
 import type { Fused } from "../core/graph.ts";
-import { after, applyFused, type Tensor } from "../tensor.ts";
+import { after, applyFused, finiteOr, type Tensor } from "../tensor.ts";
 
 /** Rows `[start, stop)` of the head that make one chunk of logits. */
 interface Chunk {
@@ -23,7 +23,7 @@ function chunksOf(head: Tensor, length: number): Chunk[] {
 }
 
 function logAddExp(a: Tensor, b: Tensor): Tensor {
-  const top = a.maximum(b);
+  const top = finiteOr(a.maximum(b), 0);
   return top.add(a.sub(top).exp().add(b.sub(top).exp()).log());
 }
 
