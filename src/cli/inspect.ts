@@ -7,8 +7,10 @@
 import { sizeOf } from "../core/shape.ts";
 import type { TernaryMatrix } from "../pack/format.ts";
 import type { Command } from "./args.ts";
+import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
 import { refusing } from "./models.ts";
+import { schemaMarkdown } from "./schema.ts";
 import { openStored, storedSizes, type StoredTensor } from "./stored.ts";
 import { formatBytes, table } from "./table.ts";
 
@@ -16,9 +18,11 @@ const command = {
   name: "inspect",
   summary: "Prints what a model file holds: metadata, tensors, their types, and of ternary weights the shares of -1, 0 and +1.",
   positionals: {
-    file: { description: "GGUF or safetensors file, dense file, or folder of a model or run", required: true },
+    file: { description: "GGUF or safetensors file, dense file, or folder of a model or run" },
   },
-  options: {},
+  options: {
+    schema: { type: "boolean", description: "Print instead what model files may hold, and what is refused, as Markdown" },
+  },
 } as const satisfies Command;
 
 /** What is printed of ternary weights. */
@@ -53,8 +57,10 @@ function tensorRow({ name, type, shape, bytes }: StoredTensor, facts: TernaryFac
 const heading = ["tensor", "type", "shape", "bytes", "bits per weight", "-1", "0", "+1", "scales: least / mean / most"];
 
 if (import.meta.main) {
-  await main(command, async ({ file }, { print, signal }) => {
-    using stored = await openStored(file!);
+  await main(command, async ({ file, schema }, { print, signal }) => {
+    if (schema) return print(schemaMarkdown());
+    if (file === undefined) throw new UsageError("FILE is missing; see deno task inspect --help");
+    using stored = await openStored(file);
     const { kind, fileBytes, metadata, tensors } = stored;
     print(`${file}: ${kind}, ${formatBytes(fileBytes)}, ${tensors.length} tensors`);
     for (const [key, value] of Object.entries(metadata)) print(`  ${key} = ${value}`);

@@ -7,9 +7,11 @@
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { readJsonFile } from "../io/files.ts";
 import { ggmlFloats } from "../io/ggml_floats.ts";
-import type { GgufFile } from "../io/gguf.ts";
+import type { Bytes } from "../io/bytes.ts";
+import { type GgufFile, ggufInMemory } from "../io/gguf.ts";
+import { parseGguf } from "../io/gguf_reader.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
-import { isGzip } from "../io/gzip.ts";
+import { gunzip, isGzip } from "../io/gzip.ts";
 import { elementBytes, tensorValues } from "../io/safetensors.ts";
 import { type Checkpoint, openSafetensorsFile, readCheckpointFolder } from "../io/safetensors_file.ts";
 import type { TernaryMatrix } from "../pack/format.ts";
@@ -58,7 +60,7 @@ export async function openStored(path: string): Promise<Stored> {
     if (isDirectory) return await openFolder(await modelFolder(path));
     if (await isGguf(path)) return storedGguf(await openGgufFile(path), size);
     const bytes = await Deno.readFile(path);
-    if (isGzip(bytes)) return denseStored(bytes, { path, kind: "dense, compressed" });
+    if (isGzip(bytes)) return compressedStored(bytes, { path });
     const checkpoint = await openSafetensorsFile(path);
     return checkpoint.metadata["hestia.format"] === undefined
       ? storedCheckpoint(checkpoint, { kind: "safetensors", fileBytes: size })
@@ -72,6 +74,13 @@ async function openFolder(folder: string): Promise<Stored> {
   if (!isBitnet) return storedCheckpoint(checkpoint, { kind: "checkpoint", fileBytes });
   const view = bitnetView(await readJsonFile(`${folder}/config.json`), { source: `"${folder}"`, checkpoint });
   return storedCheckpoint(checkpoint, { kind: "bitnet checkpoint", fileBytes, view });
+}
+
+function compressedStored(compressed: Bytes, { path }: { readonly path: string }): Stored {
+  const bytes = gunzip(compressed, { source: `"${path}"` });
+  const isDense = new TextDecoder().decode(bytes.subarray(0, 4)) !== "GGUF";
+  if (isDense) return { ...denseStored(bytes, { path, kind: "dense, compressed" }), fileBytes: compressed.length };
+  return { ...storedGguf(ggufInMemory(parseGguf(bytes, { source: `"${path}"` })), compressed.length), kind: "GGUF, compressed" };
 }
 
 function denseStored(bytes: Uint8Array, { path, kind }: { readonly path: string; readonly kind: string }): Stored {
