@@ -17,12 +17,14 @@ import {
 } from "../pipeline/calibrate.ts";
 import { isTraceState, type TraceState } from "../quant/trace_state.ts";
 import { traceHeatMap } from "../report/heat_map.ts";
-import { type Batch, batchAt, splitTokens } from "../train/data.ts";
+import type { Batch } from "../train/data.ts";
 import type { Command } from "./args.ts";
-import { checkCorpusLength, loadCorpus, PACKAGED_CORPUS } from "./corpus.ts";
+import { PACKAGED_CORPUS } from "./corpus.ts";
+import { dataOption, textOptions } from "./data.ts";
 import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
 import { loadModelFolder, modelOption, refusing, required } from "./models.ts";
+import { openRunData } from "./run_data.ts";
 import { table } from "./table.ts";
 
 const command = {
@@ -34,8 +36,15 @@ const command = {
       ...modelOption,
       description: "Folder of a model in full precision (config.json, model.safetensors, tokenizer.json)",
     },
-    data: { type: "string", value: "FILE", default: PACKAGED_CORPUS, description: 'Text file, or "moby-dick"' },
-    heldOut: { type: "number", minimum: 0, maximum: 0.9, default: 0.1, description: "Share of the text, its end, to leave out" },
+    data: { ...dataOption, default: PACKAGED_CORPUS, description: dataOption.description + ', or "moby-dick"' },
+    ...textOptions,
+    heldOut: {
+      type: "number",
+      minimum: 0,
+      maximum: 0.9,
+      default: 0.1,
+      description: "Share of the text to leave out, as training does",
+    },
     output: {
       type: "string",
       value: "FILE",
@@ -136,15 +145,30 @@ function calibrationTable({ traces, standardErrors, scores, temperatureScales, t
 if (import.meta.main) {
   await main(
     command,
-    async ({ model: path, data, heldOut, output, batches, batchSize, sequenceLength, seed, ...options }, { signal, print }) => {
+    async (
+      {
+        model: path,
+        data,
+        field,
+        parseSpecial,
+        cache,
+        heldOut: heldOutFraction,
+        output,
+        batches,
+        batchSize,
+        sequenceLength,
+        seed,
+        ...options
+      },
+      { signal, print },
+    ) => {
       const model = await loadModelFolder(required(path, "--model", command.name));
       if (model.quantization) {
         throw new UsageError(`the model ${path} was trained with ${model.quantization.quantizer}: wanted one in full precision`);
       }
-      const { training } = splitTokens(model.tokenizer.encode(await loadCorpus(data)), heldOut);
-      checkCorpusLength({ training }, { corpus: data, sequenceLength });
-      const size = { batchSize, sequenceLength, seed };
-      const cut = Array.from({ length: batches }, (_, step) => batchAt(training, { ...size, step }));
+      const text = await openRunData(data, model, { field, parseSpecial, cache, heldOutFraction, sequenceLength, signal });
+      const steps = Array.from({ length: batches }, (_, step) => ({ batchSize, sequenceLength, seed, step }));
+      const cut = await Promise.all(steps.map((each) => text.batchAt(each)));
       const statePath = `${output}.state`;
       const result = await refusing(() => calibrateResumably(model, cut, { ...options, seed, signal, statePath }));
       const picture = `${output.replace(/\.json$/, "")}.svg`;

@@ -116,9 +116,17 @@ const runSchema = section({
   seed: v.optional(v.pipe(count(0), v.maxValue(0xffffffff, must("an integer of at most 4294967295"))), 0),
   data: v.optional(
     section({
-      /** "moby-dick", or the path of a text file. */
+      /** "moby-dick", or the path of a text file, from which windows are drawn at random places. */
       corpus: v.optional(text(), "moby-dick"),
-      /** Share of the text, its end, that is never trained on. */
+      /** Files, folders, patterns, data sets of the Hub, each perhaps with ":" and its share, instead of a corpus. */
+      sources: v.optional(v.pipe(v.array(text()), v.minLength(1, must("a list of one source or more")))),
+      /** Field or column of the text, or of the conversation. */
+      field: v.optional(text()),
+      /** Cut attention between documents. */
+      documentMask: v.optional(v.boolean(must("true or false")), false),
+      /** Take special tokens that are spelled in a text for such tokens. */
+      parseSpecial: v.optional(v.boolean(must("true or false")), false),
+      /** Share of the text that is never trained on: the end of a corpus, documents of sources. */
       heldOutFraction: v.optional(between(0.001, 0.9), 0.1),
     }),
     {},
@@ -190,6 +198,8 @@ const runSchema = section({
     section({
       /** How the ternary weights are packed. */
       format: v.optional(oneOf(storageNames), "q2_0"),
+      /** Of the saved checkpoint, and so of what is packed; that of the model that `model.path` names, or float32, where absent. */
+      dtype: v.optional(oneOf(["float32", "float16", "bfloat16"])),
       /** How embedding and head are, in GGUF. */
       embeddings: v.optional(oneOf(["f16", "q8_0"]), "f16"),
     }),

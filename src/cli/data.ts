@@ -53,7 +53,7 @@ export async function openTexts(typed: string, model: TextFormat, { cache, ...op
   let shown: Progress | undefined;
   let began = 0;
   const onProgress: DataOptions["onProgress"] = ({ phase, bytes, totalBytes, tokens }) => {
-    if (phase === "reading" || tokens === 0) return; // it takes no time worth telling
+    if (phase === "reading" || tokens === 0 || totalBytes < leastShown) return; // it takes no time worth telling
     if (!shown) [shown, began] = [progress({ title: "tokenizing", total: totalBytes, unit: "bytes" }), performance.now()];
     const rate = bytes / 1e6 / Math.max(0.001, (performance.now() - began) / 1000);
     shown.update(bytes, `${tokens} tokens · ${rate.toFixed(1)} MB/s`);
@@ -82,6 +82,9 @@ function warn({ path, corrupt, problems }: SourceReport): void {
   for (const problem of problems) console.error(`  ${problem}`);
   if (rest > 0) console.error(`  and ${rest} more`);
 }
+
+/** Bytes that are tokenized before anybody asks how far it is. */
+const leastShown = 1e6;
 
 /** What was found, as a table. */
 export function dataTable({ sources }: Dataset): string {

@@ -5,27 +5,27 @@
  */
 
 import { heldOutLoss } from "../pipeline/evaluate.ts";
-import { splitTokens } from "../train/data.ts";
 import type { Command } from "./args.ts";
-import { loadCorpus, PACKAGED_CORPUS } from "./corpus.ts";
-import { UsageError } from "./errors.ts";
+import { PACKAGED_CORPUS } from "./corpus.ts";
+import { dataOption, textOptions } from "./data.ts";
 import { main } from "./main.ts";
 import { modelOption, openModel, refusing, required } from "./models.ts";
+import { openRunData } from "./run_data.ts";
 import { formatBytes, table } from "./table.ts";
 
 const command = {
   name: "evaluate",
-  summary: "Measures the loss of a trained or packed model on the end of a text, which training leaves out.",
+  summary: "Measures the loss of a trained or packed model on text: files of any kind, or the end of moby-dick.",
   options: {
     model: modelOption,
-    data: { type: "string", value: "FILE", default: PACKAGED_CORPUS, description: 'Text file, or "moby-dick"' },
+    data: { ...dataOption, default: PACKAGED_CORPUS, description: dataOption.description + ', or "moby-dick"' },
     heldOut: {
       type: "number",
       minimum: 0.001,
       maximum: 1,
-      default: 0.1,
-      description: "Share of the text, its end, to evaluate on",
+      description: "Share of the text to evaluate on, that which training leaves out (default: all; the end of moby-dick, 0.1)",
     },
+    ...textOptions,
     batchSize: { type: "integer", minimum: 1, default: 8, description: "Windows at a time" },
     sequenceLength: {
       type: "integer",
@@ -37,19 +37,20 @@ const command = {
 } as const satisfies Command;
 
 if (import.meta.main) {
-  await main(command, async ({ model: path, data, heldOut: share, sequenceLength, ...options }, { signal, print }) => {
+  await main(command, async (flags, { signal, print }) => {
+    const { model: path, data, sequenceLength, field, parseSpecial, cache, ...options } = flags;
+    const heldOutFraction = flags.heldOut ?? (data === PACKAGED_CORPUS ? 0.1 : 1);
     const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name));
-    const { heldOut } = splitTokens(model.tokenizer.encode(await loadCorpus(data)), share);
-    if (heldOut.length < 2) {
-      throw new UsageError(`the text ${data} is too short: ${heldOut.length} tokens are held out, wanted 2 or more`);
-    }
     const window = sequenceLength ?? Math.min(128, model.config.maxPositions);
+    const text = await openRunData(data, model, { field, parseSpecial, cache, heldOutFraction, signal });
+    const { batchSize, maxBatches = Infinity } = options;
+    const ids = await text.heldOut(maxBatches * batchSize * window + 1);
     const { lossNats, perplexity, tokens } = await refusing(() =>
-      heldOutLoss(model, heldOut, { ...options, sequenceLength: window, signal })
+      heldOutLoss(model, ids, { batchSize, maxBatches, sequenceLength: window, signal })
     );
     print(table(["model", "loss (nats)", "perplexity", "tokens", "bytes", "bits per weight"], [
       [description, lossNats.toFixed(4), perplexity.toFixed(3), tokens, formatBytes(bytes), bitsPerWeight.toFixed(2)],
     ]));
-    return { summary: { model: path, lossNats, perplexity, tokens, bytes, bitsPerWeight, data, heldOut: share } };
+    return { summary: { model: path, lossNats, perplexity, tokens, bytes, bitsPerWeight, data, heldOut: heldOutFraction } };
   });
 }

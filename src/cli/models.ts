@@ -12,6 +12,8 @@ import { loadCheckpoint } from "../llama/checkpoint.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { architecture, openPacked, type PackedModel } from "../pipeline/open_packed.ts";
+import { hestiaKeys } from "../llama/gguf_fields.ts";
+import { loadModel } from "../pipeline/load_model.ts";
 import { isBitnet, openBitnet } from "../pipeline/pack_bitnet.ts";
 import { roundedModel } from "../pipeline/rounded.ts";
 import type { Option } from "./args.ts";
@@ -94,16 +96,18 @@ export async function modelShapes(path: string): Promise<Shape[]> {
  * @throws {UsageError} Where there is none, or it is not in full precision.
  */
 export async function startModel(path: string): Promise<LanguageModel> {
+  const refuse = (what: string) => new UsageError(`cannot train the model ${path}: ${what}; wanted one in full precision`);
   if ((await statOf(path)).isDirectory) {
     const model = await loadModelFolder(path);
-    if (!model.quantization) return model;
-    throw new UsageError(
-      `cannot train the model ${path}: it was trained with ${model.quantization.quantizer}; wanted one in full precision`,
-    );
+    if (model.quantization) throw refuse(`it was trained with ${model.quantization.quantizer}`);
+    return model;
   }
-  const { sizes: _, trainedWith, maps: _packed, ...model } = (await openPackedModel(path))!;
-  if (!trainedWith) return model;
-  throw new UsageError(`cannot train the model ${path}: it is packed; wanted one in full precision`);
+  return await refusing(async () => {
+    using file = await openGgufFile(path);
+    const quantizer = file.metadata[hestiaKeys.quantizer];
+    if (quantizer) throw refuse(`it is packed, and was trained with ${quantizer.value}`);
+    return await loadModel(path);
+  });
 }
 
 /**

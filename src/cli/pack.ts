@@ -10,6 +10,7 @@ import { packedFormats } from "../pack/formats.ts";
 import { quantizers } from "../quant/registry.ts";
 import type { Command, Values } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
+import { dataOption, textOptions } from "./data.ts";
 import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
 import { loadModelFolder, modelOption, required } from "./models.ts";
@@ -46,12 +47,8 @@ const command = {
       type: "boolean",
       description: "Merge scales that the format has no place for, and print what that costs",
     },
-    data: {
-      type: "string",
-      value: "FILE",
-      default: PACKAGED_CORPUS,
-      description: 'Text that the cost is measured on: a file, or "moby-dick"',
-    },
+    data: { ...dataOption, default: PACKAGED_CORPUS, description: "Text that the cost is measured on, a tenth of it" },
+    cache: textOptions.cache,
     compress: { type: "boolean", description: "Compress a dense file as gzip" },
   },
 } as const satisfies Command;
@@ -108,7 +105,13 @@ if (import.meta.main) {
     const { format, embeddings } = options;
     const summary = { output, format, embeddings, quantizer, groupSize, exact, bytes, quantizedWeights, bitsPerWeight };
     if (exact) return { summary };
-    const loss = await lossOf(model, { path: output, quantization: quantization!, data: options.data, signal });
+    const loss = await lossOf(model, {
+      path: output,
+      quantization: quantization!,
+      data: options.data,
+      cache: options.cache,
+      signal,
+    });
     print(
       `lost: weights off by ${(100 * loss.weightError).toFixed(2)} %, held-out loss ${loss.exact.lossNats.toFixed(4)} → ` +
         `${loss.packed.lossNats.toFixed(4)} nats (${loss.packed.tokens} tokens)`,

@@ -9,10 +9,8 @@ import { quantizedNames } from "../llama/parameters.ts";
 import { type Evaluation, heldOutLoss } from "../pipeline/evaluate.ts";
 import { openPacked } from "../pipeline/open_packed.ts";
 import { pack } from "../pipeline/pack.ts";
-import { splitTokens } from "../train/data.ts";
-import { loadCorpus } from "./corpus.ts";
-import { UsageError } from "./errors.ts";
 import { openPackedModel } from "./models.ts";
+import { openRunData } from "./run_data.ts";
 
 /** The measured cost of merged scales. */
 export interface PackingLoss {
@@ -31,20 +29,19 @@ const heldOutShare = 0.1;
 /** Measures the file at `path` against the same model in a format that holds all its scales. */
 export async function lossOf(
   model: LanguageModel,
-  { path, quantization, data, signal }: {
+  { path, quantization, data, cache, signal }: {
     readonly path: string;
     readonly quantization: Quantization;
-    /** Text file, or name of a corpus. */
+    /** As `openRunData` takes it. */
     readonly data: string;
+    readonly cache?: string;
     readonly signal?: AbortSignal;
   },
 ): Promise<PackingLoss> {
   const exact = await openPacked(await pack(model, { format: "dense", quantization }));
   const packed = (await openPackedModel(path))!;
-  const { heldOut } = splitTokens(model.tokenizer.encode(await loadCorpus(data)), heldOutShare);
-  if (heldOut.length < 2) {
-    throw new UsageError(`the text ${data} is too short: ${heldOut.length} tokens are held out, wanted 2 or more`);
-  }
+  const text = await openRunData(data, model, { heldOutFraction: heldOutShare, cache, signal });
+  const heldOut = await text.heldOut(windows.maxBatches * windows.batchSize * windows.sequenceLength + 1);
   let [squaredError, square] = [0, 0];
   for (const name of quantizedNames(model.config)) {
     const [wanted, got] = await Promise.all([exact, packed].map(({ parameters }) => parameters[name].data()));

@@ -9,14 +9,13 @@ import { sampledDigest } from "../io/sampled.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { initialModel } from "../llama/parameters.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
-import { splitTokens } from "../train/data.ts";
 import { openLog } from "./log.ts";
 import type { RunConfig } from "./config.ts";
-import { checkCorpusLength, loadCorpus } from "./corpus.ts";
 import { UsageError } from "./errors.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
-import { startModel } from "./models.ts";
+import { modelFolder, startModel } from "./models.ts";
+import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
 import { summaryTable } from "./summary.ts";
@@ -39,10 +38,20 @@ async function begin(config: RunConfig): Promise<LanguageModel> {
   return { ...initialModel({ ...sizes, maxPositions }, { seed, deviation }), tokenizer: byteTokenizer };
 }
 
-/** Digests of what a run reads: where they change, it cannot go on. */
-async function inputsOf({ model }: RunConfig, text: string): Promise<Record<string, string>> {
-  const data = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
-  return { data, ...("path" in model ? { "model.path": await sampledDigest(model.path) } : {}) };
+/** The text that a run reads. */
+async function dataOf(
+  { data, sequenceLength }: RunConfig,
+  start: LanguageModel,
+  reading: { readonly signal: AbortSignal; readonly cache?: string },
+): Promise<RunData> {
+  const { corpus, sources, ...options } = data;
+  if (!sources) return await openCorpus(corpus, start, { ...options, sequenceLength });
+  return await openRunData(sources.join(","), start, { ...options, ...reading, sequenceLength });
+}
+
+/** Changes where a model's files do. */
+async function modelDigest(path: string): Promise<string> {
+  return await sampledDigest(await modelFolder(path));
 }
 
 /** Behind which step a run goes on, in words. */
@@ -56,11 +65,9 @@ if (import.meta.main) {
     const { config, name } = await runConfig(flags);
     const folder = flags.output ?? `runs/${name}`;
     await checkRunFolder(folder);
-    const text = await loadCorpus(config.data.corpus);
     const start = await begin(config);
-    const tokens = splitTokens(start.tokenizer.encode(text), config.data.heldOutFraction);
-    checkCorpusLength(tokens, { corpus: config.data.corpus, sequenceLength: config.sequenceLength });
-    const inputs = await inputsOf(config, text);
+    const data = await dataOf(config, start, { signal: context.signal, cache: flags.cache });
+    const inputs = { data: data.key, ...("path" in config.model ? { "model.path": await modelDigest(config.model.path) } : {}) };
     using run = await openRunFolder(folder, { config, inputs, fresh: flags.fresh });
     if (run.movedTo) console.error(`the earlier run of ${folder} is now ${run.movedTo}`);
     const warning = await slowBackendWarning(config, start.config);
@@ -68,7 +75,7 @@ if (import.meta.main) {
     const states = await RunStates.open(run.path, config.checkpoints);
     if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
     using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
-    const summary = await new Run(run, states, start, tokens, log, context).all().catch((error) => {
+    const summary = await new Run(run, states, start, data, log, context).all().catch((error) => {
       if (context.signal.aborted) {
         console.error(`Interrupted: ${folder} keeps what was done, and the same command goes on with it.`);
       }

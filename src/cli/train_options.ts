@@ -6,6 +6,8 @@
 
 import { storageNames } from "../pack/fitting.ts";
 import type { Command, Values } from "./args.ts";
+import { dataOption, textOptions } from "./data.ts";
+import { PACKAGED_CORPUS } from "./corpus.ts";
 import { overrideConfig, quantizerNames, readConfig, resolveConfig, type RunConfig } from "./config.ts";
 import { modelShapes } from "./models.ts";
 
@@ -22,7 +24,10 @@ export const command = {
       value: "PATH",
       description: "Model to start from: a folder in Hugging Face's layout, or a GGUF file of floats",
     },
-    data: { type: "string", value: "FILE", description: 'Text to train on, or "moby-dick"' },
+    data: { ...dataOption, description: dataOption.description + ', or "moby-dick"' },
+    field: textOptions.field,
+    cache: textOptions.cache,
+    documentMask: { type: "boolean", description: "Cut attention between documents" },
     output: {
       type: "string",
       value: "DIR",
@@ -43,6 +48,12 @@ export const command = {
       value: "N",
       description: "Weights that share a scale: 0 a tensor, -1 a channel, or auto: what --for holds best",
     },
+    dtype: {
+      type: "string",
+      choices: ["float32", "float16", "bfloat16"],
+      value: "TYPE",
+      description: "Type of the saved checkpoint's weights (default: the model's)",
+    },
     for: { type: "string", value: "FORMAT", choices: storageNames, description: "Format to pack" },
     seed: { ...whole, minimum: 0, maximum: 0xffffffff, description: "Seed of weights, batches, probes and sample" },
     recomputeEvery: {
@@ -59,7 +70,9 @@ export type TrainFlags = Values<typeof command.options, Record<never, never>>;
 
 /** Fields that options set, by option. */
 const fields = {
-  data: ["data", "corpus"],
+  field: ["data", "field"],
+  documentMask: ["data", "documentMask"],
+  dtype: ["output", "dtype"],
   batchSize: ["batchSize"],
   sequenceLength: ["sequenceLength"],
   learningRate: ["quantize", "learningRate"],
@@ -92,9 +105,11 @@ export async function runConfig(flags: TrainFlags): Promise<{ readonly config: R
 function withFlags(value: unknown, flags: TrainFlags): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value; // refused when it is resolved
   const config: Json = { ...value, ...(flags.model === undefined ? {} : { model: { path: flags.model } }) };
+  if (flags.data === PACKAGED_CORPUS) setField(config, ["data", "corpus"], flags.data);
+  else if (flags.data !== undefined) setField(config, ["data", "sources"], [flags.data]);
   for (const [flag, field] of Object.entries(fields)) {
     const typed = flags[flag as keyof typeof fields];
-    if (typed === undefined) continue;
+    if (typed === undefined || typed === false) continue;
     const isGroup = flag === "groupSize" && typed !== "auto";
     setField(config, field, isGroup ? Number(typed) : typed);
   }

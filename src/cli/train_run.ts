@@ -6,7 +6,7 @@
 
 import type { ProgramBytes } from "../core/program.ts";
 import { makeFolder } from "../io/files.ts";
-import { type LanguageModel, saveCheckpoint } from "../llama/checkpoint.ts";
+import { type LanguageModel, loadCheckpoint, saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import type { Calibration } from "../pipeline/calibrate.ts";
@@ -16,12 +16,13 @@ import { roundedModel } from "../pipeline/rounded.ts";
 import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../pipeline/train.ts";
 import { quantizerNamed } from "../quant/registry.ts";
 import { backendInfo } from "../runtime.ts";
-import { batchAt, batches, seedFor } from "../train/data.ts";
+import { seedFor } from "../train/data.ts";
 import type { TrainingLog } from "../train/log.ts";
 import type { RunConfig } from "./config.ts";
 import type { Context } from "./main.ts";
-import { bytesOf, openPackedModel } from "./models.ts";
+import { bytesOf, openPackedModel, refusing } from "./models.ts";
 import { packedPath, writePacked } from "./packing.ts";
+import type { RunData } from "./run_data.ts";
 import { calibrateInRun } from "./run_calibration.ts";
 import type { RunFolder } from "./run_folder.ts";
 import type { RunStates, TrainingPhase } from "./run_states.ts";
@@ -36,7 +37,7 @@ export class Run {
     private readonly run: RunFolder,
     private readonly states: RunStates,
     private readonly start: LanguageModel,
-    private readonly tokens: { readonly training: Uint8Array | Uint32Array; readonly heldOut: Uint8Array | Uint32Array },
+    private readonly data: RunData,
     private readonly log: TrainingLog,
     private readonly context: Context,
   ) {
@@ -67,8 +68,11 @@ export class Run {
     const guided = quantizerNamed(quantizer).anneals; // others have no temperature to scale
     const calibration = guided ? await this.#timed("calibrate", () => this.#calibrate(base)) : undefined;
     const latent = await this.#timed("quantize", () => this.#quantize(base, calibration?.temperatureScales));
-    const trained = { ...base, ...latent };
-    const { sizes: packedSizes, ...packed } = await this.#timed("pack", () => this.#pack(trained));
+    const { trained, packed, packedSizes } = await this.#timed("pack", async () => {
+      const trained = await this.#save({ ...base, ...latent });
+      const { sizes: packedSizes, ...packed } = await this.#pack(trained);
+      return { trained, packed, packedSizes };
+    });
     const heldOut = await this.#timed("evaluate", async () => ({
       fullPrecision: await this.#heldOut(baseTitle(config), base),
       rounded: await this.#heldOut("rounded", roundedModel({ ...base, quantization: { quantizer, groupSize, scaleDtype } })),
@@ -102,10 +106,16 @@ export class Run {
     return base;
   }
 
-  /** Writes the trained model and its packed file, and opens that. */
+  /** Writes the trained model. @returns What was stored: with fewer bits than float32, that is what is packed. */
+  async #save(trained: LanguageModel): Promise<LanguageModel> {
+    const { config: { output: { dtype = trained.origin?.dtype ?? "float32" } }, folder } = this;
+    await refusing(() => saveCheckpoint(`${folder}/model`, trained, trained, { dtype }));
+    return dtype === "float32" ? trained : await loadCheckpoint(`${folder}/model`);
+  }
+
+  /** Writes the packed model, and opens it. */
   async #pack(trained: LanguageModel): Promise<PackedModel & { readonly sizes: RunSummary["packed"] }> {
     const { folder, config: { output: { format, embeddings } } } = this;
-    await saveCheckpoint(`${folder}/model`, trained, trained);
     await makeFolder(`${folder}/packed`);
     const path = packedPath(folder, format);
     await writePacked(path, trained, { format, embeddings, name: folder.replace(/^.*\//, "") });
@@ -116,10 +126,11 @@ export class Run {
   async #calibrate(model: LlamaModel): Promise<Calibration> {
     const { calibration, recomputeEvery, seed } = this.config;
     const size = this.#batchSize();
-    const data = Array.from(
+    const steps = Array.from(
       { length: calibration.batches },
-      (_, step) => batchAt(this.tokens.training, { ...size, seed: seedFor(seed, "calibration"), step }),
+      (_, step) => ({ ...size, seed: seedFor(seed, "calibration"), step }),
     );
+    const data = await Promise.all(steps.map((each) => this.data.batchAt(each)));
     const { signal } = this.context;
     return await calibrateInRun(model, data, { ...calibration, recomputeEvery, seed, signal }, this.run);
   }
@@ -147,7 +158,7 @@ export class Run {
   ): Promise<TrainedModel> {
     const { seed, ...settings } = options;
     const going = this.states.options(phase);
-    const data = batches(this.tokens.training, { ...this.#batchSize(), seed, start: going.state?.step });
+    const data = this.data.batches({ ...this.#batchSize(), seed, start: going.state?.step });
     let trained: TrainedModel | undefined;
     this.log.begin(title, settings.steps);
     const { recomputeEvery } = this.config;
@@ -164,9 +175,11 @@ export class Run {
 
   async #heldOut(title: string, model: LlamaModel): Promise<HeldOut> {
     console.error(`evaluation: ${title}`);
-    const { lossNats, perplexity } = await heldOutLoss(model, this.tokens.heldOut, {
+    const { batches: maxBatches } = this.config.evaluation;
+    const ids = await this.data.heldOut(maxBatches * this.config.batchSize * this.config.sequenceLength + 1);
+    const { lossNats, perplexity } = await heldOutLoss(model, ids, {
       ...this.#batchSize(),
-      maxBatches: this.config.evaluation.batches,
+      maxBatches,
       signal: this.context.signal,
     });
     return { lossNats, perplexity };

@@ -55,6 +55,8 @@ export interface HeldOut {
 
 /** Tokenized text. It holds no file open, and no text in memory. */
 export interface Dataset {
+  /** A hash of the content, the tokenizer and the settings: where it is the same, so are all batches. */
+  readonly key: string;
   /** Ids to train on, over all sources. */
   readonly trainingTokens: number;
   /** What is not trained on. */
@@ -83,11 +85,12 @@ export interface TokenSource {
 }
 
 /** The data set of some sources. */
-export function datasetOf(sources: readonly TokenSource[]): Dataset {
+export function datasetOf(sources: readonly TokenSource[], key: string): Dataset {
   const weighted = sources.some(({ weight }) => weight !== undefined);
   const groups = weighted ? sources.map((source) => [source]) : [sources]; // each has epochs of its own
   const draw = mixture(weighted ? sources.map(({ weight }) => weight!) : [1]);
   const dataset: Dataset = {
+    key,
     trainingTokens: sources.reduce((sum, { training }) => sum + training.length, 0),
     heldOut: heldOutOf(sources.map(({ heldOut }) => heldOut)),
     sources: sources.map(({ report }) => report),

@@ -94,7 +94,8 @@ export async function openData(specs: readonly DataSpec[], options: DataOptions)
     const weighted = specs.some(({ weight }) => weight !== undefined);
     for (const some of weighted ? sources.map((source) => [source]) : [sources]) checkSequences(some, options.sequenceLength);
   }
-  return datasetOf(sources);
+  const folders = units.map((some, at) => [specs[at].weight ?? null, ...some.map(({ folder }) => folder.slice(-40))]);
+  return datasetOf(sources, await sha256([JSON.stringify(folders)]));
 }
 
 /** The files of each source, and what they hold. */

@@ -9,7 +9,7 @@ Deno.test("deno task evaluate finds the same loss for a checkpoint and its packe
   withModelFolder(model, async (folder) => {
     await Deno.writeFile(`${folder}/text`, sampleText(2000));
     await Deno.writeFile(`${folder}/model.gguf`, await pack(model));
-    const args = ["--data", `${folder}/text`, "--held-out", "0.5", "--sequence-length", "64"];
+    const args = ["--data", `${folder}/text`, "--held-out", "0.5", "--sequence-length", "64", "--cache", `${folder}/cache`];
     const plain = await runCommand("evaluate", ["--model", folder, ...args, "--json"]);
     equal(plain.code, 0, plain.stderr);
     const packed = await runCommand("evaluate", ["--model", `${folder}/model.gguf`, ...args, "--json"]);
@@ -22,18 +22,31 @@ Deno.test("deno task evaluate finds the same loss for a checkpoint and its packe
     match(packed.stderr, /model +loss \(nats\) +perplexity +tokens +bytes +bits per weight\n.*\npacked /);
   }));
 
+Deno.test("deno task evaluate reads files of documents, whole unless a share is named", () =>
+  withModelFolder({ ...model, endTokens: [0] }, async (folder) => {
+    await Deno.writeTextFile(`${folder}/a.jsonl`, '{"body":"Call me Ishmael."}\n{"body":"Some years ago"}\n');
+    const args = ["--model", folder, "--data", `${folder}/*.{jsonl,txt}`, "--field", "body", "--cache", `${folder}/cache`];
+    const { code, stderr, ...rest } = await runCommand("evaluate", [...args, "--json"]);
+    equal(code, 0, stderr);
+    equal((lastJson({ code, stderr, ...rest }) as { tokens: number }).tokens, 16 + 1 + 14 + 1 - 1);
+  }));
+
 Deno.test("deno task evaluate refuses bad input in one line", () =>
   withModelFolder(model, async (folder) => {
     await Deno.writeTextFile(`${folder}/short`, "abc");
+    await Deno.writeFile(`${folder}/long`, sampleText(2000));
     const cases: [string[], RegExp][] = [
-      [["--model", folder, "--data", `${folder}/none`], /^error: cannot read the corpus .*none: no such file or folder\n$/],
       [
-        ["--model", folder, "--data", `${folder}/short`],
+        ["--model", folder, "--data", `${folder}/none`, "--cache", `${folder}/cache`],
+        /^error: cannot read ".*none": no such file or folder\n$/,
+      ],
+      [
+        ["--model", folder, "--data", `${folder}/short`, "--held-out", "0.1", "--cache", `${folder}/cache`],
         /^error: the text .*short is too short: 0 tokens are held out, wanted 2 or more\n$/,
       ],
       [["--model", folder, "--held-out", "2"], /^error: --held-out must be a number from 0\.001 to 1, got "2"\n$/],
       [
-        ["--model", folder, "--data", `${folder}/model/config.json`, "--sequence-length", "999"],
+        ["--model", folder, "--data", `${folder}/long`, "--sequence-length", "999", "--cache", `${folder}/cache`],
         /^error: .* its context ends at 256\n$/,
       ],
     ];

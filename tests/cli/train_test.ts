@@ -102,8 +102,8 @@ Deno.test("deno task train starts from a model of somebody's, whose rows no bloc
   withModelFolder({ ...oddModel(), beginToken: 1, endTokens: [2] }, async (folder) => {
     await Deno.writeFile(`${folder}/text`, sampleText(3000));
     const run = `${folder}/run`;
-    const args = ["--model", `${folder}/model`, "--data", `${folder}/text`, "--output", run, "--sequence-length", "16"];
-    const more = ["--batch-size", "2", "--steps", "6", "--group-size", "auto"];
+    const args = ["--model", `${folder}/model`, "--data", `${folder}/text`, "--output", run, "--cache", `${folder}/cache`];
+    const more = ["--sequence-length", "16", "--batch-size", "2", "--steps", "6", "--group-size", "auto"];
     const refused = await runCommand("train", [...args, ...more]);
     deepEqual([refused.code, refused.stderr], [
       2,
@@ -121,7 +121,7 @@ Deno.test("deno task train starts from a model of somebody's, whose rows no bloc
     ok(![...Deno.readDirSync(run)].some(({ name }) => name === "base")); // it is where it was
     const evaluated = await runCommand("evaluate", [
       ...["--model", `${run}/packed/model.safetensors`, "--data", `${folder}/text`, "--sequence-length", "16"],
-      ...["--batch-size", "2", "--max-batches", "16", "--json"],
+      ...["--batch-size", "2", "--max-batches", "16", "--held-out", "0.1", "--cache", `${folder}/cache`, "--json"],
     ]);
     equal((lastJson(evaluated) as { lossNats: number }).lossNats, heldOut.packed.lossNats);
   }));
