@@ -32,6 +32,11 @@ export function realize(tensors: readonly Tensor[]): Tensor[] {
   return tensors.map(({ node }) => new Tensor(leafNode(node, node.value)));
 }
 
+/** A tensor of a type that has no value: what functions are planned with, see {@linkcode Compiled.bytes}. */
+export function placeholder(type: TensorType): Tensor {
+  return new Tensor(leafNode(type, undefined));
+}
+
 /** What a compiled function is called with: the structure that it declares, with a tensor or a number in place of each tensor. */
 export type Arguments<T> = T extends Tensor ? Tensor | number : { readonly [K in keyof T]: Arguments<T[K]> };
 

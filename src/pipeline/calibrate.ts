@@ -4,15 +4,17 @@
  * @module
  */
 
-import { llama, type LlamaModel } from "../llama/model.ts";
+import type { ProgramBytes } from "../core/program.ts";
+import { llamaHidden, type LlamaModel } from "../llama/model.ts";
 import { quantizedNames } from "../llama/parameters.ts";
 import { type GuidanceOptions, temperatureScaleErrors, temperatureScales } from "../quant/guidance.ts";
-import { gaussNewtonTraces } from "../quant/gauss_newton.ts";
+import { compileSquares, gaussNewtonTraces, type LogitsFunction } from "../quant/gauss_newton.ts";
 import type { TensorTrace, TraceState } from "../quant/trace_state.ts";
-import { hessianTraces, type TraceOptions, type TraceProgress } from "../quant/traces.ts";
+import { compileProducts, hessianTraces, type LossFunction, type TraceOptions, type TraceProgress } from "../quant/traces.ts";
+import { constant } from "../tensor.ts";
 import type { Batch } from "../train/data.ts";
 import { disposeAll } from "../train/trainer.ts";
-import { languageModelLoss, type TokenTensors, tokenTensors } from "./data.ts";
+import { languageModelLoss, logitsInPieces, type TokenTensors, tokenTensors } from "./data.ts";
 
 /** What shares a trace, and so a temperature scale. */
 export type CalibrationGranularity = "tensor" | "layer" | "component";
@@ -180,22 +182,49 @@ export async function calibrate(
   return calibrationOf(found!, { groups, granularity }, options);
 }
 
+/** What is differentiated for each curvature. */
+function functionsOf({ config }: LlamaModel, { recomputeEvery }: Pick<CalibrationOptions, "recomputeEvery">) {
+  const loss: LossFunction = (parameters, batch) => languageModelLoss(config, parameters, batch, { recomputeEvery });
+  const logits: LogitsFunction = (parameters, { inputs, documents }) => {
+    const model = { config, parameters };
+    return logitsInPieces(model, llamaHidden(model, inputs, { recomputeEvery, documents }));
+  };
+  return { loss, logits };
+}
+
 function measured(
-  { config, parameters }: LlamaModel,
+  model: LlamaModel,
   batches: readonly TokenTensors[],
   { curvature = defaultCurvature, recomputeEvery, ...options }:
     & TraceOptions
     & Pick<CalibrationOptions, "curvature" | "recomputeEvery">,
 ): AsyncGenerator<TraceProgress> {
-  const inputs = { parameters, batches };
-  if (curvature === "hessian") {
-    return hessianTraces((each, batch) => languageModelLoss(config, each, batch, { recomputeEvery }), inputs, options);
+  const inputs = { parameters: model.parameters, batches };
+  const { loss, logits } = functionsOf(model, { recomputeEvery });
+  return curvature === "hessian" ? hessianTraces(loss, inputs, options) : gaussNewtonTraces(logits, inputs, options);
+}
+
+/**
+ * Device memory of a probe of {@linkcode calibrate}, before anything is allocated; undefined on the reference backend.
+ *
+ * @param model its tensors may be placeholders
+ * @param shape of a batch
+ */
+export async function calibrationBytes(
+  model: LlamaModel,
+  shape: Batch["shape"],
+  options: CalibrationOptions = {},
+): Promise<ProgramBytes | undefined> {
+  const names = quantizedNames(model.config);
+  const { parameters } = model;
+  const { loss, logits } = functionsOf(model, options);
+  const batch = { inputs: constant(0, shape, "uint32"), targets: constant(0, shape, "uint32") };
+  const seed = constant(0, [], "uint32");
+  if ((options.curvature ?? defaultCurvature) !== "hessian") {
+    return await compileSquares(logits, names).bytes({ parameters, batch, seed });
   }
-  return gaussNewtonTraces(
-    (each, batch) => llama({ config, parameters: each }, batch.inputs, { recomputeEvery }),
-    inputs,
-    options,
-  );
+  const ofEach = <T>(value: T) => Object.fromEntries(names.map((name) => [name, value]));
+  return await compileProducts(loss, names).bytes({ parameters, batch, seeds: ofEach(seed), lengths: ofEach(1) });
 }
 
 function calibrationOf(

@@ -6,7 +6,7 @@
 
 import { tensor } from "../create.ts";
 import type { LlamaConfig } from "../llama/config.ts";
-import { headOperands, llamaHidden, type LlamaOptions } from "../llama/model.ts";
+import { head, headOperands, llamaHidden, type LlamaModel, type LlamaOptions } from "../llama/model.ts";
 import { crossEntropy, defaultChunk, headLoss } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Batch } from "../train/data.ts";
@@ -37,6 +37,21 @@ export function microBatches({ inputs, targets, documents, shape: [rows, length]
     const cut = (values: Batch["inputs"]) => values.subarray(piece * size, (piece + 1) * size);
     const own = documents ? { documents: cut(documents) } : {};
     return { inputs: cut(inputs), targets: cut(targets), ...own, shape: [rows / pieces, length] };
+  });
+}
+
+/** Bytes that logits may take together. */
+const logitBytes = 2 ** 26;
+
+/** Logits `[rows, vocabulary]` of hidden vectors `[…, hidden]`, in pieces of 64 MiB at most, but for single rows. */
+export function logitsInPieces(model: LlamaModel, hidden: Tensor): Tensor[] {
+  const { hiddenSize, vocabularySize } = model.config;
+  const count = hidden.size / hiddenSize;
+  const most = Math.max(1, Math.floor(logitBytes / (4 * vocabularySize)));
+  const rows = hidden.reshape([count, hiddenSize]);
+  return Array.from({ length: Math.ceil(count / most) }, (_, piece) => {
+    const [start, stop] = [piece * most, Math.min(count, (piece + 1) * most)];
+    return head(model, stop - start === count ? rows : rows.slice([start, 0], [stop, hiddenSize]));
   });
 }
 

@@ -5,9 +5,11 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import type { ProgramBytes } from "../core/program.ts";
 import { tensor } from "../create.ts";
 import { llama, type LlamaModel, type Project } from "../llama/model.ts";
 import { crossEntropy } from "../nn/loss.ts";
+import { constant } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import type { BatchSize } from "../train/data.ts";
 
@@ -101,6 +103,16 @@ export function rowsAtOnce(batchSize: number, bytesPerWindow: number): number {
   let rows = batchSize;
   while (rows > 1 && (batchSize % rows !== 0 || rows * bytesPerWindow > logitBytes)) rows--;
   return rows;
+}
+
+/** Device memory of {@linkcode heldOutLoss}, before anything is allocated; undefined on the reference backend. */
+export async function evaluationBytes(
+  model: LlamaModel,
+  { batchSize, sequenceLength }: BatchSize,
+): Promise<ProgramBytes | undefined> {
+  const rows = rowsAtOnce(batchSize, 4 * sequenceLength * model.config.vocabularySize);
+  const ids = () => constant(0, [rows, sequenceLength], "int32");
+  return await compileLoss(model).bytes({ inputs: ids(), targets: ids() });
 }
 
 function compileLoss(model: LlamaModel, project?: Project) {

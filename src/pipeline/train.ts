@@ -25,6 +25,7 @@ import {
   initialState,
   type OptimizerOptions,
   type Prepare,
+  stepBytes,
   type StepInputs,
   type StepResult,
   type TrainerOptions,
@@ -57,7 +58,7 @@ export interface TrainOptions {
   readonly distillation?: Distillation;
   /**
    * Pieces of equal size in which a step goes through its batch, for batches whose activations do not fit; 1 by default. Weights are
-   * quantized once for all of them.
+   * quantized once for all of them, or in each where layers are computed again.
    */
   readonly microBatches?: number;
   /** Of AdamW; norms and what a quantizer learns are not decayed. */
@@ -69,7 +70,9 @@ export interface TrainOptions {
   readonly observe?: (moment: { readonly step: number; readonly model: TrainedModel }) => Promise<void> | void;
   /** Layers whose inner results are computed again rather than kept: every so-manieth, 1 for all, 0 (the default) for none. */
   readonly recomputeEvery?: number;
-  /** Is told what a step needs of the device's memory, once for the soft and once for the hard phase; not with `microBatches`. */
+  /** Takes over the tensors of the model, which cannot be used afterwards: 4 bytes less for each parameter. */
+  readonly donate?: boolean;
+  /** Is told what a step needs of the device's memory, once for the soft and once for the hard phase. */
   readonly onMemory?: (bytes: ProgramBytes) => void;
   /**
    * Where an earlier training with the same settings stood, as `onCheckpoint` was given it: losses and weights are then those of a training
@@ -111,7 +114,7 @@ export type TrainEvent =
 const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) => ({ ...parameters }));
 
 /**
- * Trains a copy of a model on batches of tokens.
+ * Trains a copy of a model, or the model itself where `donate` says so, on batches of tokens.
  *
  * With a quantizer, the linear maps of the layers are quantized in every forward pass, and the latent weights are trained. A quantizer
  * that anneals runs a soft phase, with pressure and temperature from the schedule, and a hard phase at temperature zero. What a quantizer
@@ -182,15 +185,45 @@ export async function* train(
   }
 }
 
+/**
+ * Device memory of a step of {@linkcode train}, the larger of the soft and the hard phase, before anything is allocated: what `onMemory` is
+ * told. Undefined on the reference backend.
+ *
+ * @param model its tensors may be placeholders
+ * @param shape of a batch
+ */
+export async function trainingBytes(
+  model: LlamaModel,
+  shape: Batch["shape"],
+  options: TrainOptions,
+): Promise<ProgramBytes | undefined> {
+  const quantizer = quantizerNamed(options.quantizer ?? "none");
+  const zeros = () => new Uint32Array(shape[0] * shape[1]);
+  const value: Batch = { inputs: zeros(), targets: zeros(), shape };
+  const reader: BatchReader = { next: () => ({ done: false, value }), close: async () => {} };
+  const plan = phasePlan(model, quantizer, options);
+  const settings = { names: quantizedNames(model.config), groupSize: options.groupSize ?? 128 };
+  const state = initialState(
+    { ...model.parameters, ...learnedParameters(model.parameters, quantizer, settings) },
+    options.optimizer,
+  );
+  const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
+  const phases = hardSteps > 0 ? [false, true] : [false];
+  const bytes = await Promise.all(phases.map((hard) => stepBytes(state, { ...plan(hard, reader, 0), steps: 1 })));
+  return bytes.reduce((most, each) => each && most && each.total > most.total ? each : most);
+}
+
 /** The state that was given, or that before the first step. Throws a `RangeError` where it is of other parameters. */
 function firstState(
   model: LlamaModel,
   quantizer: Quantizer,
-  { state, steps, groupSize, optimizer }: Pick<TrainOptions, "state" | "steps" | "optimizer"> & { readonly groupSize: number },
+  { state, steps, groupSize, optimizer, donate }: Pick<TrainOptions, "state" | "steps" | "optimizer" | "donate"> & {
+    readonly groupSize: number;
+  },
 ): TrainingState {
   const settings = { names: quantizedNames(model.config), groupSize };
   if (!state) {
-    const weights = copy({ parameters: model.parameters });
+    const weights = donate ? realized(model.parameters) : copy({ parameters: model.parameters });
     return initialState({ ...weights, ...realized(learnedParameters(weights, quantizer, settings)) }, optimizer);
   }
   const refuse = (reason: string) => new RangeError(`Cannot go on from a state of step ${state.step}: ${reason}`);
@@ -288,7 +321,7 @@ function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOption
 
 /**
  * The loss, and what it is prepared by. Where layers are computed again, each quantizes its own weights, so that quantized weights are not
- * kept; where a batch comes in pieces, all weights are quantized once for all of them.
+ * kept; else all weights are quantized once a step.
  */
 function lossOf(
   { config }: LlamaModel,
@@ -296,8 +329,8 @@ function lossOf(
   quantizer: Quantizer,
   options: TrainOptions & { readonly hard: boolean },
 ): Pick<TrainerOptions, "loss" | "prepare"> {
-  const { distillation, recomputeEvery = 0, microBatches = 1 } = options;
-  if (quantizer.name === "none" || recomputeEvery === 0 || microBatches > 1) {
+  const { distillation, recomputeEvery = 0 } = options;
+  if (quantizer.name === "none" || recomputeEvery === 0) {
     return {
       loss: (parameters, { batch, constants }) =>
         trainingLoss(config, parameters, { batch, constants, distillation, recomputeEvery }),

@@ -13,15 +13,22 @@ import type { TraceInputs, TraceOptions, TraceProgress } from "./traces.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/** Logits `[…, classes]` of parameters and a batch, by name: a pure function. */
-export type LogitsFunction = (parameters: Readonly<Record<string, Tensor>>, batch: Readonly<Record<string, Tensor>>) => Tensor;
+/**
+ * Logits `[…, classes]` of parameters and a batch, by name: a pure function. A list where they would take much memory together: of some
+ * rows each, which exist one after the other.
+ */
+export type LogitsFunction = (
+  parameters: Readonly<Record<string, Tensor>>,
+  batch: Readonly<Record<string, Tensor>>,
+) => Tensor | readonly Tensor[];
+
+const rowsOf = ({ size, shape }: Tensor): number => size / shape[shape.length - 1];
 
 /**
  * A random direction of the logits whose covariance is the Hessian of the mean cross-entropy with respect to them, (diag(p) - p pᵀ) / rows for
  * each row: with random signs e and r = √p e, that is r - p Σr.
  */
-function randomSlope(logits: Tensor, seed: Tensor): Tensor {
-  const rows = logits.size / logits.shape[logits.shape.length - 1];
+function randomSlope(logits: Tensor, { seed, rows }: { readonly seed: Tensor; readonly rows: number }): Tensor {
   const p = logits.softmax().stopGradient();
   const root = p.sqrt().mul(randomSigns(logits.shape, { seed }));
   return root.sub(p.mul(root.sum({ axes: -1, keepDims: true }))).div(Math.sqrt(rows));
@@ -40,9 +47,16 @@ export function squaredGradients(
   { parameters, batch, seed }: ProbeInputs,
   names: readonly string[],
 ): Tensor[] {
-  const outputs = logits(parameters, batch);
-  const along = outputs.mul(randomSlope(outputs, seed)).sum();
+  const outputs = [logits(parameters, batch)].flat();
+  const rows = outputs.reduce((sum, each) => sum + rowsOf(each), 0);
+  const products = outputs.map((each, place) => each.mul(randomSlope(each, { seed: seed.add(place), rows })).sum());
+  const along = products.reduce((sum, each) => sum.add(each));
   return gradients(along, names.map((name) => parameters[name])).map((slope) => slope.square().sum());
+}
+
+/** {@linkcode squaredGradients} as a program. */
+export function compileSquares(logits: LogitsFunction, names: readonly string[]) {
+  return compile((inputs: ProbeInputs) => squaredGradients(logits, inputs, names), { donate: ["seed"] });
 }
 
 function gradientProbe(
@@ -51,7 +65,7 @@ function gradientProbe(
   names: readonly string[],
   seed: number,
 ): Probe {
-  const squares = compile((inputs: ProbeInputs) => squaredGradients(logits, inputs, names), { donate: ["seed"] });
+  const squares = compileSquares(logits, names);
   return async (probe) => {
     const own = tensor(new Uint32Array([probeSeed(seed, probe, 0)]), { shape: [] });
     const values = await finiteValues(names, squares({ parameters, batch: batches[probe % batches.length], seed: own }));

@@ -78,11 +78,16 @@ export function jointProducts(
   return products.map((block, index) => block.mul(directions[index]).sum());
 }
 
-function jointProbe(loss: LossFunction, { parameters, batches }: TraceInputs, names: readonly string[], seed: number): Probe {
-  const product = compile(
+/** {@linkcode jointProducts} as a program. */
+export function compileProducts(loss: LossFunction, names: readonly string[]) {
+  return compile(
     (inputs: Record<"parameters" | "batch" | "seeds" | "lengths", Tensors>) => jointProducts(loss, inputs, names),
     { donate: ["seeds"] },
   );
+}
+
+function jointProbe(loss: LossFunction, { parameters, batches }: TraceInputs, names: readonly string[], seed: number): Probe {
+  const product = compileProducts(loss, names);
   return async (probe, lengths) => {
     const seeds = Object.fromEntries(
       names.map((name, index) => [name, tensor(new Uint32Array([probeSeed(seed, probe, index)]), { shape: [] })]),

@@ -24,7 +24,7 @@ interface Updated {
   readonly norm?: Tensor;
 }
 
-/** A step, and what it needs of the device's memory; that of a step in several pieces is not known. */
+/** A step, and what it needs of the device's memory. */
 type Step = ((inputs: Inputs) => Updated) & { bytes(inputs: Inputs): Promise<ProgramBytes | undefined> };
 type Optimizer = TrainerOptions["optimizer"];
 
@@ -62,12 +62,13 @@ export function compileStep({ loss, prepare = (parameters) => parameters, optimi
   };
   const step = (inputs: Inputs): Updated => {
     const single = inOnePiece(inputs);
-    return single ? whole(withNorm(single)) : accumulated(inputs, inputs.batch as readonly Tensors[]);
+    return single ? whole(withNorm(single)) : accumulated.run(inputs, inputs.batch as readonly Tensors[]);
   };
   return Object.assign(step, {
     async bytes(inputs: Inputs) {
       const single = inOnePiece(inputs);
-      return single && await whole.bytes({ ...single, ...clipsByBefore(optimizer) && { norm: constant(0) } });
+      if (!single) return await accumulated.bytes(inputs, inputs.batch as readonly Tensors[]);
+      return await whole.bytes({ ...single, ...clipsByBefore(optimizer) && { norm: constant(0) } });
     },
   });
 }
@@ -120,10 +121,10 @@ function compileAccumulated(loss: Loss, prepare: Prepare, optimizer: Optimizer) 
     const whole = terms.reduce((total, term) => total.add(term), constant(0)); // its gradients are those of the loss
     return { lossNats: sums.lossNats.mul(share), ...updated(inputs, gradientsOf(whole, parameters), optimizer) };
   }, { donate: ["parameters", "moments", "sums"] });
-  return (
+  const run = (
     { parameters, moments, controls, constants, step, learningRate }: Omit<Inputs, "batch">,
     batches: readonly Tensors[],
-  ) => {
+  ): Updated => {
     const shared = { parameters, controls, constants };
     const prepared = preparation(shared);
     const [first, ...rest] = batches;
@@ -132,6 +133,29 @@ function compileAccumulated(loss: Loss, prepare: Prepare, optimizer: Optimizer) 
     Object.values(prepared).forEach((tensor) => tensor.dispose());
     return end({ ...shared, moments, step, learningRate, sums, share: 1 / batches.length });
   };
+  /** The largest of what its programs hold, with what lies beside them at the time. */
+  const bytes = async (
+    { parameters, moments, controls, constants, step, learningRate }: Omit<Inputs, "batch">,
+    [batch]: readonly Tensors[],
+  ): Promise<ProgramBytes | undefined> => {
+    const shared = { parameters, controls, constants };
+    const asTensors = { ...shared, controls: Object.fromEntries(Object.keys(controls).map((name) => [name, constant(0)])) };
+    const prepared = changed(asTensors);
+    const slopes = Object.fromEntries(
+      Object.entries({ ...parameters, ...prepared }).map(([name, { shape }]) => [name, constant(0, shape)]),
+    );
+    const sums = { lossNats: constant(0), slopes };
+    const beside = [moments.first, moments.second].flatMap((each) => Object.values(each)).reduce(
+      (sum, { size }) => sum + 4 * size,
+      0,
+    );
+    const pieces = await piece.bytes({ ...shared, prepared, batch, sums });
+    const last = await end.bytes({ ...shared, moments, step, learningRate, sums, share: 1 });
+    if (!pieces || !last) return undefined;
+    const first = { ...pieces, arguments: pieces.arguments + beside, total: pieces.total + beside };
+    return first.total > last.total ? first : last;
+  };
+  return { run, bytes };
 }
 
 function gradientsOf(loss: Tensor, tensors: Tensors): Record<string, Tensor> {

@@ -91,7 +91,7 @@ export interface TrainerOptions {
   readonly inputs: (step: number) => StepInputs | undefined | Promise<StepInputs | undefined>;
   readonly constants?: Tensors;
   readonly optimizer?: OptimizerOptions;
-  /** Is told what the step needs of the device's memory, once, after the first step; not where its batch comes in several pieces. */
+  /** Is told what the step needs of the device's memory, once, after the first step. */
   readonly onMemory?: (bytes: ProgramBytes) => void;
   /** Results are read back together after so many steps, while the device works on the next ones. */
   readonly readEvery?: number;
@@ -165,6 +165,19 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
   } finally {
     if (!finished) disposeAll([state, pending.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm])]);
   }
+}
+
+/** What a step would need of the device's memory; undefined on the reference backend. Neither state nor inputs need to have values. */
+export async function stepBytes(state: TrainingState, options: TrainerOptions): Promise<ProgramBytes | undefined> {
+  const { batch, learningRate, controls = {} } = (await options.inputs(0))!;
+  return await compileStep(options).bytes({
+    ...state,
+    batch,
+    controls,
+    constants: options.constants ?? {},
+    step: 1,
+    learningRate,
+  });
 }
 
 /** A step that runs and was not read yet. */

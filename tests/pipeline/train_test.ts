@@ -2,6 +2,7 @@ import { initialModel, quantizedNames } from "../../src/llama/parameters.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
 import { pack } from "../../src/pipeline/pack.ts";
+import { planTraining } from "../../src/pipeline/plan.ts";
 import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "../../src/pipeline/train.ts";
 import { roundedModel } from "../../src/pipeline/rounded.ts";
 import type { ProgramBytes } from "../../src/core/program.ts";
@@ -118,6 +119,47 @@ Deno.test("gradients are clipped by the norm of the step before where asked, tho
     before[1].gradientNorm !== before[0].gradientNorm && before[2].lossNats !== own[2].lossNats,
     "the second was by the first's norm",
   );
+});
+
+Deno.test("a model that is donated is trained in its own memory, and cannot be used afterwards", async () => {
+  await useBackend("webgpu");
+  const { statistics } = await backendInfo();
+  const end = async (donate: boolean) => {
+    const from = initialModel({ ...sizes, hiddenSize: 128, intermediateSize: 128 }, { seed: 3, deviation: 0.1 });
+    await from.parameters["model.norm.weight"].data();
+    const before = statistics.bytesHeld;
+    const told = steps(await run({ steps: 2, donate }, from));
+    return { from, losses: told.map(({ lossNats }) => lossNats), bytes: statistics.bytesHeld - before };
+  };
+  await end(true); // buffers that both need are there
+  const [kept, given] = [await end(false), await end(true)];
+  deepEqual(given.losses, kept.losses);
+  await rejects(given.from.parameters["model.norm.weight"].data(), /disposed, or donated/);
+  equal((await kept.from.parameters["model.norm.weight"].data()).length, 128);
+});
+
+Deno.test("the plan of a training is what it is told to need, to the byte", async () => {
+  await useBackend("webgpu");
+  for (
+    const options of [
+      { quantizer: "hestia", groupSize: 32, annealing: { hardSteps: 1 }, recomputeEvery: 1 },
+      { quantizer: "lsq", groupSize: 0, optimizer: { moments: "bfloat16", clipBy: "before" } },
+      { quantizer: "ternary", groupSize: 32, microBatches: 2 },
+    ] as const
+  ) {
+    const told: number[] = [];
+    await run({ ...options, steps: 3, onMemory: ({ total }) => void told.push(total) });
+    const { phases, parameters, quantized } = await planTraining(model().config, {
+      ...{ batchSize: 2, sequenceLength: 12 },
+      training: options,
+      calibration: {},
+    });
+    const training = phases.find(({ phase }) => phase === "training")!;
+    equal(training.program.total, Math.max(...told), JSON.stringify(options));
+    equal(training.base, 4 * parameters);
+    ok(quantized < parameters);
+    deepEqual(phases.map(({ phase }) => phase), ["calibration", "training", "evaluation"]);
+  }
 });
 
 Deno.test("moments in bfloat16 take half of their memory, and train nearly the same", async () => {
