@@ -113,7 +113,7 @@ export {
   type TraceEstimate,
 } from "./src/quant/hutch.ts";
 export { hessianTraces, type LossFunction, type TraceInputs, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
-export { gaussNewtonTraces, type LogitsFunction } from "./src/quant/gauss_newton.ts";
+export { gaussNewtonTraces, type LogitPiecesFunction, type LogitsFunction } from "./src/quant/gauss_newton.ts";
 export type { Groups, SampleMoments, TensorTrace, TraceState } from "./src/quant/trace_state.ts";
 
 // Llama

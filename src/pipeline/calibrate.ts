@@ -8,7 +8,7 @@ import type { ProgramBytes } from "../core/program.ts";
 import { llamaHidden, type LlamaModel } from "../llama/model.ts";
 import { quantizedNames } from "../llama/parameters.ts";
 import { type GuidanceOptions, temperatureScaleErrors, temperatureScales } from "../quant/guidance.ts";
-import { compileSquares, gaussNewtonTraces, type LogitsFunction } from "../quant/gauss_newton.ts";
+import { compileSquares, gaussNewtonTraces, type LogitPiecesFunction } from "../quant/gauss_newton.ts";
 import type { TensorTrace, TraceState } from "../quant/trace_state.ts";
 import { compileProducts, hessianTraces, type LossFunction, type TraceOptions, type TraceProgress } from "../quant/traces.ts";
 import { constant } from "../tensor.ts";
@@ -185,7 +185,7 @@ export async function calibrate(
 /** What is differentiated for each curvature. */
 function functionsOf({ config }: LlamaModel, { recomputeEvery }: Pick<CalibrationOptions, "recomputeEvery">) {
   const loss: LossFunction = (parameters, batch) => languageModelLoss(config, parameters, batch, { recomputeEvery });
-  const logits: LogitsFunction = (parameters, { inputs, documents }) => {
+  const logits: LogitPiecesFunction = (parameters, { inputs, documents }) => {
     const model = { config, parameters };
     return logitsInPieces(model, llamaHidden(model, inputs, { recomputeEvery, documents }));
   };

@@ -27,6 +27,7 @@ export interface PlanOptions extends BatchSize {
 
 /** The memory of one phase, in bytes. */
 export interface PhasePlan {
+  /** What runs. */
   readonly phase: "calibration" | "training" | "evaluation";
   /** Of the program that runs again and again. */
   readonly program: ProgramBytes;
@@ -48,6 +49,7 @@ export interface Plan {
   readonly momentBytes: number;
   /** Bytes of all gradients, where they are held together; `training.optimizer.clipBy` "before" frees each in turn. */
   readonly gradientBytes: number;
+  /** In their order. */
   readonly phases: readonly PhasePlan[];
   /** Bytes of the phase that takes most. */
   readonly peak: number;

@@ -13,14 +13,11 @@ import type { TraceInputs, TraceOptions, TraceProgress } from "./traces.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/**
- * Logits `[…, classes]` of parameters and a batch, by name: a pure function. A list where they would take much memory together: of some
- * rows each, which exist one after the other.
- */
-export type LogitsFunction = (
-  parameters: Readonly<Record<string, Tensor>>,
-  batch: Readonly<Record<string, Tensor>>,
-) => Tensor | readonly Tensor[];
+/** Logits `[…, classes]` of parameters and a batch, by name: a pure function. */
+export type LogitsFunction = (parameters: Readonly<Record<string, Tensor>>, batch: Readonly<Record<string, Tensor>>) => Tensor;
+
+/** The same in pieces of some rows each, which exist one after the other: where all of them would take much memory together. */
+export type LogitPiecesFunction = (...inputs: Parameters<LogitsFunction>) => readonly Tensor[];
 
 const rowsOf = ({ size, shape }: Tensor): number => size / shape[shape.length - 1];
 
@@ -43,7 +40,7 @@ interface ProbeInputs {
 
 /** One probe: of each tensor, the squared length of its gradient along a random slope of the logits. */
 export function squaredGradients(
-  logits: LogitsFunction,
+  logits: LogitsFunction | LogitPiecesFunction,
   { parameters, batch, seed }: ProbeInputs,
   names: readonly string[],
 ): Tensor[] {
@@ -55,12 +52,12 @@ export function squaredGradients(
 }
 
 /** {@linkcode squaredGradients} as a program. */
-export function compileSquares(logits: LogitsFunction, names: readonly string[]) {
+export function compileSquares(logits: LogitsFunction | LogitPiecesFunction, names: readonly string[]) {
   return compile((inputs: ProbeInputs) => squaredGradients(logits, inputs, names), { donate: ["seed"] });
 }
 
 function gradientProbe(
-  logits: LogitsFunction,
+  logits: LogitsFunction | LogitPiecesFunction,
   { parameters, batches }: TraceInputs,
   names: readonly string[],
   seed: number,
@@ -99,7 +96,7 @@ function gradientProbe(
  * ```
  */
 export function gaussNewtonTraces(
-  logits: LogitsFunction,
+  logits: LogitsFunction | LogitPiecesFunction,
   inputs: TraceInputs,
   options: TraceOptions,
 ): AsyncGenerator<TraceProgress> {

@@ -5,6 +5,7 @@ import {
   gaussNewtonTraces,
   hessianTraces,
   jacobianVectorProduct,
+  type LogitPiecesFunction,
   type LogitsFunction,
   tensor,
   type TensorTrace,
@@ -57,8 +58,11 @@ Deno.test("squared gradients along random slopes estimate the traces of Jᵀ S J
   const exactTraces = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await exactTrace(name)])));
   for (const backend of ["reference", "webgpu"] as const) {
     await useBackend(backend);
-    const traces = await last(gaussNewtonTraces(curved, inputs(), { names, probes: 200, seed: 2 }));
-    for (const { name, trace, standardError } of traces) {
+    const pieces: LogitPiecesFunction = (parameters, { x }) =>
+      [[0, 1], [1, rows]].map(([start, stop]) => curved(parameters, { x: x.slice([start, 0], [stop, features]) }));
+    const options = { names, probes: 200, seed: 2 };
+    const traces = await Promise.all([curved, pieces].map((each) => last(gaussNewtonTraces(each, inputs(), options))));
+    for (const { name, trace, standardError } of traces.flat()) {
       const exact = exactTraces[name];
       ok(standardError > 0 && standardError < 0.1 * exact, `${name}: standard error ${standardError} of ${exact}`);
       ok(Math.abs(trace - exact) < 3.5 * standardError, `${name} on ${backend}: ${trace} ± ${standardError}, exact ${exact}`);
