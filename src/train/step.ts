@@ -8,7 +8,7 @@ import type { ProgramBytes } from "../core/program.ts";
 import { gradients } from "../autodiff/gradients.ts";
 import { adamw, globalNorm, type Moments } from "../optim/adamw.ts";
 import { constant, type Tensor } from "../tensor.ts";
-import { compile } from "../trace.ts";
+import { compile, type Compiled } from "../trace.ts";
 import type { Loss, Prepare, StepInputs, Tensors, TrainerOptions, TrainingState } from "./trainer.ts";
 
 /** What a step is computed from. */
@@ -91,6 +91,9 @@ function compileWhole(loss: Loss, prepare: Prepare, optimizer: Optimizer) {
   }, { donate: ["parameters", "moments", "batch", "norm"] });
 }
 
+type Prepared = Shared & { readonly prepared: Tensors };
+type Sums = { readonly lossNats: Tensor; readonly slopes: Tensors };
+
 /**
  * The parameters are prepared once for the step, each piece of the batch adds its gradients of what was prepared, and the sum goes back
  * to the parameters once: what a quantizer costs does not grow with the number of pieces.
@@ -101,61 +104,71 @@ function compileAccumulated(loss: Loss, prepare: Prepare, optimizer: Optimizer) 
     const prepared = Object.entries(prepare(parameters, inputs));
     return Object.fromEntries(prepared.filter(([name, value]) => value !== parameters[name]));
   };
-  const preparation = compile((inputs: Shared) => changed(inputs));
-  const piece = compile(
-    (inputs: Shared & { prepared: Tensors; batch: Tensors; sums?: { lossNats: Tensor; slopes: Tensors } }) => {
-      const { batch, constants, controls, sums } = inputs;
-      const used = { ...inputs.parameters, ...inputs.prepared };
-      const lossNats = loss(used, { batch, constants, controls });
-      const slopes = gradientsOf(lossNats, used);
-      if (!sums) return { lossNats, slopes };
-      const added = Object.entries(slopes).map(([name, slope]) => [name, sums.slopes[name].add(slope)]);
-      return { lossNats: sums.lossNats.add(lossNats), slopes: Object.fromEntries(added) };
-    },
-    { donate: ["batch", "sums"] },
-  );
-  const end = compile((inputs: Shared & Update & { sums: { lossNats: Tensor; slopes: Tensors }; share: Tensor }) => {
-    const { parameters, constants, controls, sums, share } = inputs;
-    const used = { ...parameters, ...changed({ parameters, constants, controls }) };
+  const piece = ({ batch, constants, controls, sums, ...inputs }: Prepared & { batch: Tensors; sums?: Sums }): Sums => {
+    const used = { ...inputs.parameters, ...inputs.prepared };
+    const lossNats = loss(used, { batch, constants, controls });
+    const slopes = gradientsOf(lossNats, used);
+    if (!sums) return { lossNats, slopes };
+    const added = Object.entries(slopes).map(([name, slope]) => [name, sums.slopes[name].add(slope)]);
+    return { lossNats: sums.lossNats.add(lossNats), slopes: Object.fromEntries(added) };
+  };
+  const end = (inputs: Shared & Update & { sums: Sums; share: Tensor }) => {
+    const { parameters, sums, share } = inputs;
+    const used = { ...parameters, ...changed(inputs) };
     const terms = Object.entries(sums.slopes).map(([name, slope]) => used[name].mul(slope.mul(share)).sum());
     const whole = terms.reduce((total, term) => total.add(term), constant(0)); // its gradients are those of the loss
     return { lossNats: sums.lossNats.mul(share), ...updated(inputs, gradientsOf(whole, parameters), optimizer) };
-  }, { donate: ["parameters", "moments", "sums"] });
-  const run = (
-    { parameters, moments, controls, constants, step, learningRate }: Omit<Inputs, "batch">,
-    batches: readonly Tensors[],
-  ): Updated => {
-    const shared = { parameters, controls, constants };
-    const prepared = preparation(shared);
-    const [first, ...rest] = batches;
-    let sums = piece({ ...shared, prepared, batch: first });
-    for (const batch of rest) sums = piece({ ...shared, prepared, batch, sums });
-    Object.values(prepared).forEach((tensor) => tensor.dispose());
-    return end({ ...shared, moments, step, learningRate, sums, share: 1 / batches.length });
   };
-  /** The largest of what its programs hold, with what lies beside them at the time. */
-  const bytes = async (
-    { parameters, moments, controls, constants, step, learningRate }: Omit<Inputs, "batch">,
-    [batch]: readonly Tensors[],
-  ): Promise<ProgramBytes | undefined> => {
-    const shared = { parameters, controls, constants };
-    const asTensors = { ...shared, controls: Object.fromEntries(Object.keys(controls).map((name) => [name, constant(0)])) };
-    const prepared = changed(asTensors);
-    const slopes = Object.fromEntries(
-      Object.entries({ ...parameters, ...prepared }).map(([name, { shape }]) => [name, constant(0, shape)]),
-    );
-    const sums = { lossNats: constant(0), slopes };
-    const beside = [moments.first, moments.second].flatMap((each) => Object.values(each)).reduce(
-      (sum, { size }) => sum + 4 * size,
-      0,
-    );
-    const pieces = await piece.bytes({ ...shared, prepared, batch, sums });
-    const last = await end.bytes({ ...shared, moments, step, learningRate, sums, share: 1 });
-    if (!pieces || !last) return undefined;
-    const first = { ...pieces, arguments: pieces.arguments + beside, total: pieces.total + beside };
-    return first.total > last.total ? first : last;
+  const programs: Programs = {
+    changed,
+    preparation: compile(changed),
+    piece: compile(piece, { donate: ["batch", "sums"] }),
+    end: compile(end, { donate: ["parameters", "moments", "sums"] }),
   };
-  return { run, bytes };
+  return {
+    run: (inputs: Inputs, batches: readonly Tensors[]) => runAccumulated(programs, inputs, batches),
+    bytes: (inputs: Inputs, batches: readonly Tensors[]) => accumulatedBytes(programs, inputs, batches),
+  };
+}
+
+/** The programs of a step in several pieces. */
+interface Programs {
+  readonly changed: (inputs: Shared) => Tensors;
+  readonly preparation: Compiled<Shared, Tensors>;
+  readonly piece: Compiled<Prepared & { batch: Tensors; sums?: Sums }, Sums>;
+  readonly end: Compiled<Shared & Update & { sums: Sums; share: Tensor }, Updated>;
+}
+
+function runAccumulated({ preparation, piece, end }: Programs, inputs: Inputs, batches: readonly Tensors[]): Updated {
+  const { parameters, moments, controls, constants, step, learningRate } = inputs;
+  const shared = { parameters, controls, constants };
+  const prepared = preparation(shared);
+  const [first, ...rest] = batches;
+  let sums = piece({ ...shared, prepared, batch: first });
+  for (const batch of rest) sums = piece({ ...shared, prepared, batch, sums });
+  Object.values(prepared).forEach((tensor) => tensor.dispose());
+  return end({ ...shared, moments, step, learningRate, sums, share: 1 / batches.length });
+}
+
+/** The largest of what the programs hold, with the moments that lie beside all but the last. */
+async function accumulatedBytes(
+  { changed, piece, end }: Programs,
+  { parameters, moments, controls, constants, step, learningRate }: Inputs,
+  [batch]: readonly Tensors[],
+): Promise<ProgramBytes | undefined> {
+  const shared = { parameters, controls, constants };
+  const prepared = changed({ ...shared, controls: Object.fromEntries(Object.keys(controls).map((name) => [name, constant(0)])) });
+  const summed = Object.entries({ ...parameters, ...prepared }).map(([name, { shape }]) => [name, constant(0, shape)] as const);
+  const sums = { lossNats: constant(0), slopes: Object.fromEntries(summed) };
+  const beside = [moments.first, moments.second].flatMap((each) => Object.values(each)).reduce(
+    (sum, { size }) => sum + 4 * size,
+    0,
+  );
+  const pieces = await piece.bytes({ ...shared, prepared, batch, sums });
+  const last = await end.bytes({ ...shared, moments, step, learningRate, sums, share: 1 });
+  if (!pieces || !last) return undefined;
+  const whole = { ...pieces, arguments: pieces.arguments + beside, total: pieces.total + beside };
+  return whole.total > last.total ? whole : last;
 }
 
 function gradientsOf(loss: Tensor, tensors: Tensors): Record<string, Tensor> {
