@@ -11,6 +11,8 @@ const MOST_BYTES = 40e6;
 interface Lock {
   readonly specifiers: Readonly<Record<string, string>>;
   readonly npm: Readonly<Record<string, unknown>>;
+  /** Of a configuration that links to ours: what ours asks for. */
+  readonly workspace?: { readonly links?: Readonly<Record<string, { readonly dependencies: readonly string[] }>> };
 }
 
 const root = new URL("../", import.meta.url);
@@ -71,7 +73,9 @@ Deno.test("the locks hold what the configurations ask for, and nothing else", ()
       .map((target) => target.replace(/^npm:/, "")).sort();
   deepEqual(names(readJson("deno.lock")), wanted("deno.json"));
   for (const folder of ["tests/peers", "bench/peers"]) {
-    const locked = names(readJson(`${folder}/deno.lock`));
-    deepEqual(wanted(`${folder}/deno.json`).filter((each) => !locked.includes(each)), []);
+    const lock = readJson<Lock>(`${folder}/deno.lock`);
+    deepEqual(wanted(`${folder}/deno.json`).filter((each) => !names(lock).includes(each)), []);
+    const linked = Object.values(lock.workspace?.links ?? {}).flatMap(({ dependencies }) => dependencies);
+    deepEqual(linked.map((each) => each.replace(/^npm:/, "")).sort(), wanted("deno.json"), "deno task check:peers completes it");
   }
 });
