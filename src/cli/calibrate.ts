@@ -22,6 +22,7 @@ import type { Command } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { UsageError } from "./errors.ts";
+import { showCalibration } from "./calibration_progress.ts";
 import { main } from "./main.ts";
 import { loadModelFolder, modelOption, refusing, required } from "./models.ts";
 import { openRunData } from "./run_data.ts";
@@ -110,16 +111,16 @@ async function calibrateResumably(
 ): Promise<Calibration> {
   const resume = await readState(statePath);
   if (resume) console.error(`going on from ${statePath}, ${resume.probes} probes done`);
-  let shown = -Infinity;
+  using shown = showCalibration(options);
+  let saved = -Infinity;
   return await calibrate(model, batches, {
     ...options,
     resume,
     onProgress: async ({ probes, of, scaleError, state }) => {
-      if (probes < of && performance.now() - shown < 1000) return;
+      shown.update({ probes, of, scaleError });
+      if (probes < of && performance.now() - saved < 1000) return;
       await writeFileAtomic(statePath, JSON.stringify(state));
-      const known = Number.isFinite(scaleError) ? `, scales known to ${scaleError.toFixed(4)}` : "";
-      console.error(`calibration ${probes}/${of} probes${known}`);
-      shown = performance.now();
+      saved = performance.now();
     },
   }).catch((error: Error) => {
     if (!resume || !error.message.startsWith("Cannot go on")) throw error;

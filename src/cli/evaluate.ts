@@ -10,6 +10,7 @@ import { PACKAGED_CORPUS } from "./corpus.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { main } from "./main.ts";
 import { modelOption, openModel, refusing, required } from "./models.ts";
+import { reportedProgress } from "./progress.ts";
 import { openRunData } from "./run_data.ts";
 import { formatBytes, table } from "./table.ts";
 
@@ -42,12 +43,14 @@ if (import.meta.main) {
     const heldOutFraction = flags.heldOut ?? (data === PACKAGED_CORPUS ? 0.1 : 1);
     const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name));
     const window = sequenceLength ?? Math.min(128, model.config.maxPositions);
+    using shown = reportedProgress({ title: "evaluating", unit: "tokens" });
     const text = await openRunData(data, model, { field, parseSpecial, cache, heldOutFraction, signal });
     const { batchSize, maxBatches = Infinity } = options;
     const ids = await text.heldOut(maxBatches * batchSize * window + 1);
     const { lossNats, perplexity, tokens } = await refusing(() =>
-      heldOutLoss(model, ids, { batchSize, maxBatches, sequenceLength: window, signal })
+      heldOutLoss(model, ids, { batchSize, maxBatches, sequenceLength: window, signal, onProgress: shown.update })
     );
+    shown.done();
     print(table(["model", "loss (nats)", "perplexity", "tokens", "bytes", "bits per weight"], [
       [description, lossNats.toFixed(4), perplexity.toFixed(3), tokens, formatBytes(bytes), bitsPerWeight.toFixed(2)],
     ]));

@@ -12,6 +12,7 @@ import { pack, packFile } from "../pipeline/pack.ts";
 import { packBitnet } from "../pipeline/pack_bitnet.ts";
 import { UsageError } from "./errors.ts";
 import { refusing } from "./models.ts";
+import { reportedProgress } from "./progress.ts";
 
 /** How a model is written. */
 export interface Packing {
@@ -38,7 +39,9 @@ export function packedPath(folder: string, format: StorageName): string {
  * @throws {UsageError} Where the format has no place for it, or the file cannot be written.
  */
 export async function writePacked(output: string, model: LanguageModel, packing: Packing): Promise<void> {
-  const { format, compress, ...options } = packing;
+  const { format, compress, ...others } = packing;
+  using shown = reportedProgress({ title: "packing", unit: "%" });
+  const options = { ...others, onProgress: shown.update };
   if (compress && format !== "dense") throw new UsageError(`--compress is for --format dense, got ${format}`);
   if (format === "bitnet") {
     const { embeddings, ...rounding } = options;

@@ -31,16 +31,22 @@ export interface ProgressOptions {
   readonly unit?: string;
   /** Where to; stderr if absent. */
   readonly stream?: ProgressStream;
+  /** Seconds of work before anything is shown, for work that is often done at once; 0 if absent. */
+  readonly afterSeconds?: number;
   /** Seconds between two lines in a pipe, at first; 5 if absent. They grow with the time that has passed, to a minute. */
   readonly intervalSeconds?: number;
   /** Milliseconds from any fixed moment; `performance.now` if absent. */
   readonly clock?: () => number;
+  /** When the work began, on that clock; now if absent. */
+  readonly started?: number;
 }
 
 /** A piece of work that is under way; `using` ends it. */
 export interface Progress extends Disposable {
   /** Tell how much is done, of the total. `text` is what else people watch: "loss 2.31 · 4096 tokens/s"; the last one stays. */
   update(done: number, text?: string): void;
+  /** The total is another than was thought, or was not known. */
+  expect(total: number): void;
   /** Say something meanwhile: a line of its own, above. */
   message(line: string): void;
   /** End it, finished or not: the last line stays, with the time that it took. */
@@ -68,6 +74,32 @@ const drawn: TerminalProgress[] = [];
 export function progress(options: ProgressOptions): Progress {
   const { stream = standardError } = options;
   return stream.isTerminal ? new TerminalProgress(options, stream) : new PipeProgress(options, stream);
+}
+
+/** The progress of work that tells its total with its news. */
+export interface ReportedProgress extends Disposable {
+  /** As {@linkcode Progress.update}, for the `onProgress` of a function. Another total is another piece of work. */
+  readonly update: (done: number, total: number, text?: string) => void;
+  readonly done: () => void;
+}
+
+/** Show the progress of work whose total comes with its news. What takes less than a second is not shown. */
+export function reportedProgress(options: Omit<ProgressOptions, "total">): ReportedProgress {
+  const { clock = () => performance.now() } = options;
+  let shown: Progress | undefined;
+  let current: number | undefined;
+  let started = clock();
+  const done = (): void => shown?.done();
+  const update = (amount: number, total: number, text?: string): void => {
+    if (total !== current) {
+      done();
+      shown = progress({ afterSeconds: 1, ...options, total, started });
+      current = total;
+    }
+    shown!.update(amount, text);
+    started = clock(); // of the next piece, if there is one
+  };
+  return { update, done, [Symbol.dispose]: done };
 }
 
 /** Ends what is being shown, as a command does before it ends. */
@@ -122,9 +154,9 @@ abstract class Shown implements Progress {
   #ended = false;
 
   constructor(protected readonly options: ProgressOptions, protected readonly stream: ProgressStream) {
-    const { clock = () => performance.now(), total } = options;
+    const { clock = () => performance.now(), total, started = clock() } = options;
     this.clock = clock;
-    this.time = new TimeLeft(total, clock());
+    this.time = new TimeLeft(total, started);
   }
 
   update(done: number, text?: string): void {
@@ -132,7 +164,11 @@ abstract class Shown implements Progress {
     this.amount = done;
     this.#text = text ?? this.#text;
     this.time.observe(done, this.clock());
-    this.changed();
+    if (this.clock() - this.time.started >= 1000 * (this.options.afterSeconds ?? 0)) this.changed();
+  }
+
+  expect(total: number): void {
+    this.time.total = total;
   }
 
   message(line: string): void {
@@ -154,7 +190,8 @@ abstract class Shown implements Progress {
   protected abstract end(): void;
 
   protected parts(): Parts {
-    const { title, total, unit } = this.options;
+    const { title, unit } = this.options;
+    const { total } = this.time;
     const done = this.amount ?? 0;
     const left = this.#ended ? undefined : this.time.secondsLeft(this.clock());
     return {
@@ -168,7 +205,7 @@ abstract class Shown implements Progress {
 
   #took(done: number): string {
     const seconds = formatSeconds((this.clock() - this.time.started) / 1000);
-    return this.options.total === undefined || done >= this.options.total ? `took ${seconds}` : `ended after ${seconds}`;
+    return this.time.total === undefined || done >= this.time.total ? `took ${seconds}` : `ended after ${seconds}`;
   }
 }
 
@@ -196,7 +233,7 @@ class PipeProgress extends Shown {
     const now = this.clock();
     const passed = (now - this.time.started) / 1000;
     const pause = Math.max(this.options.intervalSeconds ?? 5, Math.min(60, passed / 20));
-    this.#pending = now - this.#written < pause * 1000 || this.amount === this.options.total; // the end tells the last one
+    this.#pending = now - this.#written < pause * 1000 || this.amount === this.time.total; // the end tells the last one
     if (this.#pending) return;
     this.#write();
   }

@@ -10,6 +10,7 @@ import type { LlamaModel } from "../llama/model.ts";
 import { calibrate, type Calibration, type CalibrationOptions } from "../pipeline/calibrate.ts";
 import { isTraceState, type TraceState } from "../quant/trace_state.ts";
 import type { Batch } from "../train/data.ts";
+import { showCalibration } from "./calibration_progress.ts";
 import type { RunFolder } from "./run_folder.ts";
 
 const stateName = "traces.json";
@@ -30,15 +31,16 @@ export async function calibrateInRun(
   const states = `${run.path}/checkpoints/calibrate`;
   const { everySeconds } = run.manifest.config.checkpoints;
   const interval = 1000 * Math.min(everySeconds, longestInterval);
-  let shown = performance.now();
+  using shown = showCalibration(options);
+  let saved = performance.now();
   const result = await calibrate(model, data, {
     ...options,
     resume: await stateIn(states),
-    onProgress: async ({ probes, of, state }) => {
-      if (!options.signal?.aborted && probes < of && performance.now() - shown < interval) return;
-      shown = performance.now();
+    onProgress: async ({ probes, of, scaleError, state }) => {
+      shown.update({ probes, of, scaleError });
+      if (!options.signal?.aborted && probes < of && performance.now() - saved < interval) return;
+      saved = performance.now();
       await writeSnapshot(states, probes, { files: { [stateName]: JSON.stringify(state) }, info: { probes }, keep: 1 });
-      console.error(`calibration ${probes}/${of} probes`);
     },
   });
   await writeFileAtomic(path, JSON.stringify(result, null, 2) + "\n");

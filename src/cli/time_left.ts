@@ -22,12 +22,14 @@ const MOST_SAMPLES = 256;
  */
 export class TimeLeft {
   #samples: Sample[] = [];
+  /** Whether several news have come in one moment. */
+  #inBundles = false;
 
   /**
-   * @param total All that is to be done; nothing is ever said where it is unknown.
+   * @param total All that is to be done; nothing is said where it is unknown. It may be set when it becomes known.
    * @param started When the work began, in milliseconds.
    */
-  constructor(readonly total: number | undefined, readonly started: number) {}
+  constructor(public total: number | undefined, readonly started: number) {}
 
   /** Learn that so much was done at a time. */
   observe(done: number, at: number): void {
@@ -35,6 +37,7 @@ export class TimeLeft {
     if (last && done <= last.done) return;
     if (last && at - last.at < ONE_MOMENT) {
       this.#samples[this.#samples.length - 1] = { done, at: last.at };
+      this.#inBundles = true;
       return;
     }
     if (this.#samples.length === MOST_SAMPLES) this.#samples = this.#samples.filter((_, index) => index % 2 === 0);
@@ -43,7 +46,7 @@ export class TimeLeft {
 
   /** Seconds that are left at a time; undefined while nobody can tell. */
   secondsLeft(now: number): number | undefined {
-    const fresh = this.#samples.length > 1 && now - this.#samples.at(-1)!.at < ONE_MOMENT; // more of its bundle may be on its way
+    const fresh = this.#inBundles && this.#samples.length > 1 && now - this.#samples.at(-1)!.at < ONE_MOMENT; // more may be on its way
     const samples = fresh ? this.#samples.slice(0, -1) : this.#samples;
     const last = samples.at(-1);
     if (this.total === undefined || !last) return undefined;

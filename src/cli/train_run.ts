@@ -22,6 +22,7 @@ import type { RunConfig } from "./config.ts";
 import type { Context } from "./main.ts";
 import { bytesOf, openPackedModel, refusing } from "./models.ts";
 import { packedPath, writePacked } from "./packing.ts";
+import { reportedProgress } from "./progress.ts";
 import type { RunData } from "./run_data.ts";
 import { calibrateInRun } from "./run_calibration.ts";
 import type { RunFolder } from "./run_folder.ts";
@@ -174,13 +175,14 @@ export class Run {
   }
 
   async #heldOut(title: string, model: LlamaModel): Promise<HeldOut> {
-    console.error(`evaluation: ${title}`);
+    using shown = reportedProgress({ title: `evaluation, ${title}`, unit: "tokens" });
     const { batches: maxBatches } = this.config.evaluation;
     const ids = await this.data.heldOut(maxBatches * this.config.batchSize * this.config.sequenceLength + 1);
     const { lossNats, perplexity } = await heldOutLoss(model, ids, {
       ...this.#batchSize(),
       maxBatches,
       signal: this.context.signal,
+      onProgress: shown.update,
     });
     return { lossNats, perplexity };
   }

@@ -27,6 +27,8 @@ export interface PackOptions {
   readonly allowLoss?: boolean;
   /** What people call the model. */
   readonly name?: string;
+  /** Told of every tensor that is packed: weights so far, and in all. */
+  readonly onProgress?: (weights: number, of: number) => void;
 }
 
 /**

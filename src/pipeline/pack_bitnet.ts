@@ -44,6 +44,8 @@ export interface BitnetOptions {
   readonly quantization?: Quantization;
   /** Merge the scales of a tensor's groups into one, instead of refusing; false by default. */
   readonly allowLoss?: boolean;
+  /** Told of every tensor that is packed: weights so far, and in all. */
+  readonly onProgress?: (weights: number, of: number) => void;
 }
 
 /**

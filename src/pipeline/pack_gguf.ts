@@ -22,6 +22,8 @@ import {
   halfPrecisionValues,
   packedQuantization,
   type PackedSizes,
+  packingCounter,
+  type PackingProgress,
   refuseBias,
   sumSizes,
   ternaryMatrix,
@@ -41,11 +43,12 @@ export interface GgufOptions {
   readonly allowLoss?: boolean;
   /** What people call the model. */
   readonly name?: string;
+  readonly onProgress?: PackingProgress;
 }
 
 /** A GGUF file whose tensors are packed one at a time, when they are written: see `pack`. */
 export function ggufOf(model: LanguageModel, options: GgufOptions): GgufContent {
-  const { format, name } = options;
+  const { format, name, onProgress } = options;
   const quantization = format ? packedQuantization(model, options.quantization) : model.quantization;
   const metadata: GgufMetadata = {
     ...llamaGgufMetadata(model.config, { name }),
@@ -56,11 +59,17 @@ export function ggufOf(model: LanguageModel, options: GgufOptions): GgufContent 
   const rope: GgufSource | undefined = factors && { type: "F32", shape: [factors.length], read: () => bytesOf(factors) };
   const ternary = new Set(quantizedNames(model.config));
   const floats = format ? model : withoutBias(model);
+  const packed = packingCounter(model.config, onProgress);
   const tensors = Object.keys(parameterShapes(model.config)).map((name) => {
     const source = format && ternary.has(name)
       ? ternarySource(model, name, { ...options, format })
       : floatSource(floats, name, options);
-    return [ggufName(name), source];
+    const read = async () => {
+      const bytes = await source.read();
+      packed(name);
+      return bytes;
+    };
+    return [ggufName(name), { ...source, read }];
   });
   return { metadata, tensors: { ...(rope ? { [ropeFactorsName]: rope } : {}), ...Object.fromEntries(tensors) } };
 }

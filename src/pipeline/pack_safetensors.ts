@@ -20,6 +20,7 @@ import {
   halfPrecisionValues,
   packedQuantization,
   type PackedSizes,
+  packingCounter,
   sumSizes,
   ternaryMatrix,
 } from "./packed_weights.ts";
@@ -52,19 +53,22 @@ export function packedConfigJson(model: LanguageModel, { quantization: given }: 
 /** Tensors of a packed model by name. */
 export async function packedEntries(
   model: LanguageModel,
-  { apart, ...fitting }: Omit<Fitting, "format"> & { readonly apart: Apart },
+  { apart, onProgress, ...fitting }: Omit<Fitting, "format"> & { readonly apart: Apart },
 ): Promise<Record<string, SafetensorsEntry>> {
   const entries: Record<string, SafetensorsEntry> = {};
   const { config, parameters } = model;
+  const packed = packingCounter(config, onProgress);
   for (const name of quantizedNames(config)) {
     const matrix = await ternaryMatrix(model, name, { ...fitting, format: apart.format });
     Object.assign(entries, matrixEntries(name, matrix, apart));
+    packed(name);
   }
   for (const name of Object.keys(parameterShapes(config)).filter((name) => !(name in entries))) {
     const { shape } = parameters[name];
     entries[name] = isNorm(name)
       ? { dtype: "F32", shape, bytes: bytesOf(Float32Array.from(await parameters[name].data())) }
       : { dtype: "F16", shape, bytes: bytesOf(float32ToFloat16(await halfPrecisionValues(parameters[name], name))) };
+    packed(name);
   }
   return entries;
 }

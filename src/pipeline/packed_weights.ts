@@ -5,7 +5,10 @@
  */
 
 import { partsOf } from "../core/names.ts";
+import { sizeOf } from "../core/shape.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
+import type { LlamaConfig } from "../llama/config.ts";
+import { parameterShapes } from "../llama/parameters.ts";
 import type { PackedFormat, TernaryMatrix } from "../pack/format.ts";
 import { alreadyTernary, mergeScales } from "../pack/groups.ts";
 import { quantizerNamed } from "../quant/registry.ts";
@@ -19,6 +22,18 @@ export interface Fitting {
   readonly quantization?: Quantization;
   /** Whether scales of finer groups than the format holds may be merged. */
   readonly allowLoss?: boolean;
+  readonly onProgress?: PackingProgress;
+}
+
+/** Told of every tensor that is packed: weights so far, and in all. */
+export type PackingProgress = (weights: number, of: number) => void;
+
+/** What is to be called with the name of every parameter once it is packed, so that `onProgress` is told. */
+export function packingCounter(config: LlamaConfig, onProgress: PackingProgress | undefined): (name: string) => void {
+  const sizes = Object.fromEntries(Object.entries(parameterShapes(config)).map(([name, shape]) => [name, sizeOf(shape)]));
+  const all = Object.values(sizes).reduce((sum, size) => sum + size, 0);
+  let done = 0;
+  return (name) => onProgress?.(done += sizes[name], all);
 }
 
 /** The quantization that a model is packed with. Throws a `RangeError` where neither it nor the caller names one. */

@@ -1,4 +1,5 @@
-import { type Progress, progress, type ProgressOptions } from "../../src/cli/progress.ts";
+import { expectedProbes } from "../../src/cli/calibration_progress.ts";
+import { type Progress, progress, type ProgressOptions, reportedProgress } from "../../src/cli/progress.ts";
 import { columnsOf, cutTo, fit } from "../../src/cli/progress_line.ts";
 import { TimeLeft } from "../../src/cli/time_left.ts";
 import { deepEqual, equal, match, ok } from "../assert.ts";
@@ -182,4 +183,31 @@ Deno.test("no time is told before anything is known of the rate, and it passes w
   time.observe(2, 61_000);
   deepEqual([time.secondsLeft(61_500), time.secondsLeft(71_000), time.secondsLeft(999_000)], [97.5, 88, 0]);
   equal(new TimeLeft(undefined, 0).secondsLeft(9), undefined);
+});
+
+Deno.test("work that tells its total with its news is shown once it takes a second, each total as a piece of its own", () => {
+  const lines: string[] = [];
+  const stream = { isTerminal: false, hasColour: false, columns: () => 80, write: (text: string) => void lines.push(text) };
+  let now = 0;
+  {
+    using shown = reportedProgress({ title: "packing", unit: "%", stream, clock: () => now });
+    const at = (time: number, done: number, total: number) => {
+      now = time;
+      shown.update(done, total);
+    };
+    at(100, 1, 2);
+    at(200, 2, 2);
+    deepEqual(lines, []);
+    at(2200, 1, 3);
+    at(9200, 2, 3);
+    at(15_200, 3, 3);
+  }
+  deepEqual(lines, ["packing 33 % · 4 s left\n", "packing 66 % · 7 s left\n", "packing 100 % · took 15 s\n"]);
+});
+
+Deno.test("a calibration is expected to end where its error will be small enough", () => {
+  const news = { probes: 16, of: 256 };
+  equal(expectedProbes({ ...news, scaleError: 0.02 }, 0.01), 64);
+  equal(expectedProbes({ ...news, scaleError: 0.005 }, 0.01), 16);
+  deepEqual([0.5, Infinity, NaN].map((scaleError) => expectedProbes({ ...news, scaleError }, 0.01)), [256, 256, 256]);
 });
