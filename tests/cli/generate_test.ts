@@ -1,5 +1,10 @@
+import { chat } from "../../src/cli/chat.ts";
+import { loadCheckpoint } from "../../src/llama/checkpoint.ts";
+import { generate } from "../../src/llama/generate.ts";
+import { type ChatMessage, renderChat } from "../../src/tokenizer/chat.ts";
+import { roundedModel } from "../../src/pipeline/rounded.ts";
 import { pack } from "../../src/pipeline/pack.ts";
-import { deepEqual, equal, match } from "../assert.ts";
+import { deepEqual, equal, match, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";
 import { lastJson, runCommand, withModelFolder } from "./run_command.ts";
 
@@ -23,6 +28,57 @@ Deno.test("deno task generate continues a prompt, the same for a checkpoint and 
     const whole = await runCommand("generate", ["--model", `${folder}/model.gguf`, ...args, "--activations", "int8"]);
     match(whole.stdout, /^Call me[^]*\n12 tokens: /);
   }));
+
+Deno.test("prompts may begin with a dash, after -- or =, and may be words of their own", () =>
+  withModelFolder(model, async (folder) => {
+    const args = ["--model", folder, "--max-tokens", "2", "--temperature", "0", "--json"];
+    for (const more of [["--prompt=-x"], ["--", "-x"]]) {
+      const { code, stderr, ...rest } = await runCommand("generate", [...args, ...more]);
+      equal(code, 0, stderr);
+      equal((lastJson({ code, stderr, ...rest }) as { prompt: string }).prompt, "-x");
+    }
+    const twice = await runCommand("generate", [...args, "--prompt", "a", "b"]);
+    equal(twice.stderr, "error: TEXT and --prompt say the same: wanted one of them\n");
+  }));
+
+/** A template that marks who speaks, and ends each message by a line feed. */
+const chatTemplate = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}" +
+  "{% if add_generation_prompt %}assistant: {% endif %}";
+
+Deno.test("a model talks by its chat template: each line is a message, and it reads all that was said", () =>
+  withModelFolder({ ...model, chatTemplate, endTokens: [10] }, async (folder) => {
+    const args = ["--model", folder, "--chat", "--max-tokens", "4", "--temperature", "0", "--system", "Be brief.", "--json"];
+    const { code, stderr, ...rest } = await runCommand("generate", args, { stdin: "Hi\n\n Who are you? \n/exit\nnever read\n" });
+    equal(code, 0, stderr);
+    const { messages } = lastJson({ code, stderr, ...rest }) as { messages: { role: string; content: string }[] };
+    deepEqual(messages.map(({ role }) => role), ["system", "user", "assistant", "user", "assistant"]);
+    deepEqual([0, 1, 3].map((at) => messages[at].content), ["Be brief.", "Hi", "Who are you?"]);
+    const opened = await loadCheckpoint(`${folder}/model`);
+    const said: ChatMessage[] = [];
+    for (const message of messages) {
+      if (message.role === "assistant") {
+        const prompt = await renderChat(chatTemplate, said, { addGenerationPrompt: true });
+        const pieces = generate(roundedModel(opened), prompt, { maxTokens: 4, temperature: 0 });
+        equal(message.content, (await Array.fromAsync(pieces)).join("").trim());
+      }
+      said.push(message);
+    }
+  }));
+
+Deno.test("a conversation that outgrows the context goes on without its oldest messages", async () => {
+  const talker = { ...tinyModel({ layers: 1 }), chatTemplate, endTokens: [10] };
+  let written = "";
+  const lines = Array.from({ length: 6 }, (_, index) => `${index} ${"x".repeat(50)}`);
+  const said = await chat(talker, { lines, write: (text) => written += text, maxTokens: 3, temperature: 0 });
+  equal(said.length, 12);
+  equal(written.split("\n").length > 6, true);
+  await rejects(
+    chat(talker, { lines: ["x".repeat(300)], write: () => {}, maxTokens: 3 }),
+    /cannot generate: wanted a prompt of at most 256 tokens/,
+  );
+  const { chatTemplate: _, ...silent } = talker;
+  await rejects(chat(silent, { lines: [], write: () => {} }), /the model has no chat template: wanted one that was trained/);
+});
 
 Deno.test("deno task generate refuses bad input in one line", () =>
   withModelFolder(model, async (folder) => {

@@ -14,12 +14,21 @@ export interface Finished {
 }
 
 /** Runs `src/cli/NAME.ts` and waits for its end. Lines in which a driver complains about the environment are left out. */
-export async function runCommand(name: string, args: readonly string[]): Promise<Finished> {
+export async function runCommand(
+  name: string,
+  args: readonly string[],
+  { stdin }: { readonly stdin?: string } = {},
+): Promise<Finished> {
   const path = new URL(`../../src/cli/${name}.ts`, import.meta.url).pathname;
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", path, ...args],
     env: { NO_COLOR: "1" },
-  }).output();
+    stdin: stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (stdin !== undefined) await new Blob([stdin]).stream().pipeTo(child.stdin);
+  const { code, stdout, stderr } = await child.output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr).replace(/^.*XDG_RUNTIME_DIR.*\n/gm, "") };
 }
