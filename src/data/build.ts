@@ -10,7 +10,7 @@ import type { Fingerprint } from "../io/fingerprint.ts";
 import { isJsonObject } from "../io/json.ts";
 import { type Lock, lockFile } from "../io/lock.ts";
 import type { IsCut } from "./cut.ts";
-import { piecesOf, type RowCounts } from "./document.ts";
+import { countProblem, piecesOf, type Problem, type RowCounts } from "./document.ts";
 import { type EncodedPiece, fateOf, type LocatedPiece, type PieceEncoder } from "./encode.ts";
 import { isWhole, ShardBuffer, type ShardEntry } from "./shard.ts";
 import type { DataFile } from "./source.ts";
@@ -33,6 +33,8 @@ export interface UnitIndex {
   /** Pieces of documents whose ids are in the shards. */
   readonly pieces: number;
   readonly counts: RowCounts;
+  /** Conversations among these pieces that the chat template refused, and the first of them. */
+  readonly refused: { readonly count: number; readonly problems: readonly Problem[] };
   /** Paths of the files when they were read. */
   readonly paths: readonly string[];
   readonly training: readonly ShardEntry[];
@@ -56,12 +58,8 @@ export interface BuildOptions {
 /** The index of a unit that was made before, whole or in part; undefined where there is none that can be used. */
 export async function readIndex(folder: string): Promise<UnitIndex | undefined> {
   const json = await readJsonFile(`${folder}/index.json`).catch(() => undefined); // it is made anew
-  if (
-    json?.version !== 1 || !Array.isArray(json.training) || !Array.isArray(json.heldOut) || !isJsonObject(json.counts) ||
-    !Array.isArray(json.paths)
-  ) {
-    return undefined;
-  }
+  const lists = ["training", "heldOut", "paths"].every((name) => Array.isArray(json?.[name]));
+  if (json?.version !== 1 || !lists || !isJsonObject(json.counts) || !isJsonObject(json.refused)) return undefined;
   const index = json as unknown as UnitIndex;
   const whole = await Promise.all([...index.training, ...index.heldOut].map((entry) => isWhole(folder, entry)));
   return whole.every(Boolean) ? index : undefined;
@@ -143,6 +141,7 @@ class UnitWriter {
   readonly #options: BuildOptions;
   readonly #buffers = { training: new ShardBuffer(), heldOut: new ShardBuffer() };
   readonly #shards: { training: ShardEntry[]; heldOut: ShardEntry[] };
+  readonly #refused: RowCounts;
   #pieces: number;
 
   constructor(unit: Unit, options: BuildOptions, known?: UnitIndex) {
@@ -150,12 +149,18 @@ class UnitWriter {
     this.#options = options;
     this.#shards = { training: [...known?.training ?? []], heldOut: [...known?.heldOut ?? []] };
     this.#pieces = known?.pieces ?? 0;
+    const { count: corrupt, problems } = known?.refused ?? { count: 0, problems: [] };
+    this.#refused = { documents: 0, empty: 0, corrupt, problems: [...problems] };
   }
 
-  async add({ piece: { fate, begins }, ids, learned }: EncodedPiece, counts: RowCounts): Promise<void> {
+  async add({ piece, ids, learned, refused }: EncodedPiece, counts: RowCounts): Promise<void> {
     const { heldOutFraction, shardTokens } = this.#options;
+    const { fate, begins } = piece;
+    if (refused !== undefined && "messages" in piece) {
+      countProblem(this.#refused, { path: piece.path, row: piece.row, reason: refused });
+    }
     const side = fate < heldOutFraction ? "heldOut" : "training";
-    this.#buffers[side].add({ ids, learned, begins });
+    if (ids.length > 0) this.#buffers[side].add({ ids, learned, begins });
     this.#pieces++;
     if (this.#buffers[side].tokens >= shardTokens) await this.save(counts, { complete: false });
   }
@@ -169,8 +174,14 @@ class UnitWriter {
       const name = `${side}-${String(shards.length).padStart(5, "0")}`;
       shards.push(await buffer.write(folder, name, this.#options.bytesPerToken));
     }
+    const { corrupt: count, problems } = this.#refused;
+    const refused = { count, problems };
+    if (complete && count > 0 && count === counts.documents) {
+      const [{ path, row, reason }] = problems;
+      throw new Error(`Cannot read "${path}": the chat template takes none of its conversations; row ${row}: ${reason}`);
+    }
     const paths = files.map(({ path }) => path);
-    const index: UnitIndex = { version: 1, complete, pieces: this.#pieces, counts, paths, ...this.#shards };
+    const index: UnitIndex = { version: 1, complete, pieces: this.#pieces, counts, refused, paths, ...this.#shards };
     await writeFileAtomic(`${folder}/index.json`, JSON.stringify(index, null, 2) + "\n");
     return index;
   }

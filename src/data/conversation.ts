@@ -29,7 +29,9 @@ const roles: Readonly<Record<string, string>> = {
  * @param value the field of a row
  */
 export function conversationOf(value: unknown): ChatMessage[] | string {
-  if (!Array.isArray(value)) return `wanted text or a list of messages, got ${JSON.stringify(value)?.slice(0, 40)}`;
+  if (!Array.isArray(value)) {
+    return `wanted text or a list of messages, got ${isJsonObject(value) ? "an object" : String(value).slice(0, 40)}`;
+  }
   const messages: ChatMessage[] = [];
   for (const [index, message] of value.entries()) {
     if (!isJsonObject(message)) return `message ${index} is no object`;

@@ -10,8 +10,12 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 /** Whether the ids of `left` and `right` together are those of each, as {@linkcode idsOfPiece} takes them. */
 export type IsCut = (left: string, right: string) => boolean;
 
-/** Characters that a piece has at least, unless the text ends. */
-const pieceLength = 1 << 20;
+/** Settings of {@linkcode cutText}. */
+export interface PieceLength {
+  /** Characters that a piece has at least, unless the text ends; it is twice as long at most, where it can be cut. */
+  readonly pieceLength?: number;
+}
+
 /** Characters on either side by which a place is judged: longer than what tokenizers look at. */
 const windowLength = 256;
 /** Places that are tried before more text is waited for. */
@@ -31,6 +35,7 @@ const places = /(?<=\S)(?:\n(?=\S)|(?= \p{L}))/gu;
 export async function* cutText(
   texts: Iterable<string> | AsyncIterable<string>,
   isCut: IsCut,
+  { pieceLength = 1 << 17 }: PieceLength = {},
 ): AsyncGenerator<Extract<Piece, { text: string }>> {
   let held = "";
   let begins = true;
@@ -38,7 +43,7 @@ export async function* cutText(
   for await (const text of texts) {
     held += text;
     while (held.length >= wanted) {
-      const at = placeIn(held, isCut);
+      const at = placeIn(held, isCut, pieceLength);
       if (at === undefined) {
         wanted *= 2;
         break;
@@ -52,8 +57,8 @@ export async function* cutText(
   if (!begins || held.trim() !== "") yield { text: held, begins, ends: true };
 }
 
-/** Where a text may be cut, as late as `pieceLength` if that is possible. */
-function placeIn(text: string, isCut: IsCut): number | undefined {
+/** Where a text may be cut behind its first `pieceLength` characters. */
+function placeIn(text: string, isCut: IsCut, pieceLength: number): number | undefined {
   places.lastIndex = pieceLength;
   for (let tried = 0; tried < tries; tried++) {
     const match = places.exec(text);
@@ -61,7 +66,7 @@ function placeIn(text: string, isCut: IsCut): number | undefined {
     const at = match.index + match[0].length;
     if (match[0].length === 0) places.lastIndex++;
     if (at + windowLength > text.length) return undefined;
-    if (isCut(text.slice(at - windowLength, at), text.slice(at, at + windowLength))) return at;
+    if (isCut(text.slice(Math.max(0, at - windowLength), at), text.slice(at, at + windowLength))) return at;
   }
   return undefined;
 }

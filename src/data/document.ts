@@ -21,7 +21,14 @@ export type Piece =
     readonly begins: boolean;
     readonly ends: boolean;
   }
-  | { readonly messages: readonly ChatMessage[]; readonly begins: true; readonly ends: true };
+  | {
+    readonly messages: readonly ChatMessage[];
+    readonly begins: true;
+    readonly ends: true;
+    /** Where the conversation stands. */
+    readonly path: string;
+    readonly row: number;
+  };
 
 /** What was met on the way through a file. */
 export interface RowCounts {
@@ -56,6 +63,12 @@ export interface PieceOptions {
 /** Problems that are told in words. */
 const toldProblems = 5;
 
+/** Adds a row that holds no document. */
+export function countProblem(counts: RowCounts, problem: Problem): void {
+  counts.corrupt++;
+  if (counts.problems.length < toldProblems) counts.problems.push(problem);
+}
+
 /** Why a row is no document. */
 class CorruptRow extends Error {}
 
@@ -82,15 +95,14 @@ export async function* piecesOf(file: DataFile, counts: RowCounts, options: Piec
     } catch (error) {
       if (!(error instanceof CorruptRow)) throw error;
       first ??= `row ${number}: ${error.message}`;
-      counts.corrupt++;
-      if (counts.problems.length < toldProblems) counts.problems.push({ path: file.path, row: number, reason: error.message });
+      countProblem(counts, { path: file.path, row: number, reason: error.message });
       continue;
     }
     if (typeof content === "string" ? content.trim() === "" : content.length === 0) counts.empty++;
     else {
       counts.documents++;
       if (typeof content === "string") yield* cutText([content], options.isCut);
-      else yield { messages: content, begins: true, ends: true };
+      else yield { messages: content, begins: true, ends: true, path: file.path, row: number };
     }
   }
   const documents = counts.documents - before.documents + counts.empty - before.empty;

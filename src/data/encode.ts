@@ -4,7 +4,7 @@
  * @module
  */
 
-import { encodeChat } from "../tokenizer/chat.ts";
+import { encodeChat, type EncodedChat } from "../tokenizer/chat.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { type TokenizerPool, tokenizerPool } from "../tokenizer/pool.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -27,6 +27,8 @@ export interface TextFormat {
 
 /** Ids of a piece, with what frames its document. */
 export interface EncodedPiece {
+  /** What the chat template says against a conversation, which has no ids then. */
+  readonly refused?: string;
   readonly ids: Uint32Array;
   /** 1 where the model learns to predict an id, as long as `ids`; absent where it learns all of them. */
   readonly learned?: Uint8Array;
@@ -42,7 +44,9 @@ export interface PieceEncoder extends Disposable {
 }
 
 /**
- * @param workers threads that share the texts; with 0, this one encodes
+ * An encoder of a format.
+ *
+ * @param options `workers`: threads that share the texts; with 0, this one encodes
  */
 export function pieceEncoder(format: TextFormat, { workers }: { readonly workers: number }): PieceEncoder {
   const { tokenizer, parseSpecial = false } = format;
@@ -61,7 +65,7 @@ export function pieceEncoder(format: TextFormat, { workers }: { readonly workers
       for await (const ids of pool ? pool.encodeAll(texts()) : encodeHere(tokenizer, texts(), parseSpecial)) {
         const piece = waiting.shift()!;
         yield "messages" in piece
-          ? { ...await encodeConversation(format, piece.messages), piece }
+          ? { ...await encodeConversation(format, piece), piece }
           : { ids: framed(piece.begins ? ids : ids.subarray(marks), piece, format), piece };
       }
     },
@@ -85,30 +89,39 @@ function framed(ids: Uint32Array, { begins, ends }: Piece, { beginToken, endToke
   return whole;
 }
 
-type Messages = Extract<Piece, { messages: unknown }>["messages"];
+type Conversation = Extract<Piece, { messages: unknown }>;
 
-/** A conversation as its template writes it; the begin token and one that ends it are added where the template has neither. */
-async function encodeConversation(
-  format: TextFormat,
-  messages: Messages,
-): Promise<Pick<EncodedPiece, "ids" | "learned">> {
+/** A conversation as its template writes it, or what the template says against it. */
+async function encodeConversation(format: TextFormat, piece: Conversation): Promise<Omit<EncodedPiece, "piece">> {
   const { tokenizer, chatTemplate, beginToken, endTokens = [] } = format;
   if (chatTemplate === undefined) {
-    throw new TypeError("Cannot read conversations: the model has no chat template, and a plain text is wanted");
+    throw new TypeError(`Cannot read "${piece.path}": row ${piece.row} is a conversation, and the model has no chat template`);
   }
   const spelling = (token?: number) => token === undefined ? undefined : tokenizer.decode([token]);
   const options = { bosToken: spelling(beginToken), eosToken: spelling(endTokens[0]) };
-  const { ids, isAssistant } = await encodeChat(tokenizer, chatTemplate, messages, options);
+  try {
+    return framedConversation(await encodeChat(tokenizer, chatTemplate, piece.messages, options), piece, format);
+  } catch (error) {
+    if (error instanceof TypeError && error.message.startsWith("Cannot ")) {
+      return { ids: new Uint32Array(0), refused: error.message };
+    }
+    throw error;
+  }
+}
+
+/** Adds the begin token and one that ends it where the template has neither. */
+function framedConversation(
+  { ids, isAssistant }: EncodedChat,
+  piece: Conversation,
+  { tokenizer, beginToken, endTokens = [] }: TextFormat,
+): Omit<EncodedPiece, "piece"> {
   const begins = beginToken === undefined || ids[0] === beginToken;
   const ends = endTokens.length === 0 || ids.subarray(-2).some((id) => endTokens.includes(id)); // a line may end behind it
-  const whole = framed(ids, { messages, begins: true, ends: true }, {
-    tokenizer,
-    beginToken: begins ? undefined : beginToken,
-    endTokens: ends ? [] : endTokens,
-  });
+  const missing = { tokenizer, beginToken: begins ? undefined : beginToken, endTokens: ends ? [] : endTokens };
+  const whole = framed(ids, piece, missing);
   const learned = new Uint8Array(whole.length);
   learned.set(isAssistant, begins ? 0 : 1);
-  if (!ends && messages.at(-1)?.role === "assistant") learned[whole.length - 1] = 1;
+  if (!ends && piece.messages.at(-1)?.role === "assistant") learned[whole.length - 1] = 1;
   return { ids: whole, learned };
 }
 

@@ -49,6 +49,8 @@ export interface DataOptions extends TextFormat {
 const layout = 1;
 /** Small files are kept together: a group ends after so many bytes, or after one file in so many, by its hash. */
 const group = { bytes: 1 << 26, files: 256 };
+/** Files whose hashes are found at a time. */
+const filesAtOnce = 32;
 /** Bytes from which on workers repay their start. */
 const pooledBytes = 1 << 22;
 
@@ -110,9 +112,11 @@ async function knownFiles(
   const tell = (read: number) => onProgress?.({ phase: "reading", bytes: bytes += read, totalBytes: 0, tokens: 0 });
   const known = new Map<string, Fingerprint>();
   try {
-    for (const { path } of found.flat()) {
+    const paths = [...new Set(found.flat().map(({ path }) => path))];
+    for (let start = 0; start < paths.length; start += filesAtOnce) {
       signal?.throwIfAborted();
-      if (!known.has(path)) known.set(path, await hashes.of(path, tell));
+      const some = await Promise.all(paths.slice(start, start + filesAtOnce).map((path) => hashes.of(path, tell)));
+      for (const file of some) known.set(file.path, file);
     }
   } finally {
     await hashes.save();
@@ -153,7 +157,7 @@ async function buildAll(
 ): Promise<UnitIndex[][]> {
   const { tokenizer, field, heldOutFraction, shardTokens = 1 << 22, signal, onProgress } = options;
   const totalBytes = units.flat().reduce((sum, unit) => sum + bytesOf(unit), 0);
-  const workers = totalBytes < pooledBytes ? 0 : options.workers ?? navigator.hardwareConcurrency;
+  const workers = options.workers ?? (totalBytes < pooledBytes ? 0 : navigator.hardwareConcurrency);
   let [bytes, tokens] = [0, 0];
   using encoder = pieceEncoder(options, { workers });
   const settings = {
@@ -198,9 +202,9 @@ function tokenSource(
     path,
     files: files.length,
     bytes: files.reduce((total, { bytes }) => total + bytes, 0),
-    documents: sum(({ counts }) => counts.documents),
+    documents: sum(({ counts, refused }) => counts.documents - refused.count),
     empty: sum(({ counts }) => counts.empty),
-    corrupt: sum(({ counts }) => counts.corrupt),
+    corrupt: sum(({ counts, refused }) => counts.corrupt + refused.count),
     problems: indices.flatMap((index, at) => problemsOf(units[at], index)).slice(0, 5),
     trainingTokens: training.length,
     heldOutTokens: heldOut.length,
@@ -210,6 +214,8 @@ function tokenSource(
 }
 
 /** What is wrong with rows, in words; a file may have been moved since. */
-function problemsOf({ files }: Unit, { counts, paths }: UnitIndex): string[] {
-  return counts.problems.map(({ path, row, reason }) => `"${files[paths.indexOf(path)]?.path ?? path}" row ${row}: ${reason}`);
+function problemsOf({ files }: Unit, { counts, refused, paths }: UnitIndex): string[] {
+  return [...counts.problems, ...refused.problems].map(({ path, row, reason }) =>
+    `"${files[paths.indexOf(path)]?.path ?? path}" row ${row}: ${reason}`
+  );
 }

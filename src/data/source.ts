@@ -114,8 +114,8 @@ export async function filesOf({ path }: DataSpec): Promise<DataFile[]> {
   const paths = folder ? await filesBelow(path) : await filesMatching(path);
   const files = paths.map(dataFile).filter((file) => file !== undefined);
   if (files.length > 0) return files;
-  const found = paths.length === 0 ? "no file" : `${paths.length} files, such as "${paths[0]}",`;
-  throw new Error(
-    `Cannot read "${path}": ${found} found there ${paths.length === 0 ? "" : "of other kinds"}; wanted ${supportedFiles}`,
-  );
+  const found = paths.length === 0
+    ? "there is no file"
+    : `none of its ${paths.length} files, such as "${paths[0]}", is of a known kind`;
+  throw new Error(`Cannot read "${path}": ${found}; wanted ${supportedFiles}`);
 }

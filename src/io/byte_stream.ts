@@ -57,16 +57,23 @@ async function* filePieces(path: string, onRead?: (bytes: number) => void): Asyn
   using file = await Deno.open(path).catch((cause) => {
     throw fail(cause);
   });
+  let buffer = spare ?? new Uint8Array(pieceBytes);
+  spare = undefined;
   for (;;) {
-    const piece = new Uint8Array(pieceBytes);
-    const count = await file.read(piece).catch((cause) => {
+    const count = await file.read(buffer).catch((cause) => {
       throw fail(cause);
     });
-    if (count === null) return;
+    if (count === null) break;
     onRead?.(count);
-    yield piece.subarray(0, count);
+    const isFull = count > pieceBytes / 2;
+    yield isFull ? buffer.subarray(0, count) : buffer.slice(0, count);
+    if (isFull) buffer = new Uint8Array(pieceBytes);
   }
+  spare = buffer;
 }
+
+/** A buffer that nobody reads into: many small files need no new one each. */
+let spare: Uint8Array<ArrayBuffer> | undefined;
 
 async function* gunzipped(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { createGunzip } = await import("node:zlib"); // unlike DecompressionStream it goes on where files were joined

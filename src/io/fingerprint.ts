@@ -62,15 +62,16 @@ export class Fingerprints {
 
   /** Size and hash of a file. Throws an error that names the path where it cannot be read. */
   async of(path: string, onRead?: (bytes: number) => void): Promise<Fingerprint> {
-    const { realPath, state, bytes, fresh } = await stateOf(path);
-    const [seen, known] = this.#known.get(realPath)?.split(" ") ?? [];
+    const { state, bytes, fresh } = await stateOf(path);
+    const absolute = /^([/\\]|[A-Za-z]:)/.test(path) ? path : `${Deno.cwd()}/${path}`;
+    const [seen, known] = this.#known.get(absolute)?.split(" ") ?? [];
     if (seen === state) {
       onRead?.(bytes);
       return { path, bytes, hash: known };
     }
     const hash = await sha256(byteStream(path, { onRead }));
     if (!fresh) {
-      this.#known.set(realPath, `${state} ${hash}`);
+      this.#known.set(absolute, `${state} ${hash}`);
       this.#changed = true;
     }
     return { path, bytes, hash };
@@ -89,7 +90,7 @@ async function stateOf(path: string) {
     const { size, mtime, ctime, ino } = await Deno.stat(path);
     const times = [mtime, ctime].map((time) => time?.getTime() ?? 0);
     const fresh = Math.max(...times) > Date.now() - freshMilliseconds;
-    return { realPath: await Deno.realPath(path), state: [size, ...times, ino ?? 0].join(":"), bytes: size, fresh };
+    return { state: [size, ...times, ino ?? 0].join(":"), bytes: size, fresh };
   } catch (cause) {
     throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
   }
