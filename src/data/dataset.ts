@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Batch, BatchSize } from "../train/data.ts";
+import { type Batch, type BatchSize, ignoredTarget } from "../train/data.ts";
 import { mixture, permuted } from "./order.ts";
 import { type CutOptions, joinRows, rowOf, type TokenRow } from "./store.ts";
 
@@ -67,7 +67,8 @@ export interface Dataset {
   sequences(sequenceLength: number): number;
   /**
    * The batch of a step, counted from 0. It depends on the options alone. Sequences come in an order that is random and another in each
-   * epoch, each once an epoch; with weights, each source has its own epochs.
+   * epoch, each once an epoch; with weights, each source has its own epochs. Where nothing of a sequence is learned, as within a long
+   * question, the next one stands for it.
    *
    * @throws RangeError where a source has not one sequence
    */
@@ -111,21 +112,35 @@ export function datasetOf(sources: readonly TokenSource[], key: string): Dataset
   return dataset;
 }
 
-/** The sequence of a draw from sources that share their epochs. */
-function drawnSequence(
+/** Sequences without a target that counts, one behind the other, after which nobody looks on. */
+const mostUnlearned = 4096;
+
+/**
+ * The sequence of a draw from sources that share their epochs. One in which nothing is learned, in the middle of a long question, gives
+ * way to the next one that has a target.
+ */
+async function drawnSequence(
   sources: readonly TokenSource[],
   draw: number,
   { seed, ...options }: CutOptions & { readonly seed: number },
-) {
+): Promise<Omit<Batch, "shape">> {
   const counts = sources.map(({ training }) => training.sequences(options.sequenceLength));
   const total = counts.reduce((sum, count) => sum + count, 0);
-  let place = permuted(draw % total, total, { seed, epoch: Math.floor(draw / total) });
-  const source = counts.findIndex((count) => {
-    if (place < count) return true;
-    place -= count;
-    return false;
-  });
-  return sources[source].training.sequence(place, options);
+  const first = permuted(draw % total, total, { seed, epoch: Math.floor(draw / total) });
+  for (let tried = 0; tried < Math.min(total, mostUnlearned); tried++) {
+    let place = (first + tried) % total;
+    let source = 0;
+    while (place >= counts[source]) place -= counts[source++];
+    const row = await sources[source].training.sequence(place, options);
+    if (row.targets.some((target) => target !== ignoredTarget)) return row;
+  }
+  const names = sources.map(({ report }) => `"${report.path}"`).join(", ");
+  throw new RangeError(
+    `Cannot draw from ${names}: ${
+      Math.min(total, mostUnlearned)
+    } sequences of ${options.sequenceLength} tokens on end have nothing ` +
+      `that is learned; wanted what an assistant says, or longer sequences`,
+  );
 }
 
 function heldOutOf(rows: readonly TokenRow[]): HeldOut {

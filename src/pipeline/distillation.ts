@@ -9,7 +9,7 @@ import { llama, type LlamaModel, type LlamaOptions } from "../llama/model.ts";
 import { distillationLoss, type DistillationLossOptions } from "../nn/distillation.ts";
 import { crossEntropy } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
-import { languageModelLoss } from "./data.ts";
+import { languageModelLoss, weighted } from "./data.ts";
 
 /** Settings of distillation in `train`. */
 export interface Distillation extends DistillationLossOptions {
@@ -48,5 +48,7 @@ export function trainingLoss(
   const { inputs, documents } = batch;
   const logits = llama({ config, parameters }, inputs, { ...options, documents });
   const wanted = llama({ config: teacher.config, parameters: known }, inputs, { documents });
-  return crossEntropy(logits, batch.targets).mul(1 - weight).add(distillationLoss(logits, wanted, softening).mul(weight));
+  return weighted(crossEntropy(logits, batch.targets), batch).mul(1 - weight).add(
+    distillationLoss(logits, wanted, softening).mul(weight),
+  );
 }

@@ -126,3 +126,21 @@ Deno.test("too little text is told in numbers; fewer sequences than a batch repe
     await rejects(openData([], { tokenizer: byteTokenizer }), /no source is named/);
     await rejects(open(folder, "a.txt", { heldOutFraction: 2 }), /a share of 2 of the documents: wanted 0 to 1/);
   }));
+
+Deno.test("a sequence in which nothing is learned gives way to the next one that has a target", () =>
+  withFiles({
+    "a.jsonl": rows({ messages: [{ role: "user", content: "?".repeat(100) }, { role: "assistant", content: "!".repeat(20) }] }),
+    "b.jsonl": rows({ messages: [{ role: "user", content: "?".repeat(100) }] }),
+  }, async (folder) => {
+    const chatTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    const data = await open(folder, "a.jsonl", { chatTemplate });
+    equal(data.sequences(8), 15); // the last 21 ids are learned: three sequences
+    const drawn = await Promise.all(
+      Array.from({ length: 30 }, (_, step) => data.batchAt({ batchSize: 1, sequenceLength: 8, seed: 1, step })),
+    );
+    const learned = drawn.map(({ targets }) => [...targets].filter((id) => id !== ignoredTarget).length);
+    ok(learned.every((count) => count > 0), `${learned}`);
+    const silent = await open(folder, "b.jsonl", { chatTemplate });
+    const message = /Cannot draw from ".*b\.jsonl": 12 sequences of 8 tokens on end have nothing that is learned/;
+    await rejects(silent.batchAt({ batchSize: 1, sequenceLength: 8, seed: 1, step: 0 }), message);
+  }));
