@@ -159,6 +159,7 @@ export { type ChatMessage, type ChatOptions, encodeChat, type EncodedChat, rende
 // calibration, training, packing
 export { type CheckpointOptions, type LoadedState, newestState, saveState } from "./src/train/checkpoints.ts";
 export type { OptimizerOptions, Tensors, TrainingState } from "./src/train/trainer.ts";
+export { ternaryGroupSize } from "./src/pipeline/already_ternary.ts";
 export { loadTensors, saveTensors } from "./src/io/tensors.ts";
 export { type Batch, batchAt, batches, type BatchSize, ignoredTarget, splitTokens, windows } from "./src/train/data.ts";
 export { type DataOptions, type DataProgress, openData } from "./src/data/open.ts";

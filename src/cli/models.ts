@@ -11,6 +11,7 @@ import type { LanguageModel } from "../llama/checkpoint.ts";
 import { loadCheckpoint } from "../llama/checkpoint.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
+import { ternaryGroupSize } from "../pipeline/already_ternary.ts";
 import { architecture, openPacked, type PackedModel } from "../pipeline/open_packed.ts";
 import { hestiaKeys } from "../llama/gguf_fields.ts";
 import { loadModel } from "../pipeline/load_model.ts";
@@ -121,12 +122,20 @@ export async function openModel(path: string, options: PackedMatmulOptions = {})
     const { sizes: { bytes, bitsPerWeight }, ...model } = packed;
     return { model, bytes, bitsPerWeight, description: "packed" };
   }
-  const latent = await loadModelFolder(path);
+  const latent = await withoutSecondRounding(await loadModelFolder(path), path);
   const { quantization } = latent;
   const bytes = await checkpointBytes(await modelFolder(path));
   const weights = Object.values(latent.parameters).reduce((sum, { size }) => sum + size, 0);
   const description = quantization ? `${quantization.quantizer}, group size ${quantization.groupSize}` : "full precision";
   return { model: await refusing(() => roundedModel(latent)), bytes, bitsPerWeight: 8 * bytes / weights, description };
+}
+
+/** A model whose weights are ternary already is used as it is, though it says that they are latent: rounding would shrink its scales. */
+async function withoutSecondRounding(model: LanguageModel, path: string): Promise<LanguageModel> {
+  const { quantization, ...floats } = model;
+  if (!quantization || await ternaryGroupSize(model) === undefined) return model;
+  console.error(`${path}: its weights are ternary already, and are taken as they are`);
+  return floats;
 }
 
 /**

@@ -10,9 +10,10 @@ import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
 import type { PackedFormat, TernaryMatrix } from "../pack/format.ts";
-import { alreadyTernary, mergeScales } from "../pack/groups.ts";
+import { mergeScales } from "../pack/groups.ts";
 import { quantizerNamed } from "../quant/registry.ts";
 import type { Tensor } from "../tensor.ts";
+import { asTernary } from "./already_ternary.ts";
 
 /** How weights become what a format holds. */
 export interface Fitting {
@@ -46,8 +47,8 @@ export function packedQuantization(model: LanguageModel, quantization: Quantizat
 }
 
 /**
- * The matrix of a quantized weight. Weights of a full-precision model that are ternary already are taken as they are: rounding them
- * once more would shrink their scales.
+ * The matrix of a quantized weight. Weights that are ternary already are taken as they are, whatever the model says of itself: rounding
+ * them once more would shrink their scales.
  *
  * @throws RangeError where a quantizer gives no integers times scales
  */
@@ -58,16 +59,10 @@ export async function ternaryMatrix(
 ): Promise<TernaryMatrix> {
   const quantization = packedQuantization(model, given);
   const weight = model.parameters[name];
-  const kept = model.quantization ? undefined : await takenAsTheyAre(weight, quantization.groupSize);
+  const kept = await asTernary(weight, quantization.groupSize);
   const matrix = kept ?? await quantized(weight, { ...quantization, parameters: partsOf(quantization.parameters ?? {}, name) });
   const fits = format.holdsExactly(matrix.groupSize) || !allowLoss;
   return fits ? matrix : mergeScales(matrix, format.finestGroup);
-}
-
-async function takenAsTheyAre(weight: Tensor, groupSize: number): Promise<TernaryMatrix | undefined> {
-  const [rows, columns] = weight.shape;
-  if (groupSize > 0 && columns % groupSize !== 0) return undefined; // the quantizer says what is wrong
-  return alreadyTernary(await weight.data(), { rows, columns, groupSize });
 }
 
 async function quantized(

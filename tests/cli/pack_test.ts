@@ -3,6 +3,8 @@ import type { PackingLoss } from "../../src/cli/packing_loss.ts";
 import { loadCheckpoint } from "../../src/llama/checkpoint.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
+import { initialModel } from "../../src/llama/parameters.ts";
+import { roundedModel } from "../../src/pipeline/rounded.ts";
 import { openPacked } from "../../src/pipeline/open_packed.ts";
 import { openBitnet } from "../../src/pipeline/pack_bitnet.ts";
 import { deepEqual, equal, match, ok } from "../assert.ts";
@@ -37,12 +39,90 @@ Deno.test("deno task pack rounds a full-precision model when told how", () =>
     const refused = await runCommand("pack", args);
     deepEqual(refused, {
       ...{ code: 2, stdout: "" },
-      stderr: "error: the model is in full precision: --group-size says how to round it without training\n",
+      stderr:
+        "error: the model does not say how it was trained, and its weights are not ternary: --quantizer and --group-size say it " +
+        "for latent weights, --group-size alone rounds a model in full precision\n",
     });
     equal((await runCommand("pack", [...args, "--group-size", "128"])).code, 2); // 64 columns
     deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["model"]);
     equal((await runCommand("pack", [...args, "--group-size", "64"])).code, 0);
   }));
+
+/** Mean of the loss on some text. */
+const lossOn = async (path: string) => {
+  const opened = (await openPackedModel(path))!;
+  return (await heldOutLoss(opened, sampleText(400), { batchSize: 2, sequenceLength: 64 })).lossNats;
+};
+
+Deno.test("deno task pack takes latent weights of other trainers, once it is told what they were trained with", () =>
+  withModelFolder(tinyModel({ layers: 1 }), async (folder) => {
+    const output = `${folder}/latent.gguf`;
+    const args = ["--model", folder, "--output", output, "--quantizer", "twn", "--group-size", "-1"];
+    const { code, stdout, stderr } = await runCommand("pack", args);
+    equal(code, 0, stderr);
+    match(stdout, /: latent weights, to be rounded as they were trained, by twn to one scale a channel, which q2_0 holds\n/);
+    const latent = await loadCheckpoint(`${folder}/model`);
+    const wanted = await heldOutLoss(
+      roundedModel({ ...latent, quantization: { quantizer: "twn", groupSize: -1 } }),
+      sampleText(400),
+      {
+        ...{ batchSize: 2, sequenceLength: 64 },
+      },
+    );
+    ok(Math.abs(await lossOn(output) - wanted.lossNats) < 1e-3); // scales in half precision
+    const halves = await runCommand("pack", [...args, "--format", "f16"]);
+    equal(halves.code, 0, halves.stderr);
+    ok(Math.abs(await lossOn(output) - wanted.lossNats) < 1e-3);
+  }));
+
+for (const says of [undefined, { quantizer: "hestia", groupSize: 64 }]) {
+  const title = says ? "says that they are latent" : "says nothing of them";
+  Deno.test(`weights that are ternary already are packed, and run, as they are, though their model ${title}`, async () => {
+    const { quantization: _, ...rounded } = roundedModel({
+      ...tinyModel({ layers: 1 }),
+      quantization: { quantizer: "twn", groupSize: 64 },
+    });
+    await withModelFolder({ ...rounded, ...(says ? { quantization: says } : {}) }, async (folder) => {
+      await Deno.writeFile(`${folder}/text`, sampleText(400));
+      const wanted = (await heldOutLoss(rounded, sampleText(400), { batchSize: 2, sequenceLength: 64 })).lossNats;
+      for (const format of ["q2_0", "f16"]) {
+        const output = `${folder}/${format}.gguf`;
+        const { code, stdout, stderr } = await runCommand("pack", ["--model", folder, "--output", output, "--format", format]);
+        equal(code, 0, stderr);
+        match(stdout, new RegExp(`: ternary already, with groups of 64, and taken as it is, which ${format} holds\\n`));
+        ok(Math.abs(await lossOn(output) - wanted) < 1e-3, `${await lossOn(output)} ${wanted}`);
+      }
+      const evaluated = await runCommand("evaluate", [
+        ...["--model", folder, "--data", `${folder}/text`, "--cache", `${folder}/cache`],
+        ...["--sequence-length", "64", "--batch-size", "2", "--json"],
+      ]);
+      ok(Math.abs((lastJson(evaluated) as { lossNats: number }).lossNats - wanted) < 1e-6, evaluated.stderr);
+      if (says) return;
+      const coarse = await runCommand("pack", ["--model", folder, "--output", "x", "--group-size", "0"]);
+      deepEqual([coarse.code, coarse.stderr], [
+        ...[2, "error: the weights are ternary already, with groups of 64: wanted --group-size 64, got 0\n"],
+      ]);
+    });
+  });
+}
+
+Deno.test("deno task pack says which formats hold a model whose rows no block divides", () => {
+  const sizes = { vocabularySize: 256, hiddenSize: 64, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 172 };
+  const odd = {
+    ...initialModel(sizes, { seed: 3 }),
+    tokenizer: byteTokenizer,
+    quantization: { quantizer: "hestia", groupSize: 0 },
+  };
+  return withModelFolder(odd, async (folder) => {
+    const args = ["--model", folder, "--output", `${folder}/packed`];
+    const { code, stderr } = await runCommand("pack", args);
+    deepEqual([code, stderr], [
+      2,
+      "error: q2_0 takes rows that are multiples of 64, and some have 172: choose --format bitnet, dense, f16, which hold one scale a tensor of this model\n",
+    ]);
+    equal((await runCommand("pack", [...args, "--format", "dense"])).code, 0);
+  });
+});
 
 Deno.test("deno task pack says what merged scales cost", () =>
   withModelFolder(model, async (folder) => {
@@ -160,7 +240,7 @@ Deno.test("deno task pack refuses bad input in one line", () =>
       [["--model", folder, "--output", "x", "--compress"], /^error: --compress is for --format dense, got q2_0\n$/],
       [
         ["--model", folder, "--output", "x", "--format", "bitnet"],
-        /^error: bitnet holds group sizes 0 \(tensor\), the model has groups of 64: choose --format q2_0, q4_0, dense, or --allow-loss/,
+        /^error: bitnet holds group sizes 0 \(tensor\), the model has groups of 64: choose --format q2_0, q4_0, dense, f16, or --allow-loss/,
       ],
     ];
     for (const [args, message] of cases) {
