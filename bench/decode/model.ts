@@ -68,10 +68,10 @@ export async function writeRandomModel(path: string, config: LlamaConfig): Promi
     const size = shape.reduce((a, b) => a * b);
     const norm = () => new Uint8Array(new Float32Array(size).fill(1).buffer);
     tensors[ggufName(name)] = quantized.has(name)
-      ? { type: "Q2_0", shape, read: () => ternaryBlocks(size, index + 1) }
+      ? { type: "Q2_0", shape, pieces: () => [ternaryBlocks(size, index + 1)] }
       : isNorm(name)
-      ? { type: "F32", shape, read: norm }
-      : { type: "F16", shape, read: () => halves(size, index + 1) };
+      ? { type: "F32", shape, pieces: () => [norm()] }
+      : { type: "F16", shape, pieces: () => [halves(size, index + 1)] };
   });
   const metadata = {
     ...llamaGgufMetadata(config, { name: "random" }),

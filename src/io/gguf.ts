@@ -87,10 +87,10 @@ export interface GgufTensor {
   readonly bytes: Uint8Array;
 }
 
-/** A tensor whose bytes are made when they are written. */
+/** A tensor whose bytes are made when they are written, a piece at a time. */
 export interface GgufSource extends Pick<GgufTensor, "type" | "shape"> {
-  /** Blocks of elements, row after row. */
-  readonly read: () => Uint8Array | Promise<Uint8Array>;
+  /** Gives blocks of elements, row after row, in pieces. */
+  readonly pieces: () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
 /** A whole file. */

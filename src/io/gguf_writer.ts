@@ -30,7 +30,9 @@ const maximumNameBytes = 63;
  */
 export function writeGguf(metadata: GgufMetadata, tensors: Record<string, GgufTensor>): Bytes {
   const alignment = alignmentOf(metadata, "Cannot write GGUF");
-  const data = Object.entries(tensors).flatMap(([name, tensor]) => alignedData(name, tensor, alignment));
+  const data = Object.entries(tensors).flatMap(([name, tensor]) => {
+    return [tensor.bytes, padding(name, tensor, { got: tensor.bytes.length, alignment })];
+  });
   return joinBytes([headerBytes(metadata, tensors, alignment), ...data]);
 }
 
@@ -38,8 +40,13 @@ export function writeGguf(metadata: GgufMetadata, tensors: Record<string, GgufTe
 export async function* ggufStream(metadata: GgufMetadata, tensors: Record<string, GgufSource>): AsyncGenerator<Uint8Array> {
   const alignment = alignmentOf(metadata, "Cannot write GGUF");
   yield headerBytes(metadata, tensors, alignment);
-  for (const [name, { read, ...type }] of Object.entries(tensors)) {
-    yield* alignedData(name, { ...type, bytes: await read() }, alignment);
+  for (const [name, source] of Object.entries(tensors)) {
+    let got = 0;
+    for await (const piece of source.pieces()) {
+      got += piece.length;
+      yield piece;
+    }
+    yield padding(name, source, { got, alignment });
   }
 }
 
@@ -50,14 +57,11 @@ function storedBytes(name: string, { type, shape }: Stored): number {
   return ggmlBytes(type, shape, `Cannot write tensor "${name}"`);
 }
 
-/** A tensor's bytes and what fills the file up to the next one. */
-function alignedData(name: string, tensor: GgufTensor, alignment: number): Uint8Array[] {
-  const { type, shape, bytes } = tensor;
+/** What fills the file up behind the bytes that a tensor gave. Throws a RangeError where they are not as many as it takes. */
+function padding(name: string, tensor: Stored, { got, alignment }: { readonly got: number; readonly alignment: number }): Bytes {
   const wanted = storedBytes(name, tensor);
-  if (bytes.length !== wanted) {
-    throw new RangeError(`Cannot write tensor "${name}": ${type} [${shape}] takes ${wanted} bytes, got ${bytes.length}`);
-  }
-  return [bytes, new Uint8Array(alignUp(wanted, alignment) - wanted)];
+  if (got === wanted) return new Uint8Array(alignUp(wanted, alignment) - wanted);
+  throw new RangeError(`Cannot write tensor "${name}": ${tensor.type} [${tensor.shape}] takes ${wanted} bytes, got ${got}`);
 }
 
 function headerBytes(metadata: GgufMetadata, tensors: Record<string, Stored>, alignment: number): Bytes {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { packBfloat16, packFloat16, unpackBfloat16, unpackFloat16 } from "../bits.ts";
+import { fromBits, packBfloat16, packFloat16, unpackBfloat16, unpackFloat16 } from "../bits.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { arange, tensor, zeros } from "../create.ts";
 import { alignUp, type Bytes, bytesOf, viewAs } from "../io/bytes.ts";
@@ -24,23 +24,32 @@ export interface StoredTensor {
   readonly bytes: (start: number, length: number) => Promise<Uint8Array> | Uint8Array;
 }
 
-/** Elements that travel together: 64 MB as float32. */
-const pieceElements = 1 << 24;
+/** Elements that travel together by default: 64 MB as float32. */
+const usualPiece = 1 << 24;
+
+/** How {@linkcode uploaded} goes about it. */
+export interface UploadOptions {
+  /** "float16" holds the tensor in half precision; "float32" by default. */
+  readonly keep?: "float32" | "float16";
+  /** Of the tensor, for errors. */
+  readonly name: string;
+  /** Elements that travel together. */
+  readonly pieceElements?: number;
+}
 
 /**
  * Puts a stored tensor on the device, where it is widened to float32; large ones in pieces, so that the host never holds more of them.
  *
- * @param options `keep`: "float16" holds it in half precision; `name`: of the tensor, for errors
  * @throws RangeError where a value is too large for half precision
  */
 export async function uploaded(
   stored: StoredTensor,
-  { keep = "float32", name }: { readonly keep?: "float32" | "float16"; readonly name: string },
+  { keep = "float32", name, pieceElements = usualPiece }: UploadOptions,
 ): Promise<Tensor> {
   const { dtype, shape, bytes } = stored;
   const size = sizeOf(shape);
   const whole = size <= pieceElements || shape.length < 2;
-  const value = whole ? widened(await bytes(0, size * elementBytes[dtype]), dtype, shape) : await inPieces(stored);
+  const value = whole ? widened(await bytes(0, size * elementBytes[dtype]), dtype, shape) : await inPieces(stored, pieceElements);
   const [single] = realize([value]);
   if (keep === "float32") return single;
   if (dtype !== "F16") await checkHalf(single, `Cannot hold "${name}" in float16`);
@@ -49,11 +58,12 @@ export async function uploaded(
   return half;
 }
 
-/** The float32 values of stored bytes, computed on the device where they are of 16 bits. */
+/** The float32 values of stored bytes, made on the device of the words that they are: what it has computed, the host does not keep. */
 function widened(bytes: Uint8Array, dtype: StoredDType, shape: Shape): Tensor {
-  if (dtype === "F32" || dtype === "F64") return tensor(Float32Array.from(tensorValues({ dtype, shape, bytes })), { shape });
+  if (dtype === "F64") return widened(bytesOf(Float32Array.from(tensorValues({ dtype, shape, bytes }))), "F32", shape);
   const padded = bytes.length % 4 === 0 ? bytes : paddedBytes(bytes);
   const words = tensor(viewAs(padded, Uint32Array<ArrayBuffer>));
+  if (dtype === "F32") return fromBits(words).reshape(shape);
   return dtype === "F16" ? unpackFloat16(words, shape) : unpackBfloat16(words, shape);
 }
 
@@ -70,8 +80,8 @@ const placed = compile(({ table, rows, position }: { table: Tensor; rows: Tensor
   return { table: writeRows(inCache, rows.reshape([1, 1, count, width]), position).reshape(table.shape) };
 }, { donate: ["table"] });
 
-async function inPieces({ dtype, shape, bytes }: StoredTensor): Promise<Tensor> {
-  const { rows, width, perPiece } = piecesOf(shape);
+async function inPieces({ dtype, shape, bytes }: StoredTensor, pieceElements: number): Promise<Tensor> {
+  const { rows, width, perPiece } = piecesOf(shape, pieceElements);
   let [table] = realize([zeros([rows, width])]);
   const rowBytes = width * elementBytes[dtype];
   for (let row = 0; row < rows; row += perPiece) {
@@ -89,7 +99,7 @@ async function arrived(table: Tensor): Promise<void> {
   await table.reshape([table.size]).slice([0], [1]).data();
 }
 
-function piecesOf(shape: Shape): { rows: number; width: number; perPiece: number } {
+function piecesOf(shape: Shape, pieceElements: number): { rows: number; width: number; perPiece: number } {
   const width = shape.at(-1)!;
   const perPiece = Math.max(2, Math.floor(pieceElements / width / 2) * 2); // even, so that pieces of 16 bits are whole words
   return { rows: sizeOf(shape) / width, width, perPiece };
@@ -111,25 +121,29 @@ export const savedDTypes = { float32: "F32", bfloat16: "BF16", float16: "F16" } 
  */
 export async function* downloaded(
   x: Tensor,
-  { dtype, action }: { readonly dtype: SavedDType; readonly action: string },
+  { dtype, action, pieceElements = usualPiece }: {
+    readonly dtype: SavedDType;
+    readonly action: string;
+    readonly pieceElements?: number;
+  },
 ): AsyncGenerator<Bytes> {
   if (x.size === 0) return;
-  const value = x.cast("float32");
-  if (dtype === "float16") await checkHalf(value, action);
-  if (x.size <= pieceElements || x.shape.length < 2) return yield await narrowed(value, dtype);
-  const { rows, width, perPiece } = piecesOf(x.shape);
-  const table = value.reshape([rows, width]);
+  if (dtype === "float16" && x.dtype !== "float16") await checkHalf(x, action);
+  if (x.size <= pieceElements || x.shape.length < 2) return yield await narrowed(x.cast("float32"), dtype);
+  const { rows, width, perPiece } = piecesOf(x.shape, pieceElements);
+  const table = x.reshape([rows, width]);
   for (let row = 0; row < rows; row += perPiece) {
     const count = Math.min(perPiece, rows - row);
     const indices = arange([count], { dtype: "uint32" }).add(tensor(Uint32Array.of(row), { shape: [] }));
-    yield await narrowed(table.gather(indices), dtype);
+    yield await narrowed(table.gather(indices).cast("float32"), dtype);
   }
 }
 
-async function checkHalf(value: Tensor, action: string): Promise<void> {
-  const largest = await value.abs().max().item();
+/** Throws a RangeError that starts with `action` where half precision does not hold a value. */
+export async function checkHalf(value: Tensor, action: string): Promise<void> {
+  const largest = await value.cast("float32").abs().max().item();
   if (largest < 65520) return;
-  throw new RangeError(`${action}: it holds ${largest}, which float16 does not; wanted bfloat16 or float32`);
+  throw new RangeError(`${action}: it holds ${largest}, wanted at most 65504 in magnitude`);
 }
 
 async function narrowed(value: Tensor, dtype: SavedDType): Promise<Bytes> {

@@ -8,7 +8,7 @@ import { type FileContent, writeFileAtomic } from "../io/atomic.ts";
 import { checkFields, type FieldTable } from "../io/fields.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
-import { safetensorsChunks } from "../io/safetensors.ts";
+import { safetensorsStream } from "../io/safetensors.ts";
 import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
 import { readCompanions } from "../llama/companions.ts";
 import { type LanguageModel, modelSettings, type Quantization } from "../llama/checkpoint.ts";
@@ -72,7 +72,7 @@ export async function packBitnet(folder: string, model: LanguageModel, options: 
   };
   const files: Record<string, FileContent> = {
     "tokenizer.json": JSON.stringify(model.tokenizer.toJSON()),
-    "model.safetensors": safetensorsChunks(entries, { format: "pt" }),
+    "model.safetensors": safetensorsStream(entries, { format: "pt" }),
     "config.json": JSON.stringify(config, null, 2) + "\n",
   };
   await makeFolder(folder);

@@ -8,7 +8,7 @@
 import { present } from "../io/gguf.ts";
 import { gunzip, isGzip } from "../io/gzip.ts";
 import { type JsonObject, parseJsonObject } from "../io/json.ts";
-import { parseSafetensors, safetensorsChunks } from "../io/safetensors.ts";
+import { parseSafetensors, safetensorsStream } from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
 import { type LanguageModel, modelSettings } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
@@ -40,9 +40,9 @@ export const denseApart: Apart = {
 const keys = { format: "hestia.format", config: "config.json", tokenizer: "tokenizer.json" } as const;
 
 /** A dense file, a tensor at a time: see `pack`. */
-export async function denseChunks(model: LanguageModel, fitting: Omit<Fitting, "format">): Promise<Iterable<Uint8Array>> {
+export async function denseChunks(model: LanguageModel, fitting: Omit<Fitting, "format">): Promise<AsyncIterable<Uint8Array>> {
   const entries = await packedEntries(model, { ...fitting, apart: denseApart });
-  return safetensorsChunks(entries, {
+  return safetensorsStream(entries, {
     [keys.format]: dense.name,
     [keys.config]: JSON.stringify(packedConfigJson(model, fitting)),
     [keys.tokenizer]: JSON.stringify(model.tokenizer.toJSON()),

@@ -4,22 +4,23 @@
  * @module
  */
 
-import { bytesOf } from "../io/bytes.ts";
-import { float32ToFloat16 } from "../io/float16.ts";
+import { tensor } from "../create.ts";
+import { bytesOf, viewAs } from "../io/bytes.ts";
 import { float32ToQ8_0 } from "../io/ggml_floats.ts";
 import { ggmlTypes } from "../io/ggml_types.ts";
 import type { GgufFile, GgufMetadata, GgufSource } from "../io/gguf.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import { hestiaKeys } from "../llama/gguf_fields.ts";
 import { llamaGgufMetadata, ropeFactors } from "../llama/gguf_metadata.ts";
-import { ggufName, ggufRowOrder, reorderRows, ropeFactorsName } from "../llama/gguf_names.ts";
+import { ggufName, ggufRowOrder, ropeFactorsName } from "../llama/gguf_names.ts";
 import { tokenizerGgufMetadata } from "../tokenizer/gguf_write.ts";
 import { isBias, isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import type { PackedFormat } from "../pack/format.ts";
 import { reorderMatrix } from "../pack/groups.ts";
 import { sizeOf } from "../core/shape.ts";
+import { checkHalf, downloaded } from "../llama/transfer.ts";
 import {
-  halfPrecisionValues,
+  halfAction,
   packedQuantization,
   type PackedSizes,
   packingCounter,
@@ -56,7 +57,7 @@ export function ggufOf(model: LanguageModel, options: GgufOptions): GgufContent 
     ...(quantization ? quantizationMetadata(quantization) : {}),
   };
   const factors = ropeFactors(model.config);
-  const rope: GgufSource | undefined = factors && { type: "F32", shape: [factors.length], read: () => bytesOf(factors) };
+  const rope: GgufSource | undefined = factors && { type: "F32", shape: [factors.length], pieces: () => [bytesOf(factors)] };
   const ternary = new Set(quantizedNames(model.config));
   const floats = format ? model : withoutBias(model);
   const packed = packingCounter(model.config, onProgress);
@@ -64,12 +65,11 @@ export function ggufOf(model: LanguageModel, options: GgufOptions): GgufContent 
     const source = format && ternary.has(name)
       ? ternarySource(model, name, { ...options, format })
       : floatSource(floats, name, options);
-    const read = async () => {
-      const bytes = await source.read();
+    const pieces = async function* () {
+      yield* source.pieces();
       packed(name);
-      return bytes;
     };
-    return [ggufName(name), { ...source, read }];
+    return [ggufName(name), { ...source, pieces }];
   });
   return { metadata, tensors: { ...(rope ? { [ropeFactorsName]: rope } : {}), ...Object.fromEntries(tensors) } };
 }
@@ -107,40 +107,41 @@ function ternarySource(
   options: GgufOptions & { readonly format: PackedFormat },
 ): GgufSource {
   const order = ggufRowOrder(name, model.config);
-  const read = async () => {
+  const pieces = async function* () {
     const matrix = await ternaryMatrix(model, name, options);
-    return options.format.pack(order ? reorderMatrix(matrix, order) : matrix);
+    yield options.format.pack(order ? reorderMatrix(matrix, order) : matrix);
   };
-  return { type: options.format.ggmlType!, shape: parameterShapes(model.config)[name], read };
+  return { type: options.format.ggmlType!, shape: parameterShapes(model.config)[name], pieces };
 }
 
 function floatSource({ config, parameters }: LanguageModel, name: string, { embeddings }: GgufOptions): GgufSource {
   const parameter = parameters[name];
   const { shape } = parameter;
   const order = ggufRowOrder(name, config);
-  if (isNorm(name) || isBias(name)) {
-    const read = async () => {
-      const values = Float32Array.from(await parameter.data());
-      return bytesOf(order ? reorderRows(values, order) : values);
-    };
-    return { type: "F32", shape, read };
-  }
+  const ordered = () => order ? parameter.gather(tensor(order)) : parameter;
+  const isSmall = isNorm(name) || isBias(name);
   const isEmbedding = name.startsWith("model.embed_tokens") || name.startsWith("lm_head");
   if (isEmbedding && embeddings === "q8_0") return eightBits(parameter, name);
-  const read = async () => {
-    const values = await halfPrecisionValues(parameter, name);
-    return bytesOf(float32ToFloat16(order ? reorderRows(values, order) : values));
+  return {
+    type: isSmall ? "F32" : "F16",
+    shape,
+    pieces: () => downloaded(ordered(), { dtype: isSmall ? "float32" : "float16", action: halfAction(name) }),
   };
-  return { type: "F16", shape, read };
 }
 
 function eightBits(parameter: Tensor, name: string): GgufSource {
   const { blockLength } = ggmlTypes.Q8_0;
   const { shape } = parameter;
-  if (shape[1] % blockLength === 0) {
-    return { type: "Q8_0", shape, read: async () => float32ToQ8_0(await halfPrecisionValues(parameter, name)) };
+  if (shape[1] % blockLength !== 0) {
+    throw new RangeError(`Cannot pack "${name}" as q8_0: columns must be a multiple of ${blockLength}, got ${shape[1]}`);
   }
-  throw new RangeError(`Cannot pack "${name}" as q8_0: columns must be a multiple of ${blockLength}, got ${shape[1]}`);
+  const pieces = async function* () {
+    await checkHalf(parameter, halfAction(name)); // of the scales
+    for await (const piece of downloaded(parameter, { dtype: "float32", action: halfAction(name) })) {
+      yield float32ToQ8_0(viewAs(piece, Float32Array<ArrayBuffer>));
+    }
+  };
+  return { type: "Q8_0", shape, pieces };
 }
 
 /** Measures the tensors of a packed model. */

@@ -9,15 +9,22 @@ import { type Shape, sizeOf } from "../core/shape.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { bytesOf, joinBytes, viewAs } from "../io/bytes.ts";
 import { float32ToFloat16 } from "../io/float16.ts";
-import { elementBytes, type SafetensorsDType, type SafetensorsEntry, tensorValues } from "../io/safetensors.ts";
+import {
+  elementBytes,
+  type SafetensorsDType,
+  type SafetensorsEntry,
+  type SafetensorsSource,
+  tensorValues,
+} from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
 import { configJson, type LanguageModel, type Quantization } from "../llama/checkpoint.ts";
-import { isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
+import { isBias, isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
+import { downloaded, savedDTypes } from "../llama/transfer.ts";
 import { type PackedFormat, type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
 import type { StoredParameter } from "./packed_maps.ts";
 import {
   type Fitting,
-  halfPrecisionValues,
+  halfAction,
   packedQuantization,
   type PackedSizes,
   packingCounter,
@@ -50,12 +57,12 @@ export function packedConfigJson(model: LanguageModel, { quantization: given }: 
   return { ...configJson(config, { beginToken, endTokens }), [trainedField]: { quantizer, groupSize } };
 }
 
-/** Tensors of a packed model by name. */
+/** Tensors of a packed model by name: what is packed at hand, the others when they are written. */
 export async function packedEntries(
   model: LanguageModel,
   { apart, onProgress, ...fitting }: Omit<Fitting, "format"> & { readonly apart: Apart },
-): Promise<Record<string, SafetensorsEntry>> {
-  const entries: Record<string, SafetensorsEntry> = {};
+): Promise<Record<string, SafetensorsSource>> {
+  const entries: Record<string, SafetensorsSource> = {};
   const { config, parameters } = model;
   const packed = packingCounter(config, onProgress);
   for (const name of quantizedNames(config)) {
@@ -65,21 +72,21 @@ export async function packedEntries(
   }
   for (const name of Object.keys(parameterShapes(config)).filter((name) => !(name in entries))) {
     const { shape } = parameters[name];
-    entries[name] = isNorm(name)
-      ? { dtype: "F32", shape, bytes: bytesOf(Float32Array.from(await parameters[name].data())) }
-      : { dtype: "F16", shape, bytes: bytesOf(float32ToFloat16(await halfPrecisionValues(parameters[name], name))) };
+    const dtype = isNorm(name) || isBias(name) ? "float32" : "float16";
+    const pieces = () => downloaded(parameters[name], { dtype, action: halfAction(name) });
+    entries[name] = { dtype: savedDTypes[dtype], shape, pieces };
     packed(name);
   }
   return entries;
 }
 
-function matrixEntries(name: string, matrix: TernaryMatrix, apart: Apart): Record<string, SafetensorsEntry> {
+function matrixEntries(name: string, matrix: TernaryMatrix, apart: Apart): Record<string, SafetensorsSource> {
   const bytes = apart.format.pack(matrix);
   const groups = matrix.scales.length;
   const codeBytes = bytes.length - groups * (apart.scaleDtype === "F16" ? 2 : 4);
   return {
-    [name]: { dtype: "U8", shape: apart.codeShape(matrix), bytes: bytes.subarray(0, codeBytes) },
-    [scaleName(name)]: { dtype: apart.scaleDtype, shape: [groups], bytes: bytes.subarray(codeBytes) },
+    [name]: { dtype: "U8", shape: apart.codeShape(matrix), pieces: () => [bytes.subarray(0, codeBytes)] },
+    [scaleName(name)]: { dtype: apart.scaleDtype, shape: [groups], pieces: () => [bytes.subarray(codeBytes)] },
   };
 }
 
