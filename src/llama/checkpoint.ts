@@ -16,7 +16,7 @@ import { realize } from "../trace.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { checkTensors, isSameHead, learnedNames, storedTensor, tiedHead } from "./checkpoint_tensors.ts";
-import { companionJson, type Companions, companionsOf, readCompanions, textSettingsOf } from "./companions.ts";
+import { cameWith, companionJson, type Companions, companionsOf, readCompanions, textSettingsOf } from "./companions.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
 import type { LlamaModel } from "./model.ts";
 import { type Parameters, parameterShapes } from "./parameters.ts";
@@ -102,7 +102,7 @@ export async function saveCheckpoint(
     [name, sourceOf(name, value, "float32")] as const
   );
   await makeFolder(folder);
-  for (const [name, content] of Object.entries(companionsOf(settings, cameWith(settings)))) {
+  for (const [name, content] of Object.entries(companionsOf(settings))) {
     await writeFileAtomic(`${folder}/${name}`, content);
   }
   await writeCheckpointTensors(folder, Object.fromEntries([...own, ...learned]), { maxShardBytes });
@@ -113,11 +113,6 @@ export async function saveCheckpoint(
 function sourceOf(name: string, value: Tensor, dtype: SavedDType): SafetensorsSource {
   const pieces = () => downloaded(realize([value])[0], { dtype, action: `Cannot save "${name}" as ${dtype}` });
   return { dtype: savedDTypes[dtype], shape: value.shape, pieces };
-}
-
-/** What the origin said about text. */
-function cameWith({ origin }: Pick<TextSettings, "origin">): ReturnType<typeof textSettingsOf> | undefined {
-  return origin && textSettingsOf(origin.config, origin.files, { source: "the model", ...silent });
 }
 
 const silent: ReadingOptions = { allowUnknown: true, onWarning: () => {} };

@@ -119,19 +119,23 @@ function chatTemplate(files: Companions, tokenizerConfig: JsonObject | undefined
   return typeof found === "string" ? found : undefined;
 }
 
+/** What a model's origin said about text; undefined for a model that was made here. */
+export function cameWith({ origin }: Pick<TextSettings, "origin">): ReturnType<typeof textSettingsOf> | undefined {
+  return origin && textSettingsOf(origin.config, origin.files, { source: "the model", allowUnknown: true, onWarning: () => {} });
+}
+
 /** The files to write beside a model: those that came with it, with what differs now. */
-export function companionsOf(
-  { tokenizer, endTokens = [], beginToken, chatTemplate, origin }: TextSettings,
-  cameWith: Pick<TextSettings, "beginToken" | "endTokens" | "chatTemplate"> | undefined,
-): Record<string, Bytes> {
+export function companionsOf(settings: TextSettings): Record<string, Bytes> {
+  const { tokenizer, endTokens = [], beginToken, chatTemplate, origin } = settings;
+  const came = cameWith(settings);
   const text = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
   const kept = origin?.tokenizer === tokenizer ? { ...origin.files } : {};
   const files: Record<string, Bytes> = { "tokenizer.json": text(tokenizer.toJSON()), ...kept };
   const edit = (name: string, change: JsonObject) => {
     if (files[name]) files[name] = text({ ...companionJson(files, name, "the model"), ...change });
   };
-  if (chatTemplate !== undefined && chatTemplate !== cameWith?.chatTemplate) files["chat_template.jinja"] = text(chatTemplate);
-  if (short(endTokens) !== short(cameWith?.endTokens)) edit("generation_config.json", { eos_token_id: endTokens });
-  if (beginToken !== cameWith?.beginToken) edit("tokenizer_config.json", { add_bos_token: beginToken !== undefined });
+  if (chatTemplate !== undefined && chatTemplate !== came?.chatTemplate) files["chat_template.jinja"] = text(chatTemplate);
+  if (short(endTokens) !== short(came?.endTokens)) edit("generation_config.json", { eos_token_id: endTokens });
+  if (beginToken !== came?.beginToken) edit("tokenizer_config.json", { add_bos_token: beginToken !== undefined });
   return files;
 }

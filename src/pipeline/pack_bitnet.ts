@@ -10,7 +10,7 @@ import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { safetensorsStream } from "../io/safetensors.ts";
 import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
-import { readCompanions } from "../llama/companions.ts";
+import { companionsOf, readCompanions } from "../llama/companions.ts";
 import { type LanguageModel, modelSettings, type Quantization } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
@@ -71,7 +71,7 @@ export async function packBitnet(folder: string, model: LanguageModel, options: 
     quantization_config: { quant_method: "bitnet", linear_class: multiplying, quantization_mode: "offline" },
   };
   const files: Record<string, FileContent> = {
-    "tokenizer.json": JSON.stringify(model.tokenizer.toJSON()),
+    ...companionsOf(model),
     "model.safetensors": safetensorsStream(entries, { format: "pt" }),
     "config.json": JSON.stringify(config, null, 2) + "\n",
   };

@@ -5,11 +5,13 @@
  * @module
  */
 
+import { decodeUtf8 } from "../io/encoding.ts";
 import { present } from "../io/gguf.ts";
 import { gunzip, isGzip } from "../io/gzip.ts";
 import { type JsonObject, parseJsonObject } from "../io/json.ts";
 import { parseSafetensors, safetensorsStream } from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
+import { type companionFiles, type Companions, companionsOf } from "../llama/companions.ts";
 import { type LanguageModel, modelSettings } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { parameterShapes } from "../llama/parameters.ts";
@@ -37,7 +39,16 @@ export const denseApart: Apart = {
 };
 
 /** Keys of the file's `__metadata__`. */
-const keys = { format: "hestia.format", config: "config.json", tokenizer: "tokenizer.json" } as const;
+const keys = { format: "hestia.format", config: "config.json" } as const;
+
+/** Files beside a model that such a file has among its metadata; what they say of the tokenizer, `tokenizer.json` says too. */
+const companions = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+  "special_tokens_map.json",
+  "generation_config.json",
+] as const satisfies readonly (typeof companionFiles[number])[];
 
 /** A dense file, a tensor at a time: see `pack`. */
 export async function denseChunks(model: LanguageModel, fitting: Omit<Fitting, "format">): Promise<AsyncIterable<Uint8Array>> {
@@ -45,8 +56,14 @@ export async function denseChunks(model: LanguageModel, fitting: Omit<Fitting, "
   return safetensorsStream(entries, {
     [keys.format]: dense.name,
     [keys.config]: JSON.stringify(packedConfigJson(model, fitting)),
-    [keys.tokenizer]: JSON.stringify(model.tokenizer.toJSON()),
+    ...companionTexts(model),
   });
+}
+
+function companionTexts(model: LanguageModel): Record<string, string> {
+  const files = companionsOf(model);
+  const kept = companions.filter((name) => files[name]);
+  return Object.fromEntries(kept.map((name) => [name, decodeUtf8(files[name], { source: name })]));
 }
 
 /** Whether bytes begin as a dense file does, compressed or not: as a safetensors file, or gzip. */
@@ -62,6 +79,8 @@ export interface DenseFile {
   readonly config: JsonObject;
   /** Content of its `tokenizer.json`. */
   readonly tokenizer: JsonObject;
+  /** Files that lay beside the model. */
+  readonly files: Companions;
   /** How its weights become floats. */
   readonly view: UnpackedView;
 }
@@ -85,7 +104,10 @@ export function parseDense(bytes: Uint8Array, { source }: { readonly source: str
   return {
     checkpoint,
     config: json,
-    tokenizer: part(keys.tokenizer),
+    tokenizer: part("tokenizer.json"),
+    files: Object.fromEntries(
+      companions.filter((name) => Object.hasOwn(metadata, name)).map((name) => [name, new TextEncoder().encode(metadata[name])]),
+    ),
     view: { apart: denseApart, shapes: parameterShapes(config) },
   };
 }
@@ -95,11 +117,11 @@ export async function openDense(
   bytes: Uint8Array,
   { source, ...options }: PackedMatmulOptions & { readonly source: string },
 ): Promise<PackedModel> {
-  const { checkpoint, config, tokenizer, view } = parseDense(bytes, { source });
-  const settings = await modelSettings({ config, tokenizer, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
+  const { checkpoint, view, ...parts } = parseDense(bytes, { source });
+  const settings = await modelSettings({ ...parts, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
   const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), {
     ...options,
     dense: options.activations !== "int8",
   });
-  return { ...settings, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, settings) };
+  return { ...settings, ...packed, ...trainedWith(parts.config), sizes: checkpointSizes(checkpoint.tensors, settings) };
 }

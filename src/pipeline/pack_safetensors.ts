@@ -53,8 +53,8 @@ export const trainedField = "hestia_trained";
 /** `config.json` of a packed model. */
 export function packedConfigJson(model: LanguageModel, { quantization: given }: Pick<Fitting, "quantization">): JsonObject {
   const { quantizer, groupSize } = packedQuantization(model, given);
-  const { config, beginToken, endTokens } = model;
-  return { ...configJson(config, { beginToken, endTokens }), [trainedField]: { quantizer, groupSize } };
+  const { config, beginToken, endTokens, origin } = model;
+  return { ...configJson(config, { beginToken, endTokens, origin }), [trainedField]: { quantizer, groupSize } };
 }
 
 /** Tensors of a packed model by name: what is packed at hand, the others when they are written. */
