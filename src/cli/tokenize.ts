@@ -4,14 +4,16 @@
  * @module
  */
 
-import { withCheckpoint } from "../io/safetensors_file.ts";
-import { readJsonFile } from "../io/files.ts";
-import { modelSettings } from "../llama/checkpoint.ts";
 import type { TextFormat } from "../data/encode.ts";
+import { readJsonFile } from "../io/files.ts";
+import { openGgufFile } from "../io/gguf_file.ts";
+import { companionJson, readCompanions, textSettingsOf } from "../llama/companions.ts";
+import { ggufText } from "../pipeline/open_packed.ts";
+import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command } from "./args.ts";
 import { dataOption, dataTable, openTexts, textOptions } from "./data.ts";
 import { main } from "./main.ts";
-import { modelFolder, modelOption, openModel, refusing, required, statOf } from "./models.ts";
+import { modelFolder, modelOption, refusing, required, statOf } from "./models.ts";
 
 const command = {
   name: "tokenize",
@@ -31,15 +33,22 @@ const command = {
   },
 } as const satisfies Command;
 
-/** How a model reads text; its weights are not read. */
+/** How a model reads text. Its weights are not read, and need not be there. */
 async function textFormatOf(path: string): Promise<TextFormat> {
-  if (!(await statOf(path)).isDirectory) return (await openModel(path)).model;
+  const { isDirectory } = await statOf(path);
   const folder = await modelFolder(path);
   return await refusing(async () => {
+    if (!isDirectory) {
+      using file = await openGgufFile(folder);
+      return await ggufText(file, {});
+    }
     const config = await readJsonFile(`${folder}/config.json`);
-    const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
-    const parts = { config, tokenizer };
-    return await withCheckpoint(folder, (checkpoint) => modelSettings({ ...parts, checkpoint }, { source: `"${folder}"` }));
+    const json = await readJsonFile(`${folder}/tokenizer.json`);
+    const source = `"${folder}"`;
+    const files = { ...await readCompanions(folder), "tokenizer.json": new TextEncoder().encode(JSON.stringify(json)) };
+    const own = companionJson(files, "tokenizer_config.json", source);
+    const tokenizer = await loadTokenizer(json, own ? { config: own } : {});
+    return { tokenizer, ...textSettingsOf(config, files, { source }) };
   });
 }
 
