@@ -1,7 +1,7 @@
 // Gradient of ternary Hestia weights, see hestia_forward.wgsl: with E the expected code and g the gradient of the result, d w_i =
 // g_i (1 - pressure + pressure E'(w_i / s)) + pressure sign(w_i) / n * sum over the group's n weights of g (E(w / s) - w / s E'(w / s)).
 //
-// The last term is the way through the scale s = mean |w|, and zero where the least scale acts. HARD: E is the nearest code, and E' counts
+// The last term is the way through the scale s = mean |w|, there where THROUGH_SCALE, and zero where the least scale acts. HARD: E is the nearest code, and E' counts
 // as 1 in the first term and 0 in the last. Groups are shared as in the forward pass. The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a group, a power of two.
@@ -14,6 +14,12 @@ override ROWS: u32 = 1;
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
 override HALF: bool = false;
+// The least scale, or, where OFFSET, what is added to each.
+override EPSILON: f32 = 1e-5;
+override OFFSET: bool = false;
+// Whether gradients flow through the scale; a tie of two codes then has the one that LOWER says.
+override THROUGH_SCALE: bool = true;
+override LOWER: bool = false;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -42,6 +48,14 @@ fn gradient_at(index: u32) -> Quad {
   return gradient[index]; //: load
 }
 
+// The nearest code.
+fn hard_code(w: Quad, border: Element) -> Quad {
+  if (LOWER) {
+    return select(Quad(), Quad(1.0), w > Quad(border)) - select(Quad(), Quad(1.0), w <= Quad(-border));
+  }
+  return select(Quad(), sign(w), abs(w) > Quad(border));
+}
+
 // Of the result by the weight and by the scale.
 struct Slopes {
   weight: Quad,
@@ -52,7 +66,7 @@ struct Slopes {
 // is exp(-k). The variance of the code is a sum of products of positive numbers, so that nothing cancels.
 fn slopes_of(w: Quad, scale: Element, k: Element, last: Element) -> Slopes {
   if (HARD) {
-    return Slopes(Quad(1.0), select(Quad(), sign(w), abs(w) > Quad(0.5 * scale)));
+    return Slopes(Quad(1.0), hard_code(w, 0.5 * scale));
   }
   let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;
@@ -88,13 +102,16 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
     let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
     let scale = scale_of(mean);
 
-    var through_scale = Quad();
-    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-      let w = weight_at(first + quad);
-      let g = gradient_at(first + quad);
-      through_scale += g * slopes_of(w, scale, k, last).scale;
+    var of_scale = 0.0;
+    if (THROUGH_SCALE) {
+      var through_scale = Quad();
+      for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+        let w = weight_at(first + quad);
+        let g = gradient_at(first + quad);
+        through_scale += g * slopes_of(w, scale, k, last).scale;
+      }
+      of_scale = select(0.0, share / size, OFFSET || mean >= EPSILON) * total(dot(through_scale, Quad(1.0)), lane, member);
     }
-    let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
 
     for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
       let w = weight_at(first + quad);

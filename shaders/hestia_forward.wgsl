@@ -1,6 +1,6 @@
-// Ternary Hestia weights: (1 - pressure) w + pressure s E(w / s), with s the mean magnitude of a group and E the expected code.
+// Ternary Hestia weights: (1 - pressure) w + pressure s E(w / s), with s the scale of a group (its mean magnitude) and E the expected code.
 //
-// E(x) is the mean of -1, 0 and 1 under softmax(-(x - code)^2 * sharpness), or, where HARD, the nearest code, zero at a tie. A group is
+// E(x) is the mean of -1, 0 and 1 under softmax(-(x - code)^2 * sharpness), or, where HARD, the nearest code. A group is
 // `quads` quads side by side. MEMBERS invocations share it: each walks over its quads once for the scale and once more, while a cache still
 // holds them, for the result. The marked lines are replaced to read textures.
 
@@ -14,6 +14,11 @@ override ROWS: u32 = 1;
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
 override HALF: bool = false;
+// The least scale, or, where OFFSET, what is added to each.
+override EPSILON: f32 = 1e-5;
+override OFFSET: bool = false;
+// Whether a weight in the middle of two codes takes the lower one, instead of zero.
+override LOWER: bool = false;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -37,11 +42,19 @@ fn weight_at(index: u32) -> Quad {
   return weight[index]; //: load
 }
 
+// The nearest code.
+fn hard_code(w: Quad, border: Element) -> Quad {
+  if (LOWER) {
+    return select(Quad(), Quad(1.0), w > Quad(border)) - select(Quad(), Quad(1.0), w <= Quad(-border));
+  }
+  return select(Quad(), sign(w), abs(w) > Quad(border));
+}
+
 // Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; `last`
 // is exp(-k).
 fn code_of(w: Quad, scale: Element, k: Element, last: Element) -> Quad {
   if (HARD) {
-    return select(Quad(), sign(w), abs(w) > Quad(0.5 * scale));
+    return hard_code(w, 0.5 * scale);
   }
   let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;

@@ -8,6 +8,7 @@ import { deepEqual, equal, ok } from "./assert.ts";
 /** Layers, and the layers each may import values from, besides itself. `import type` may point up. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
+  recipes: ["core"],
   shaders: [],
   kernels: ["core", "shaders"],
   ops: ["core", "kernels"],
@@ -21,22 +22,38 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bits: ["core", "ops", "tensor", "create"],
   autodiff: ["core", "tensor", "create", "trace"],
   nn: ["core", "ops", "tensor", "create", "trace", "autodiff", "kernels"],
-  optim: ["core", "tensor", "create", "bits", "trace", "autodiff", "kernels"],
+  optim: ["core", "recipes", "tensor", "create", "bits", "trace", "autodiff", "kernels"],
   io: ["core", "tensor", "create", "bits", "trace"],
   tokenizer: ["core", "io"],
-  llama: ["core", "tensor", "create", "bits", "trace", "autodiff", "nn", "io", "tokenizer"],
-  quant: ["core", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
+  llama: ["core", "recipes", "tensor", "create", "bits", "trace", "autodiff", "nn", "io", "tokenizer"],
+  quant: ["core", "recipes", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
   pack: ["core", "tensor", "create", "bits", "trace", "kernels", "nn", "io", "quant"],
   train: ["core", "tensor", "create", "trace", "autodiff", "optim", "io"],
   data: ["core", "io", "tokenizer", "train"],
   pipeline: [
-    ...["core", "tensor", "create", "trace", "runtime", "autodiff"],
+    ...["core", "recipes", "tensor", "create", "trace", "runtime", "autodiff"],
     ...["nn", "optim", "io", "tokenizer", "llama", "quant", "pack", "train"],
   ],
   hub: ["core", "io"],
   report: ["core"],
-  experiment: ["core", "tensor", "create", "trace", "io", "tokenizer", "llama", "quant", "train", "pipeline", "report"],
-  conformance: ["core", "tensor", "create", "trace", "autodiff", "nn", "optim", "io", "llama", "quant"],
+  experiment: [
+    "core",
+    "recipes",
+    "tensor",
+    "create",
+    "trace",
+    "io",
+    "tokenizer",
+    "llama",
+    "quant",
+    "train",
+    "pipeline",
+    "report",
+  ],
+  conformance: [
+    ...["core", "recipes", "tensor", "create", "trace", "autodiff"],
+    ...["nn", "optim", "io", "llama", "quant", "train", "pipeline"],
+  ],
 };
 
 /** Layers above all others: they may import everything, and only they import one another, types included. */

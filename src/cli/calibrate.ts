@@ -119,7 +119,7 @@ async function calibrateResumably(
     onProgress: async ({ probes, of, scaleError, state }) => {
       shown.update({ probes, of, scaleError });
       if (probes < of && performance.now() - saved < 1000) return;
-      await writeFileAtomic(statePath, JSON.stringify(state));
+      if (state) await writeFileAtomic(statePath, JSON.stringify(state));
       saved = performance.now();
     },
   }).catch((error: Error) => {

@@ -9,9 +9,10 @@ import type { Shape } from "../core/shape.ts";
 import { parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import { scheduleStyles } from "../optim/schedule.ts";
-import { curvatures, defaultCurvature } from "../pipeline/calibrate.ts";
+import { curvatures, defaultCurvature, estimators } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
 import { fits, groupFor, misfit, storageNames, whatFits } from "../pack/fitting.ts";
+import { defaultRecipe, recipeNamed, recipeNames, rulesOf } from "../recipes.ts";
 import { type QuantizerName, quantizers } from "../quant/registry.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { readText } from "./files.ts";
@@ -66,6 +67,10 @@ export const section = <T extends v.ObjectEntries>(entries: T) => {
   );
 };
 
+const flag = () => v.boolean(must("true or false"));
+
+const oneOf01 = () => v.picklist([0, 1], must("0 or 1"));
+
 /** Fields of a phase of training: how many steps, and the learning rate over them. */
 const phase = (
   defaults: {
@@ -83,6 +88,12 @@ const phase = (
   decayRatio: v.optional(between(0, 1), 0.1),
   /** Learning rate at the end, as a share of the peak. */
   minLearningRateRatio: v.optional(between(0, 1), 0.1),
+  /** Whether the warm-up begins at the learning rate of the end, or at zero; what follows is what it means where it is left out. */
+  warmupStart: v.optional(oneOf(["minimum", "zero"])),
+  /** Fewest steps of the decay, which is rounded down. */
+  minimumDecaySteps: v.optional(oneOf01()),
+  /** Whether a decay that would begin within the warm-up begins after it. */
+  decayAfterWarmup: v.optional(flag()),
   style: v.optional(oneOf(scheduleStyles), "wsd"),
 });
 
@@ -112,6 +123,8 @@ const namesModel = (input: unknown): input is { readonly path: unknown } =>
   typeof input === "object" && input !== null && "path" in input;
 
 const runSchema = section({
+  /** The release of the method that rules come from where a field below is left out. */
+  recipe: v.optional(oneOf(recipeNames as readonly ["hestia-2026", "hestia-2025"]), defaultRecipe),
   /** Seed of weights, batches, probes and sampling. */
   seed: v.optional(v.pipe(count(0), v.maxValue(0xffffffff, must("an integer of at most 4294967295"))), 0),
   data: v.optional(
@@ -151,10 +164,20 @@ const runSchema = section({
       tolerance: v.optional(between(0, 1), 0.01),
       /** Batches over which the probes are spread. */
       batches: v.optional(count(), 4),
+      /** Probes of all tensors at once, or Hutch++ of one tensor after another, as released. */
+      estimator: v.optional(oneOf(estimators), "joint"),
+      /** Columns of the sketch of Hutch++. */
+      sketch: v.optional(count(), 10),
+      /** Probes of what the sketch leaves. */
+      queries: v.optional(count(0), 20),
       /** Steepness of the sensitivity score. */
-      kappa: v.optional(finite(), 1),
+      kappa: v.optional(finite()),
       /** Strength of the temperature scale; negative values turn its order round. */
-      alpha: v.optional(finite(), 0.4),
+      alpha: v.optional(finite()),
+      /** Whether tensors of high curvature are hotter or cooler. */
+      sensitive: v.optional(oneOf(["hotter", "cooler"])),
+      /** Smaller traces count as this one. */
+      minimumTrace: v.optional(positive()),
     }),
     {},
   ),
@@ -166,11 +189,24 @@ const runSchema = section({
       groupSize: v.optional(groupSize(), 128),
       /** "float16" rounds scales in training as the packed file stores them. */
       scaleDtype: v.optional(oneOf(["float32", "float16"]), "float32"),
+      /** "offset" adds `scaleEpsilon` to the mean magnitude of a group, "clamped" takes the larger of the two. */
+      scaleRule: v.optional(oneOf(["offset", "clamped"])),
+      scaleEpsilon: v.optional(positive()),
+      /** Whether gradients flow through the scale. */
+      scaleGradient: v.optional(flag()),
+      /** Code of a weight in the middle of two: the lower one, or the one nearer to zero. */
+      tieRule: v.optional(oneOf(["lower", "zero"])),
+      /** Added to each temperature. */
+      temperatureOffset: v.optional(notNegative()),
+      /** Whether straight-through baselines follow the pressure too. */
+      baselinePressure: v.optional(flag()),
+      /** Temperature of the first step. */
+      initialTemperature: v.optional(positive()),
       /** Share of the steps over which the pressure rises to 1. */
-      compressRatio: v.optional(between(0, 1), 0.2),
+      compressRatio: v.optional(between(0, 1)),
       /** Share of the steps, the last ones, over which the temperature falls. */
-      annealRatio: v.optional(between(0, 1), 0.8),
-      annealStyle: v.optional(oneOf(annealingStyles), "cosine"),
+      annealRatio: v.optional(between(0, 1)),
+      annealStyle: v.optional(oneOf(annealingStyles)),
       /** Temperature where the annealing ends, before the hard steps: 0.05 to 0.1 from scratch, where 0 freezes the codes too early. */
       endTemperature: v.optional(notNegative(), 0),
       /** Last steps, at temperature zero. */
@@ -191,6 +227,18 @@ const runSchema = section({
       clipBy: v.optional(oneOf(["step", "before"]), "step"),
       /** How moments are stored: "bfloat16" takes half the memory. */
       moments: v.optional(oneOf(["float32", "bfloat16"]), "float32"),
+      /** Regular expressions: parameters whose names contain a match are not decayed. */
+      undecayed: v.optional(v.array(text())),
+    }),
+    {},
+  ),
+  /** What is predicted, in both phases. */
+  objective: v.optional(
+    section({
+      /** Whether tokens that end a document are targets; a text of bytes has none. */
+      endTargets: v.optional(oneOf(["ignored", "predicted"])),
+      /** What the loss is divided by: the predicted tokens, or the labels before they are shifted. */
+      divisor: v.optional(oneOf(["labels", "predicted"])),
     }),
     {},
   ),
@@ -232,13 +280,31 @@ const runSchema = section({
 
 type Parsed = v.InferOutput<typeof runSchema>;
 
-/** A configuration with every default filled in. */
-export type RunConfig = Omit<Parsed, "quantize"> & {
-  readonly quantize: Omit<Parsed["quantize"], "groupSize"> & { readonly groupSize: number };
-};
+/** A configuration with every default filled in, and with all that its recipe says. */
+export type RunConfig = ReturnType<typeof withRecipe>;
 
 /** Sizes of a new model, as a configuration gives them. */
 export type NewModel = v.InferOutput<typeof newModel>;
+
+/** Fills in what the recipe says where a field is left out. */
+function withRecipe(config: Parsed, groupSize: number) {
+  const { recipe, pretrain, calibration, quantize, optimizer, objective } = config;
+  const { annealStyle: own, initialTemperature, compressRatio, annealRatio } = quantize;
+  const given = { recipe, initialTemperature, compressRatio, annealRatio, style: own };
+  const { style: annealStyle, ...annealing } = rulesOf("annealing", given);
+  const phase = <Phase extends typeof pretrain>(own: Phase) => {
+    const { warmupRounding: _, ...schedule } = rulesOf("schedule", { recipe, ...own });
+    return { ...own, ...schedule };
+  };
+  return {
+    ...config,
+    pretrain: phase(pretrain),
+    calibration: { ...calibration, ...rulesOf("guidance", { recipe, ...calibration }) },
+    quantize: { ...phase(quantize), groupSize, ...rulesOf("weights", { recipe, ...quantize }), ...annealing, annealStyle },
+    optimizer: { ...optimizer, undecayed: optimizer.undecayed ?? [...recipeNamed(recipe).undecayed] },
+    objective: rulesOf("objective", { recipe, ...objective }),
+  };
+}
 
 /**
  * Read a configuration file.
@@ -278,7 +344,7 @@ export function resolveConfig(value: unknown, source = "configuration", shapes?:
   const conflict = conflicts(parsed).find(([holds]) => !holds);
   if (conflict !== undefined) throw new UsageError(`${source}: ${conflict[1]}`);
   const own = "path" in parsed.model ? shapes : matrixShapes({ ...parsed.model, maxPositions: parsed.sequenceLength });
-  return { ...parsed, quantize: { ...parsed.quantize, groupSize: groupSizeOf(parsed, own, source) } };
+  return withRecipe(parsed, groupSizeOf(parsed, own, source));
 }
 
 /** What a model that somebody trained changes of the defaults. */

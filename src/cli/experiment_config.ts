@@ -24,6 +24,7 @@ import {
   text,
 } from "./config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
+import { annealingOptions, phaseOptions, weightOptions } from "./phase_options.ts";
 
 /** Names become names of files. */
 const variantName = v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9.-]*$/, "must be named in lower-case letters, digits, . and -"));
@@ -180,35 +181,27 @@ export function settingsOf(config: ExperimentConfig): ExperimentSettings {
     throw new UsageError("an experiment trains its bases itself: wanted the sizes of model, got model.path");
   }
   const { initializerRange: deviation, ...model } = config.model;
-  const { compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps, groupSize, scaleDtype } = quantize;
   const { distillation, learningRates, points, curveBatches } = experiment;
   return {
+    recipe: config.recipe,
     corpus: data.corpus,
     heldOutFraction: data.heldOutFraction,
     model: { ...model, maxPositions: sequenceLength },
     deviation,
     batchSize,
     sequenceLength,
-    pretrain: phaseSettings(config, config.pretrain),
+    pretrain: phaseOptions(config, config.pretrain),
     calibration: {
       curvature: calibration.curvature,
       probes: calibration.probes,
       batches: calibration.batches,
       kappa: calibration.kappa,
+      sensitive: calibration.sensitive,
+      minimumTrace: calibration.minimumTrace,
     },
-    arm: {
-      ...phaseSettings(config, quantize),
-      annealing: { compressRatio, annealRatio, style, endTemperature, hardSteps },
-      groupSize,
-      ...(scaleDtype === "float16" ? { scaleDtype } : {}),
-    },
+    arm: { ...phaseOptions(config, quantize), ...weightOptions(config), annealing: annealingOptions(config) },
     learningRates,
     ...(distillation ? { distillation } : {}),
     evaluation: { batches: config.evaluation.batches, curveBatches, points },
   };
-}
-
-function phaseSettings({ optimizer }: RunConfig, phase: RunConfig["pretrain"]): ExperimentSettings["pretrain"] {
-  const { steps, learningRate, warmupSteps, decayRatio, minLearningRateRatio: minRatio, style } = phase;
-  return { steps, learningRate, schedule: { style, warmupSteps, decayRatio, minRatio }, optimizer };
 }

@@ -19,6 +19,7 @@ import { backendInfo } from "../runtime.ts";
 import { seedFor } from "../train/data.ts";
 import type { TrainingLog } from "../train/log.ts";
 import type { RunConfig } from "./config.ts";
+import { annealingOptions, phaseOptions, weightOptions } from "./phase_options.ts";
 import type { Context } from "./main.ts";
 import { bytesOf, openPackedModel, refusing } from "./models.ts";
 import { packedPath, writePacked } from "./packing.ts";
@@ -64,7 +65,7 @@ export class Run {
   async all(): Promise<RunSummary> {
     const { config } = this;
     const backend = await backendInfo();
-    const { quantizer, groupSize, scaleDtype } = config.quantize;
+    const { quantizer } = config.quantize;
     const base = await this.#timed("pretrain", () => this.#pretrain());
     const guided = quantizerNamed(quantizer).anneals; // others have no temperature to scale
     const calibration = guided ? await this.#timed("calibrate", () => this.#calibrate(base)) : undefined;
@@ -76,7 +77,7 @@ export class Run {
     });
     const heldOut = await this.#timed("evaluate", async () => ({
       fullPrecision: await this.#heldOut(baseTitle(config), base),
-      rounded: await this.#heldOut("rounded", roundedModel({ ...base, quantization: { quantizer, groupSize, scaleDtype } })),
+      rounded: await this.#heldOut("rounded", roundedModel({ ...base, quantization: { quantizer, ...weightOptions(config) } })),
       quantized: await this.#heldOut("quantized", roundedModel(trained)),
       packed: await this.#heldOut("packed", packed),
     }));
@@ -138,15 +139,13 @@ export class Run {
 
   async #quantize(model: LlamaModel, temperatureScales: Calibration["temperatureScales"] | undefined): Promise<TrainedModel> {
     const { quantize, seed } = this.config;
-    const { quantizer, groupSize, scaleDtype, compressRatio, annealRatio, annealStyle: style, endTemperature, hardSteps } =
-      quantize;
+    const { quantizer } = quantize;
     return await this.#train(quantizer, "quantize", model, {
       ...phaseOptions(this.config, quantize),
       quantizer,
-      groupSize,
-      scaleDtype,
+      ...weightOptions(this.config),
       ...(temperatureScales ? { temperatureScales } : {}),
-      annealing: { compressRatio, annealRatio, style, endTemperature, hardSteps },
+      annealing: annealingOptions(this.config),
       seed: seedFor(seed, "quantize"),
     });
   }
@@ -202,12 +201,6 @@ export class Run {
 
 /** What people call the model in full precision. */
 export const baseTitle = ({ model }: Pick<RunConfig, "model">): string => "path" in model ? "base" : "full precision";
-
-/** Settings that both phases of training have. */
-function phaseOptions({ optimizer }: RunConfig, phase: RunConfig["pretrain"]): TrainOptions {
-  const { steps, learningRate, warmupSteps, decayRatio, minLearningRateRatio: minRatio, style } = phase;
-  return { steps, learningRate, schedule: { style, warmupSteps, decayRatio, minRatio }, optimizer };
-}
 
 /** Peak of device memory in a training step, and its parts. */
 function memoryText({ total, ...parts }: ProgramBytes): string {

@@ -24,6 +24,8 @@ export const tolerances = {
   tightOptimum: 1e-7,
   /** Tables that another program computed in float32. */
   float32Arithmetic: 1e-6,
+  /** Weights after some steps of training: where a gradient is small, Adam enlarges its rounding errors. */
+  float32Training: 1e-3,
   /** Sums of hundreds of second derivatives, each computed in float32. */
   float32Trace: 1e-4,
   /** Statistics of random estimates, given in their standard errors. */
@@ -45,6 +47,10 @@ export interface Computed {
   readonly sensitivity?: number;
   /** For outputs that are not exact in the record. */
   readonly tolerance?: "looseOptimum" | "tightOptimum" | "float32Arithmetic" | "float32Trace" | "standardErrors";
+  /** For outputs that a device may compute worse than others. */
+  readonly deviceTolerance?: "float32Training";
+  /** Whether numbers that were read already were computed by the device. */
+  readonly onDevice?: boolean;
   /** Which part of the output was compared, where it is not all of it, in a few words. */
   readonly partial?: string;
 }
@@ -74,7 +80,7 @@ export async function compare(
     return tensors ? Promise.all(tensors.map((tensor) => tensor.data())) : [item.value as ArrayLike<number>];
   }));
   return computed.map((item, index) => {
-    const onDevice = tensorsOf(item) !== undefined;
+    const onDevice = item.onDevice === true || tensorsOf(item) !== undefined;
     const { values, float32: rounded } = item.expected ? { values: item.expected, float32: false } : recorded.expected(item.role);
     const got = read[index].flatMap((part) => Array.from(part));
     const scale = largest(values) || 1;
@@ -89,8 +95,8 @@ export async function compare(
 }
 
 function toleranceOf(item: Computed, { float32, scale }: { float32: boolean; scale: number }): number {
-  const { float32Error = 0, absolute = false, sensitivity = 1, tolerance } = item;
-  const own = tolerance ? tolerances[tolerance] : 0;
+  const { float32Error = 0, absolute = false, sensitivity = 1, tolerance, deviceTolerance } = item;
+  const own = tolerance ? tolerances[tolerance] : float32 && deviceTolerance ? tolerances[deviceTolerance] : 0;
   if (!float32) return Math.max(own, tolerances.float64);
   const shown = Math.max(absolute ? float32Error / scale : float32Error, tolerances.float32Error * sensitivity);
   return Math.max(own, tolerances.float32Factor * shown);

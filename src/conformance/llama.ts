@@ -45,7 +45,7 @@ function projectOf(recorded: Case, parameters: Tensors, quant: RecordedQuantizer
     throw new TypeError(`${recorded.name}: the output head is never quantized here, wanted it skipped`);
   }
   const { temp: temperature, pressure, group_size: groupSize = 0 } = quant;
-  const state: QuantizerState = { groupSize, temperature, pressure, hard: temperature === 0 };
+  const state: QuantizerState = { recipe: "hestia-2025", groupSize, temperature, pressure, hard: temperature === 0 };
   const quantized = quantizedProject(parameters, quantizerNamed(nameOf(quant)), () => state);
   const plain = plainProject(parameters);
   return (name, x) => skipped.some((part) => name.includes(part)) ? plain(name, x) : quantized(name, x);

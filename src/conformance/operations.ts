@@ -13,6 +13,22 @@ import { llamaBlockCase } from "./block.ts";
 import { llamaCase } from "./llama.ts";
 import { integerCase, phaseCase, ternaryCase, thermoCase } from "./quantizers.ts";
 import { initialTemperatureCase, learningRateCase, schedulerCase, softQuantizeCase, temperatureScalesCase } from "./schedules.ts";
+import { calibrationBatchesCase, probesCase, releaseHutchCase, releaseTracesCase } from "./release_curvature.ts";
+import { packingCase, perplexityCase } from "./release_data.ts";
+import { releaseLlamaCase } from "./release_models.ts";
+import { fairyCase, linearCase, quantizeCase, rejectsCase } from "./release_quantizers.ts";
+import {
+  applySensitivityCase,
+  configFileCase,
+  quantizableCase,
+  releaseLearningRateCase,
+  scheduleCase,
+  scoresCase,
+  tensorTemperatureCase,
+  traceFileCase,
+  traceKeysCase,
+} from "./release_schedules.ts";
+import { releaseTrajectoryCase } from "./release_trajectory.ts";
 import { trajectoryCase } from "./trajectory.ts";
 
 /** How much is computed of what takes long: what the tests run every day, what the command does, or all there is. */
@@ -46,6 +62,27 @@ export const operations = {
   mlp_traces: mlpTracesCase,
   hessian_traces: hessianTracesCase,
   trajectory: trajectoryCase,
+  hestia2_quantize: quantizeCase,
+  hestia2_rejects: rejectsCase,
+  hestia2_fairy2i: fairyCase,
+  hestia2_linear: linearCase,
+  hestia2_schedule: scheduleCase,
+  hestia2_tensor_temperature: tensorTemperatureCase,
+  hestia2_scores: scoresCase,
+  hestia2_apply_sensitivity: applySensitivityCase,
+  hestia2_lr: releaseLearningRateCase,
+  hestia2_quantizable: quantizableCase,
+  hestia2_trace_keys: traceKeysCase,
+  hestia2_trace_json: traceFileCase,
+  hestia2_config_json: configFileCase,
+  hestia2_hutchpp: releaseHutchCase,
+  hestia2_probes: probesCase,
+  hestia2_calibration_batches: calibrationBatchesCase,
+  hestia2_hessian_traces: releaseTracesCase,
+  hestia2_llama: releaseLlamaCase,
+  hestia2_packing: packingCase,
+  hestia2_perplexity: perplexityCase,
+  hestia2_trajectory: releaseTrajectoryCase,
 } as const satisfies Record<string, Handler>;
 
 /** Operations that cases are recorded of and that the library does not have, with the reason: none today. */

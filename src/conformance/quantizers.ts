@@ -17,6 +17,9 @@ import { compile } from "../trace.ts";
 import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";
 
+/** The release that these cases were recorded from. */
+const recipe = "hestia-2025";
+
 interface ThermoInputs {
   readonly x: Tensor;
   readonly g: Tensor;
@@ -30,7 +33,7 @@ const thermoSteps = new Map<string, ReturnType<typeof thermoStep>>();
 function thermoStep({ groupSize, hard, training }: { groupSize: number; hard: boolean; training: boolean }) {
   return compile(
     ({ x, g, c, v, temperature, pressure }: ThermoInputs & { temperature: Tensor; pressure: Tensor }): Record<string, Tensor> => {
-      const relaxed = hestia(x, { temperature, pressure, groupSize, hard });
+      const relaxed = hestia(x, { recipe, temperature, pressure, groupSize, hard });
       // when evaluating, the recorded code leaves out the straight-through identity of the hard path and keeps the derivative of the scale
       const q = hard && !training ? relaxed.sub(x.sub(x.stopGradient()).mul(pressure)) : relaxed;
       const [dx] = gradients(q.mul(g).sum(), [x]);
@@ -72,7 +75,10 @@ function unpack({ codes, scales }: Codes): Tensor {
 /** `ternary`: absmean rounding, and the same from its codes and scales. */
 export function ternaryCase(recorded: Case): Computed[] {
   const [x, groupSize] = [recorded.input("x"), recorded.number("group_size")];
-  return [{ role: "q", value: ternary(x, { groupSize }) }, { role: "q", value: unpack(absmeanCodes(x, { groupSize })) }];
+  return [{ role: "q", value: ternary(x, { recipe, groupSize }) }, {
+    role: "q",
+    value: unpack(absmeanCodes(x, { recipe, groupSize })),
+  }];
 }
 
 /** `bitwidth`: integer rounding, and the same from its codes and scales. */
@@ -92,7 +98,7 @@ export function phaseCase(recorded: Case): Computed[] {
   const temperature = recorded.number("temp");
   const passes = Number(String(recorded.parameter("version")).replace(/^v/, ""));
   const w = recorded.input("w");
-  const q = phaseQuantize(w, { passes, temperature });
+  const q = phaseQuantize(w, { recipe, passes, temperature });
   const [dw] = gradients(q.mul(recorded.input("g")).sum(), [w]);
   const results: Record<string, Tensor> = { q, dw };
   // as for the relaxation; and what is left for a pass is several times smaller each time, while rounding errors are not

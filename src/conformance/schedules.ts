@@ -12,7 +12,7 @@ import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";
 
 /** An entry of `choices`, or an error that names the case. */
-function oneOf<T extends string>(recorded: Case, value: unknown, choices: readonly T[]): T {
+export function oneOf<T extends string>(recorded: Case, value: unknown, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
   throw new TypeError(`${recorded.name}: style ${JSON.stringify(value)} is not known`);
@@ -23,7 +23,11 @@ function oneOf<T extends string>(recorded: Case, value: unknown, choices: readon
  * `hessian` is a cosine that keeps it, as every style of ours does.
  */
 export function recordedAnnealing(recorded: Case, style: unknown, options: AnnealingOptions) {
-  const schedule = annealing({ ...options, style: style === "hessian" ? "cosine" : oneOf(recorded, style, annealingStyles) });
+  const schedule = annealing({
+    recipe: "hestia-2025",
+    ...options,
+    style: style === "hessian" ? "cosine" : oneOf(recorded, style, annealingStyles),
+  });
   const { totalSteps, annealRatio = 0.8 } = options;
   return (step: number, scale: number) =>
     schedule.at(step, { scale: style === "hessian" || step / totalSteps <= 1 - annealRatio ? scale : 1 });
@@ -72,7 +76,11 @@ export function temperatureScalesCase(recorded: Case): Computed[] {
 /** Scores and scales of traces, compared with those of the case. */
 export function guidanceOf(recorded: Case, traces: ArrayLike<number>): Computed[] {
   const named = Object.fromEntries(Array.from(traces, (trace, index) => [`tensor ${index}`, trace]));
-  const guidance = temperatureScales(named, { alpha: recorded.number("alpha"), kappa: recorded.number("kappa") });
+  const guidance = temperatureScales(named, {
+    recipe: "hestia-2025",
+    alpha: recorded.number("alpha"),
+    kappa: recorded.number("kappa"),
+  });
   const { log_mean: mean, log_std: deviation } = recorded.object<{ log_mean: number; log_std: number }>("stats");
   return [
     { role: "temp_scales", value: Object.values(guidance.temperatureScales) },
@@ -101,6 +109,7 @@ export function learningRateCase(recorded: Case): Computed[] {
   const given = Object.entries(settings).filter(([, field]) => typeof recorded.parameter(field) === "number");
   const options: ScheduleOptions = {
     ...Object.fromEntries(given.map(([name, field]) => [name, recorded.number(field)])),
+    recipe: "hestia-2025",
     totalSteps: recorded.number("total"),
     style: oneOf(recorded, renamed[style] ?? style, scheduleStyles),
   };

@@ -44,7 +44,7 @@ function trainingStep(config: LlamaConfig, options: { quantizer: Quantizer; grou
     const project = quantizedProject(
       parameters,
       quantizer,
-      (name) => ({ groupSize, temperature: temperatures[name], pressure, hard }),
+      (name) => ({ recipe: "hestia-2025", groupSize, temperature: temperatures[name], pressure, hard }),
     );
     const loss = shiftedLoss(llama({ config, parameters }, ids, { project }), ids);
     const names = Object.keys(parameters);
@@ -84,7 +84,8 @@ export function trajectoryCase(recorded: Case): Computed[] {
   const stateAt = (step: number, name?: string) => annealed(step, scales && name ? temperatureScaleOf(scales, name) : 1);
   const compiled = [false, true].map((hard) => trainingStep(config, { quantizer, groupSize: recorded.number("gs", 0), hard }));
   const rateAt = (step: number) =>
-    recorded.number("lr") * learningRateMultiplier(step, { totalSteps: steps, warmupSteps: recorded.number("warmup") });
+    recorded.number("lr") *
+    learningRateMultiplier(step, { recipe: "hestia-2025", totalSteps: steps, warmupSteps: recorded.number("warmup") });
   let parameters = recorded.inputsUnder("w.");
   let moments: Moments = initialMoments(parameters);
   const [losses, norms]: [Tensor[], Tensor[]] = [[], []];

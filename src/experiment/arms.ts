@@ -7,6 +7,7 @@
 import type { Curvature } from "../pipeline/calibrate.ts";
 import type { AnnealingOptions } from "../quant/annealing.ts";
 import type { QuantizerName } from "../quant/registry.ts";
+import { type RecipeName, recipes, type RuleOptions, type WeightRules } from "../recipes.ts";
 
 /** What sets one arm apart from the others. */
 export interface Arm {
@@ -27,6 +28,10 @@ export interface Arm {
   readonly learningRate?: number;
   /** What differs from the schedule of the configuration. */
   readonly annealing?: Omit<AnnealingOptions, "totalSteps">;
+  /** Follows a release in all that its recipe says, whatever the configuration says of that. */
+  readonly recipe?: RecipeName;
+  /** Rules of the weights that differ from those of the configuration. */
+  readonly weights?: RuleOptions<WeightRules>;
 }
 
 /** The arm that gaps are closed towards. */
@@ -50,7 +55,16 @@ export const arms: readonly Arm[] = [
   { name: "hestia-0.4", label: "Hestia, α = 0.4", quantizer: "hestia", alpha: 0.4 },
   { name: "hestia-0.5", label: "Hestia, α = 0.5", quantizer: "hestia", alpha: 0.5 },
   { name: "hestia-minus-0.4", label: "Hestia, α = -0.4", quantizer: "hestia", alpha: -0.4 },
-  { name: "hestia-detached", label: "Hestia, scales constant in the gradient", quantizer: "hestia_detached" },
+  {
+    name: "hestia-detached",
+    label: "Hestia, scales constant in the gradient",
+    quantizer: "hestia",
+    weights: { scaleGradient: false },
+  },
+  ...Object.values(recipes).flatMap(({ name, guidance: { alpha } }): Arm[] => [
+    { name, label: `Hestia as released in ${name.slice(-4)}, α = ${alpha}`, quantizer: "hestia", recipe: name, alpha },
+    { name: `${name}-ste`, label: `absmean STE as released in ${name.slice(-4)}`, quantizer: "ternary", recipe: name },
+  ]),
   { name: "ste-channel", label: "absmean STE, a scale per channel", quantizer: "ternary", groupSize: -1 },
   { name: "hestia-channel", label: "Hestia, a scale per channel", quantizer: "hestia", groupSize: -1 },
   { name: "ste-tensor", label: "absmean STE, a scale per tensor", quantizer: "ternary", groupSize: 0 },

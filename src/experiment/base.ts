@@ -92,9 +92,9 @@ export async function calibrationOf(
       { length: calibration.batches },
       (_, step) => batchAt(tokens.training, { batchSize, sequenceLength, seed: seedFor(seed, "calibration"), step }),
     );
-    const { probes, kappa } = calibration;
+    const { probes, kappa, minimumTrace } = calibration;
     tell(`seed ${seed}, calibration · ${probes} ${probeNames[curvature]}`);
-    return calibrate(base.model, data, { curvature, probes, kappa, seed, signal });
+    return calibrate(base.model, data, { curvature, probes, kappa, minimumTrace, seed, signal });
   });
 }
 

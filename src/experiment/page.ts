@@ -13,7 +13,7 @@ import { legend, quietColor, type Series, seriesColors } from "../report/plot.ts
 import { type Arm, armNamed, fullPrecisionArm, roundedArm } from "./arms.ts";
 import type { StepCost } from "./cost.ts";
 import { type ArmResult, type ExperimentResults, scalesOf } from "./run.ts";
-import { armOptions, curvatureOf, type ExperimentSettings } from "./settings.ts";
+import { armOptions, curvatureOf, type ExperimentSettings, guidanceOf } from "./settings.ts";
 import { estimate, smoothed } from "./statistics.ts";
 import { type ArmSummary, summarize } from "./summary.ts";
 import { costTable, outcomeTable } from "./tables.ts";
@@ -191,9 +191,9 @@ function tensorTemperatures({ results, settings }: ExperimentReport, own: readon
   const guided = own.find(({ alpha }) => alpha !== undefined);
   const [calibrations = {}] = Object.values(results.calibrations);
   const calibration = guided && calibrations[curvatureOf(guided, settings)];
-  const scales = calibration ? scalesOf(calibration, guided.alpha!) : { every: 1 };
-  const { steps, annealing: options } = armOptions(guided ?? own[0], settings);
-  const schedule = annealing({ ...options, totalSteps: steps });
+  const scales = calibration ? scalesOf(calibration, guidanceOf(guided, settings)) : { every: 1 };
+  const { steps, recipe, annealing: options } = armOptions(guided ?? own[0], settings);
+  const schedule = annealing({ recipe, ...options, totalSteps: steps });
   const lines = Object.entries(scales).map(([label, scale]): Line => ({
     label,
     color: seriesColors[(layerOf(label) ?? 0) % seriesColors.length],
@@ -205,8 +205,8 @@ function tensorTemperatures({ results, settings }: ExperimentReport, own: readon
     figure(lineChart(lines, { title, x: "step", y: "temperature", zero: true }), title);
 }
 
-function commonPressure({ settings: { arm: { annealing: options, steps } } }: ExperimentReport): string {
-  const schedule = annealing({ ...options, totalSteps: steps });
+function commonPressure({ settings: { arm: { annealing: options, steps, recipe } } }: ExperimentReport): string {
+  const schedule = annealing({ recipe, ...options, totalSteps: steps });
   const points = byStep(Array.from({ length: steps }, (_, step) => schedule.at(step).pressure));
   const title = "Pressure of every tensor: share of the relaxed weight in the weight that is used";
   const line = { label: "pressure", color: seriesColors[0], points };

@@ -7,11 +7,13 @@
 import { roundedModel } from "../pipeline/rounded.ts";
 import type { TrainedModel } from "../pipeline/train.ts";
 import type { Calibration, Curvature } from "../pipeline/calibrate.ts";
+import { type GuidanceOptions, scaleOfScore } from "../quant/guidance.ts";
+import { givenRules } from "../recipes.ts";
 import { seedFor } from "../train/data.ts";
 import { disposeAll } from "../train/trainer.ts";
 import type { Arm } from "./arms.ts";
 import { type Base, baseOf, type BaseResult, calibrationOf, type HeldOut, heldOutOf, trainLogged } from "./base.ts";
-import { armOptions, curvatureOf, curvaturesOf, type Experiment } from "./settings.ts";
+import { armOptions, curvatureOf, curvaturesOf, type Experiment, guidanceOf } from "./settings.ts";
 import { median } from "./statistics.ts";
 import type { Store } from "./store.ts";
 import { type Histogram, weightHistogram, type WeightStatistics, WeightWatch } from "./weights.ts";
@@ -85,7 +87,9 @@ export function armSettings(arm: Arm, { settings }: Experiment): unknown {
   return {
     ...shared,
     ...(distillation && quantizer !== "none" && !untrained ? { distillation } : {}),
-    ...(alpha === undefined ? {} : { calibration: { ...calibration, curvature: curvatureOf(arm, settings) } }),
+    ...(alpha === undefined
+      ? {}
+      : { calibration: { ...calibration, curvature: curvatureOf(arm, settings), ...guidanceOf(arm, settings) } }),
     arm: { ...armOptions(arm, settings), name, alpha, untrained },
   };
 }
@@ -97,7 +101,7 @@ async function runArm(arm: Arm, base: Base, calibrations: Calibrations, experime
   const told = { arm: arm.name, seed: base.seed };
   const ofWeights = { groupSize: arm.quantizer === "none" ? settings.arm.groupSize : groupSize };
   if (arm.untrained) {
-    const model = { ...base.model, quantization: { quantizer: arm.quantizer, groupSize } };
+    const model = { ...base.model, quantization: { quantizer: arm.quantizer, groupSize, ...givenRules("weights", options) } };
     const heldOut = await heldOutRounded(model, experiment, settings.evaluation.batches);
     const histogram = await weightHistogram(model, ofWeights);
     const nothing = { trainingLosses: [], pressures: [], temperatures: [], curve: [], weights: [], secondsPerStep: null };
@@ -108,7 +112,9 @@ async function runArm(arm: Arm, base: Base, calibrations: Calibrations, experime
   const points = pointsOf(options.steps, settings.evaluation.points);
   const { model, steps } = await trainLogged(`seed ${base.seed}, ${arm.label}`, base.model, {
     ...options,
-    ...(arm.alpha !== undefined ? { temperatureScales: scalesOf(calibrations[curvatureOf(arm, settings)]!, arm.alpha) } : {}),
+    ...(arm.alpha !== undefined
+      ? { temperatureScales: scalesOf(calibrations[curvatureOf(arm, settings)]!, guidanceOf(arm, settings)) }
+      : {}),
     ...(settings.distillation && arm.quantizer !== "none"
       ? { distillation: { ...settings.distillation, teacher: base.model } }
       : {}),
@@ -149,6 +155,6 @@ function pointsOf(steps: number, points: number): ReadonlySet<number> {
 }
 
 /** Temperature scales of a strength, from the scores of a calibration. */
-export function scalesOf({ scores }: Calibration, alpha: number): Record<string, number> {
-  return Object.fromEntries(Object.entries(scores).map(([name, score]) => [name, Math.exp(-alpha * score)]));
+export function scalesOf({ scores }: Calibration, guidance: GuidanceOptions): Record<string, number> {
+  return Object.fromEntries(Object.entries(scores).map(([name, score]) => [name, scaleOfScore(score, guidance)]));
 }

@@ -7,14 +7,21 @@
 import type { NewLlamaConfig } from "../llama/parameters.ts";
 import type { Curvature } from "../pipeline/calibrate.ts";
 import type { TrainOptions } from "../pipeline/train.ts";
+import type { GuidanceOptions } from "../quant/guidance.ts";
+import { givenRules, type GuidanceRules, type RecipeName, type RuleOptions, type WeightRules } from "../recipes.ts";
 import type { TrainingLog } from "../train/log.ts";
 import type { Arm } from "./arms.ts";
 
 /** Settings of a phase of training that a file can hold. */
-export type PhaseSettings = Pick<TrainOptions, "steps" | "learningRate" | "schedule" | "optimizer">;
+export type PhaseSettings = Pick<
+  TrainOptions,
+  "steps" | "learningRate" | "schedule" | "optimizer" | "undecayed" | "objective" | "recipe"
+>;
 
 /** What results depend on, besides arm and seed. */
 export interface ExperimentSettings {
+  /** Where rules come from that nothing else says. */
+  readonly recipe: RecipeName;
   /** Name of the text. */
   readonly corpus: string;
   readonly heldOutFraction: number;
@@ -29,10 +36,13 @@ export interface ExperimentSettings {
     readonly curvature: Curvature;
     readonly probes: number;
     readonly batches: number;
-    readonly kappa: number;
-  };
+  } & Pick<GuidanceRules, "kappa" | "sensitive" | "minimumTrace">;
   /** Training of every arm. */
-  readonly arm: PhaseSettings & Pick<TrainOptions, "annealing" | "scaleDtype"> & { readonly groupSize: number };
+  readonly arm:
+    & PhaseSettings
+    & RuleOptions<WeightRules>
+    & Pick<TrainOptions, "annealing" | "scaleDtype">
+    & { readonly groupSize: number };
   /** Peak learning rates of arms that have one of their own, by arm. */
   readonly learningRates: Readonly<Record<string, number>>;
   /** Quantized arms learn from the base's predictions too. */
@@ -61,14 +71,37 @@ export interface Experiment {
 
 /** Options of `train` for one arm, all but what depends on the seed. */
 export function armOptions(arm: Arm, settings: ExperimentSettings): TrainOptions & { readonly groupSize: number } {
-  const { arm: shared, learningRates } = settings;
+  const { learningRates } = settings;
+  const shared = arm.recipe ? following(arm.recipe, settings.arm) : settings.arm;
   return {
     ...shared,
+    ...arm.weights,
     quantizer: arm.quantizer,
     groupSize: arm.groupSize ?? shared.groupSize,
     learningRate: arm.learningRate ?? learningRates[arm.name] ?? shared.learningRate,
     annealing: { ...shared.annealing, ...arm.annealing },
   };
+}
+
+/** The settings of all arms with nothing left of what a recipe says by itself. */
+function following(recipe: RecipeName, shared: ExperimentSettings["arm"]): ExperimentSettings["arm"] {
+  const without = <Values extends object>(values: Values, rules: object) =>
+    Object.fromEntries(Object.entries(values).filter(([field]) => !Object.hasOwn(rules, field))) as Partial<Values>;
+  const { schedule, annealing, objective: _, undecayed: __, ...rest } = shared;
+  return {
+    ...without(rest, givenRules("weights", shared)),
+    steps: shared.steps,
+    groupSize: shared.groupSize,
+    recipe,
+    schedule: without(schedule ?? {}, givenRules("schedule", schedule ?? {})),
+    annealing: without(annealing ?? {}, givenRules("annealing", annealing ?? {})),
+  };
+}
+
+/** How scores become temperatures in an arm. */
+export function guidanceOf({ alpha, recipe }: Arm, { calibration, ...settings }: ExperimentSettings): GuidanceOptions {
+  const { sensitive } = calibration;
+  return recipe ? { recipe, alpha } : { recipe: settings.recipe, sensitive, alpha };
 }
 
 /** What guides the temperatures of an arm. */

@@ -10,6 +10,7 @@ import type { TrainedModel } from "../pipeline/train.ts";
 import { absmeanCodes } from "../quant/codebook.ts";
 import { absmeanScale, groupView } from "../quant/groups.ts";
 import { quantizerNamed } from "../quant/registry.ts";
+import { givenRules } from "../recipes.ts";
 import type { Tensor } from "../tensor.ts";
 import { realize } from "../trace.ts";
 
@@ -47,8 +48,9 @@ function groupsOf({ config, parameters, quantization }: TrainedModel, groupSize:
     const weight = parameters[name];
     const view = groupView(weight, groupSize);
     const learned = partsOf(quantization?.parameters ?? {}, name);
-    const coded = codes?.(weight, { groupSize, parameters: learned }) ?? absmeanCodes(weight, { groupSize });
-    return { weight, units: view.values.div(absmeanScale(view)), codes: coded.codes };
+    const rules = givenRules("weights", quantization ?? {});
+    const coded = codes?.(weight, { ...rules, groupSize, parameters: learned }) ?? absmeanCodes(weight, { ...rules, groupSize });
+    return { weight, units: view.values.div(absmeanScale(view, rules)), codes: coded.codes };
   });
 }
 

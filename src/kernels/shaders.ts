@@ -1400,7 +1400,7 @@ fn main(
   hestia_backward: `// Gradient of ternary Hestia weights, see hestia_forward.wgsl: with E the expected code and g the gradient of the result, d w_i =
 // g_i (1 - pressure + pressure E'(w_i / s)) + pressure sign(w_i) / n * sum over the group's n weights of g (E(w / s) - w / s E'(w / s)).
 //
-// The last term is the way through the scale s = mean |w|, and zero where the least scale acts. HARD: E is the nearest code, and E' counts
+// The last term is the way through the scale s = mean |w|, there where THROUGH_SCALE, and zero where the least scale acts. HARD: E is the nearest code, and E' counts
 // as 1 in the first term and 0 in the last. Groups are shared as in the forward pass. The marked lines are replaced to read textures.
 
 // Neighbouring invocations that share a group, a power of two.
@@ -1413,6 +1413,12 @@ override ROWS: u32 = 1;
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
 override HALF: bool = false;
+// The least scale, or, where OFFSET, what is added to each.
+override EPSILON: f32 = 1e-5;
+override OFFSET: bool = false;
+// Whether gradients flow through the scale; a tie of two codes then has the one that LOWER says.
+override THROUGH_SCALE: bool = true;
+override LOWER: bool = false;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -1461,7 +1467,7 @@ fn round_to_half(value: f32) -> f32 {
 }
 
 fn scale_of(mean: Element) -> Element {
-  let scale = max(mean, 1e-5);
+  let scale = select(max(mean, EPSILON), mean + EPSILON, OFFSET);
   let is_nan = (bitcast<u32>(mean) & 0x7fffffffu) > 0x7f800000u; // which a maximum may take for the smaller one
   return select(select(scale, round_to_half(scale), HALF), mean, is_nan);
 }
@@ -1474,6 +1480,14 @@ fn gradient_at(index: u32) -> Quad {
   return gradient[index]; //: load
 }
 
+// The nearest code.
+fn hard_code(w: Quad, border: Element) -> Quad {
+  if (LOWER) {
+    return select(Quad(), Quad(1.0), w > Quad(border)) - select(Quad(), Quad(1.0), w <= Quad(-border));
+  }
+  return select(Quad(), sign(w), abs(w) > Quad(border));
+}
+
 // Of the result by the weight and by the scale.
 struct Slopes {
   weight: Quad,
@@ -1484,7 +1498,7 @@ struct Slopes {
 // is exp(-k). The variance of the code is a sum of products of positive numbers, so that nothing cancels.
 fn slopes_of(w: Quad, scale: Element, k: Element, last: Element) -> Slopes {
   if (HARD) {
-    return Slopes(Quad(1.0), select(Quad(), sign(w), abs(w) > Quad(0.5 * scale)));
+    return Slopes(Quad(1.0), hard_code(w, 0.5 * scale));
   }
   let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;
@@ -1520,13 +1534,16 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
     let mean = total(dot(magnitudes, Quad(1.0)), lane, member) / size;
     let scale = scale_of(mean);
 
-    var through_scale = Quad();
-    for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
-      let w = weight_at(first + quad);
-      let g = gradient_at(first + quad);
-      through_scale += g * slopes_of(w, scale, k, last).scale;
+    var of_scale = 0.0;
+    if (THROUGH_SCALE) {
+      var through_scale = Quad();
+      for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
+        let w = weight_at(first + quad);
+        let g = gradient_at(first + quad);
+        through_scale += g * slopes_of(w, scale, k, last).scale;
+      }
+      of_scale = select(0.0, share / size, OFFSET || mean >= EPSILON) * total(dot(through_scale, Quad(1.0)), lane, member);
     }
-    let of_scale = select(0.0, share / size, mean >= 1e-5) * total(dot(through_scale, Quad(1.0)), lane, member);
 
     for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads
       let w = weight_at(first + quad);
@@ -1539,9 +1556,9 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
   }
 }
 `,
-  hestia_forward: `// Ternary Hestia weights: (1 - pressure) w + pressure s E(w / s), with s the mean magnitude of a group and E the expected code.
+  hestia_forward: `// Ternary Hestia weights: (1 - pressure) w + pressure s E(w / s), with s the scale of a group (its mean magnitude) and E the expected code.
 //
-// E(x) is the mean of -1, 0 and 1 under softmax(-(x - code)^2 * sharpness), or, where HARD, the nearest code, zero at a tie. A group is
+// E(x) is the mean of -1, 0 and 1 under softmax(-(x - code)^2 * sharpness), or, where HARD, the nearest code. A group is
 // \`quads\` quads side by side. MEMBERS invocations share it: each walks over its quads once for the scale and once more, while a cache still
 // holds them, for the result. The marked lines are replaced to read textures.
 
@@ -1555,6 +1572,11 @@ override ROWS: u32 = 1;
 override HARD: bool = false;
 // Whether scales are rounded to half precision.
 override HALF: bool = false;
+// The least scale, or, where OFFSET, what is added to each.
+override EPSILON: f32 = 1e-5;
+override OFFSET: bool = false;
+// Whether a weight in the middle of two codes takes the lower one, instead of zero.
+override LOWER: bool = false;
 
 alias Element = f32;
 alias Quad = vec4<Element>;
@@ -1602,7 +1624,7 @@ fn round_to_half(value: f32) -> f32 {
 }
 
 fn scale_of(mean: Element) -> Element {
-  let scale = max(mean, 1e-5);
+  let scale = select(max(mean, EPSILON), mean + EPSILON, OFFSET);
   let is_nan = (bitcast<u32>(mean) & 0x7fffffffu) > 0x7f800000u; // which a maximum may take for the smaller one
   return select(select(scale, round_to_half(scale), HALF), mean, is_nan);
 }
@@ -1611,11 +1633,19 @@ fn weight_at(index: u32) -> Quad {
   return weight[index]; //: load
 }
 
+// The nearest code.
+fn hard_code(w: Quad, border: Element) -> Quad {
+  if (LOWER) {
+    return select(Quad(), Quad(1.0), w > Quad(border)) - select(Quad(), Quad(1.0), w <= Quad(-border));
+  }
+  return select(Quad(), sign(w), abs(w) > Quad(border));
+}
+
 // Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; \`last\`
 // is exp(-k).
 fn code_of(w: Quad, scale: Element, k: Element, last: Element) -> Quad {
   if (HARD) {
-    return select(Quad(), sign(w), abs(w) > Quad(0.5 * scale));
+    return hard_code(w, 0.5 * scale);
   }
   let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;

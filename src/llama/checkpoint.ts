@@ -12,6 +12,7 @@ import { isJsonObject, type JsonObject } from "../io/json.ts";
 import type { SafetensorsSource } from "../io/safetensors.ts";
 import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
 import { writeCheckpointTensors } from "../io/safetensors_shards.ts";
+import { defaultRecipe, givenRules, recipeNames, type RuleOptions, type WeightRules } from "../recipes.ts";
 import { realize } from "../trace.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -22,8 +23,11 @@ import type { LlamaModel } from "./model.ts";
 import { type Parameters, parameterShapes } from "./parameters.ts";
 import { downloaded, type SavedDType, savedDTypes, uploaded } from "./transfer.ts";
 
-/** How weights were quantized in training. Checkpoints hold latent weights: the model is what the quantizer makes of them. */
-export interface Quantization {
+/**
+ * How weights were quantized in training. Checkpoints hold latent weights: the model is what the quantizer makes of them, by the rules of the
+ * recipe that it was trained by ("hestia-2026" where none is named), and by those that are given beside it.
+ */
+export interface Quantization extends RuleOptions<WeightRules> {
   /** Name of the quantizer, such as "hestia". */
   readonly quantizer: string;
   /** 0: a whole tensor shares a scale; -1: an output channel; n > 0: blocks of n along a row. */
@@ -259,20 +263,37 @@ function storedDType({ tensors }: Checkpoint): SavedDType {
   return stored === "BF16" ? "bfloat16" : stored === "F16" ? "float16" : "float32";
 }
 
-function savedQuantization({ quantizer, groupSize, scaleDtype }: Quantization): JsonObject {
-  return { quantizer, groupSize, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
+/** What `config.json` says of latent weights. The recipe is always named: files without one are older than the release of 2026. */
+function savedQuantization({ quantizer, groupSize, scaleDtype, ...rules }: Quantization): JsonObject {
+  const rounding = scaleDtype === "float16" ? { scaleDtype } : {};
+  return { quantizer, groupSize, ...rounding, recipe: defaultRecipe, ...givenRules("weights", rules) };
 }
+
+/** Fields of `hestia` in a `config.json`, and what each may be. */
+const quantizationFields: Readonly<Record<Exclude<keyof Quantization, "parameters">, (value: unknown) => boolean>> = {
+  quantizer: (value) => typeof value === "string",
+  groupSize: (value) => Number.isInteger(value),
+  scaleDtype: (value) => value === undefined || value === "float16" || value === "float32",
+  recipe: (value) => value === undefined || recipeNames.some((name) => name === value),
+  scaleRule: (value) => value === undefined || value === "offset" || value === "clamped",
+  scaleEpsilon: (value) => value === undefined || typeof value === "number" && value > 0,
+  scaleGradient: (value) => value === undefined || typeof value === "boolean",
+  tieRule: (value) => value === undefined || value === "lower" || value === "zero",
+  temperatureOffset: (value) => value === undefined || typeof value === "number" && value >= 0,
+  baselinePressure: (value) => value === undefined || typeof value === "boolean",
+};
 
 function quantizationOf({ hestia }: JsonObject, source: string): Quantization | undefined {
   if (hestia === undefined) return undefined;
-  const { quantizer, groupSize, scaleDtype } = isJsonObject(hestia) ? hestia : {} as JsonObject;
-  if (typeof quantizer === "string" && typeof groupSize === "number") {
-    return { quantizer, groupSize, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
-  }
-  throw new TypeError(
-    `Cannot load ${source}: the field hestia of its config.json must be {"quantizer": name, "groupSize": number}, ` +
-      `got ${JSON.stringify(hestia)}`,
-  );
+  const fail = (wanted: string, got: unknown) =>
+    new TypeError(`Cannot load ${source}: the field hestia of its config.json must ${wanted}, got ${JSON.stringify(got)}`);
+  if (!isJsonObject(hestia)) throw fail('be {"quantizer": name, "groupSize": number}', hestia);
+  const wrong = Object.entries(quantizationFields).find(([field, fits]) => !fits(hestia[field]));
+  if (wrong) throw fail(`hold a ${wrong[0]} that there is`, hestia[wrong[0]] ?? hestia);
+  const unknown = Object.keys(hestia).find((field) => !Object.hasOwn(quantizationFields, field));
+  if (unknown) throw fail(`hold nothing but ${Object.keys(quantizationFields).join(", ")}`, unknown);
+  const { scaleDtype, ...fields } = hestia as unknown as Quantization;
+  return { recipe: "hestia-2025", ...fields, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
 }
 
 async function readTensors(

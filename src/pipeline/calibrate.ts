@@ -10,6 +10,7 @@ import { quantizedNames } from "../llama/parameters.ts";
 import { type GuidanceOptions, temperatureScaleErrors, temperatureScales } from "../quant/guidance.ts";
 import { compileSquares, gaussNewtonTraces, type LogitPiecesFunction } from "../quant/gauss_newton.ts";
 import type { TensorTrace, TraceState } from "../quant/trace_state.ts";
+import { hutchTraces } from "../quant/hutch_traces.ts";
 import { compileProducts, hessianTraces, type LossFunction, type TraceOptions, type TraceProgress } from "../quant/traces.ts";
 import { constant } from "../tensor.ts";
 import type { Batch } from "../train/data.ts";
@@ -31,6 +32,12 @@ export const curvatures = ["hessian", "gauss-newton"] as const satisfies readonl
 /** What is traced where nobody asks for another: the one that a few dozen probes know, whatever the model. */
 export const defaultCurvature: Curvature = "gauss-newton";
 
+/** How traces are measured. */
+export type Estimator = "joint" | "hutch++";
+
+/** Every estimator: probes of all tensors at once, or Hutch++ of one tensor after another, as in both releases of the method. */
+export const estimators = ["joint", "hutch++"] as const satisfies readonly Estimator[];
+
 /** Headings of what was measured. */
 export const curvatureTitles = {
   hessian: "Hessian traces",
@@ -45,14 +52,14 @@ export const probeNames = {
 
 /** Where a calibration stands. */
 export interface CalibrationProgress {
-  /** Probes spent. */
+  /** Probes spent; by Hutch++, tensors done. */
   readonly probes: number;
-  /** Probes at most. */
+  /** Probes at most; by Hutch++, tensors. */
   readonly of: number;
-  /** Largest standard error of a temperature scale: NaN after the first probe. */
+  /** Largest standard error of a temperature scale: NaN after the first probe, and by Hutch++. */
   readonly scaleError: number;
-  /** Plain data to go on from, bit by bit. */
-  readonly state: TraceState;
+  /** Plain data to go on from, bit by bit; by Hutch++ there is none. */
+  readonly state?: TraceState;
 }
 
 /** Settings of calibration. */
@@ -63,6 +70,16 @@ export interface CalibrationOptions extends GuidanceOptions {
    * not tell them from zero.
    */
   readonly curvature?: Curvature;
+  /**
+   * "joint" by default: each probe serves all tensors, and their number is known to suffice by `tolerance`. "hutch++", as released, measures the
+   * Hessian of one tensor after another by `sketch` and `queries`, on signs that depend on `seed` and names alone; `probes`, `tolerance` and
+   * `resume` mean nothing to it, and estimates below zero count as the least trace.
+   */
+  readonly estimator?: Estimator;
+  /** Columns of the sketch of Hutch++; 10 by default. */
+  readonly sketch?: number;
+  /** Probes of what the sketch of Hutch++ leaves; 20 by default. */
+  readonly queries?: number;
   /**
    * Probes at most, Hessian-vector products or gradients by curvature; 256 by default. Each batch gets equally many, so the last ones that make no round are not spent; fewer
    * than there are batches use the first batches.
@@ -102,6 +119,8 @@ export interface Calibration {
   readonly temperatureScaleErrors: Record<string, number>;
   /** What the traces are of. */
   readonly curvature: Curvature;
+  /** How they were measured. */
+  readonly estimator: Estimator;
   /** What shared a trace. */
   readonly granularity: CalibrationGranularity;
   /** Probes spent. */
@@ -166,6 +185,7 @@ export async function calibrate(
   const data = batches.map(tokenTensors);
   let found: TraceProgress | undefined;
   try {
+    if (options.estimator === "hutch++") return await calibrateAlone(model, data, { names, groups, granularity }, options);
     for await (const progress of measured(model, data, { ...options, names, groups, probes, seed, resume, enough, signal })) {
       found = progress;
       await onProgress?.({
@@ -179,7 +199,33 @@ export async function calibrate(
     disposeAll(data);
   }
   signal?.throwIfAborted();
-  return calibrationOf(found!, { groups, granularity }, options);
+  return calibrationOf(found!, { groups, granularity, estimator: "joint" }, options);
+}
+
+/** By Hutch++, one tensor after another. */
+async function calibrateAlone(
+  { config, parameters }: LlamaModel,
+  batches: readonly TokenTensors[],
+  { names, groups, granularity }: Pick<Grouping, "groups" | "granularity"> & { readonly names: readonly string[] },
+  options: CalibrationOptions,
+): Promise<Calibration> {
+  const { recomputeEvery, sketch = 10, queries = 20, onProgress, curvature = "hessian" } = options;
+  if (curvature !== "hessian") {
+    throw new RangeError(`Cannot measure the curvature "${curvature}" by Hutch++: wanted "hessian"`);
+  }
+  const loss: LossFunction = (each, batch) => languageModelLoss(config, each, batch, { recomputeEvery });
+  const traces: TensorTrace[] = [];
+  for await (const trace of hutchTraces(loss, { parameters, batches }, { ...options, names, sketch, queries })) {
+    traces.push(trace);
+    await onProgress?.({ probes: traces.length, of: names.length, scaleError: NaN });
+  }
+  const shared = Object.entries(groups).map(([group, members]): TensorTrace => {
+    const own = traces.filter(({ name }) => members.includes(name));
+    const trace = own.reduce((sum, each) => sum + each.trace, 0);
+    return { name: group, trace, standardError: Math.hypot(...own.map(({ standardError }) => standardError)) };
+  });
+  const found = { traces, groups: shared, probes: (2 * sketch + queries) * batches.length };
+  return calibrationOf(found, { groups, granularity, estimator: "hutch++" }, { ...options, curvature });
 }
 
 /** What is differentiated for each curvature. */
@@ -227,20 +273,25 @@ export async function calibrationBytes(
   return await compileProducts(loss, names).bytes({ parameters, batch, seeds: ofEach(seed), lengths: ofEach(1) });
 }
 
+/** What shares traces, and how they were measured. */
+interface Grouping {
+  readonly groups: Readonly<Record<string, readonly string[]>>;
+  readonly granularity: CalibrationGranularity;
+  readonly estimator: Estimator;
+}
+
 function calibrationOf(
-  found: TraceProgress,
-  { groups, granularity }: {
-    readonly groups: Readonly<Record<string, readonly string[]>>;
-    readonly granularity: CalibrationGranularity;
-  },
+  found: Pick<TraceProgress, "traces" | "groups" | "probes">,
+  { groups, granularity, estimator }: Grouping,
   options: CalibrationOptions,
 ): Calibration {
+  const told = estimator === "joint" ? significant(found.groups) : byName(found.groups, "trace");
   const shared = (values: Readonly<Record<string, number>>) => {
     const entries = Object.entries(groups).flatMap(([group, names]) => names.map((name) => [name, values[group]] as const));
     const known = new Map(entries);
     return Object.fromEntries(found.traces.map(({ name }) => [name, known.get(name)!]));
   };
-  const { scores, temperatureScales: scales } = temperatureScales(significant(found.groups), options);
+  const { scores, temperatureScales: scales } = temperatureScales(told, options);
   return {
     traces: byName(found.traces, "trace"),
     standardErrors: byName(found.traces, "standardError"),
@@ -248,6 +299,7 @@ function calibrationOf(
     temperatureScales: shared(scales),
     temperatureScaleErrors: shared(scaleErrors(found.groups, options)),
     curvature: options.curvature ?? defaultCurvature,
+    estimator,
     granularity,
     probes: found.probes,
   };

@@ -67,16 +67,16 @@ export async function ternaryMatrix(
 
 async function quantized(
   weight: Tensor,
-  { quantizer: name, groupSize, scaleDtype, parameters }: Quantization,
+  { quantizer: name, ...state }: Quantization,
 ): Promise<TernaryMatrix> {
   const quantizer = quantizerNamed(name);
   if (!quantizer.codes) throw new RangeError(`Cannot pack weights quantized by "${name}": they are no integers times scales`);
   refuseBias(name);
-  const { codes, scales } = quantizer.codes(weight, { groupSize, scaleDtype, parameters });
+  const { codes, scales } = quantizer.codes(weight, state);
   const [codeData, scaleData] = await Promise.all([codes.data(), scales.data()]);
   [codes, scales].forEach((tensor) => tensor.dispose());
   const [rows, columns] = weight.shape;
-  return { codes: Int8Array.from(codeData), scales: Float32Array.from(scaleData), rows, columns, groupSize };
+  return { codes: Int8Array.from(codeData), scales: Float32Array.from(scaleData), rows, columns, groupSize: state.groupSize };
 }
 
 /** Throws a `RangeError` where the quantizer of this name adds biases to the linear maps. */

@@ -29,10 +29,10 @@ import { realize } from "../trace.ts";
 export function roundedModel<M extends LlamaModel & { readonly quantization?: Quantization }>(model: M): M {
   const { quantization, config, parameters } = model;
   if (!quantization) return model;
-  const quantizer = quantizerNamed(quantization.quantizer);
+  const { quantizer: name, parameters: learned = {}, ...settings } = quantization;
+  const quantizer = quantizerNamed(name);
   const names = quantizedNames(config);
-  const { groupSize, scaleDtype, parameters: learned = {} } = quantization;
-  const state = { groupSize, scaleDtype, hard: true };
+  const state = { ...settings, hard: true };
   const known: Parameters = { ...parameters, ...learned };
   const entries = Object.entries(quantizedParameters(known, quantizer, names, () => state));
   const made = entries.filter(([name, value]) => value !== known[name]);

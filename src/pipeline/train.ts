@@ -7,16 +7,15 @@
 import { ownerOf } from "../core/names.ts";
 import type { ProgramBytes } from "../core/program.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
-import { type LlamaModel, plainProject, type Project } from "../llama/model.ts";
-import { isNorm, type Parameters, quantizedNames } from "../llama/parameters.ts";
+import type { LlamaModel } from "../llama/model.ts";
+import { type Parameters, quantizedNames } from "../llama/parameters.ts";
 import { initialMoments } from "../optim/adamw.ts";
-import { learningRateMultiplier, type ScheduleOptions } from "../optim/schedule.ts";
-import { annealing, type AnnealingOptions } from "../quant/annealing.ts";
-import { temperatureScaleOf } from "../quant/guidance.ts";
+import type { ScheduleOptions } from "../optim/schedule.ts";
+import type { AnnealingOptions } from "../quant/annealing.ts";
 import { learnedParameters } from "../quant/project.ts";
-import type { Quantizer, QuantizerState } from "../quant/quantizer.ts";
+import type { Quantizer } from "../quant/quantizer.ts";
 import { type QuantizerName, quantizerNamed } from "../quant/registry.ts";
-import { tensor } from "../create.ts";
+import { givenRules, recipeNamed, type RuleOptions, type WeightRules } from "../recipes.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile, realize } from "../trace.ts";
 import { type Batch, type BatchReader, readBatches } from "../train/data.ts";
@@ -24,20 +23,20 @@ import {
   disposeAll,
   initialState,
   type OptimizerOptions,
-  type Prepare,
   stepBytes,
-  type StepInputs,
   type StepResult,
-  type TrainerOptions,
   type TrainingState,
   trainSteps,
 } from "../train/trainer.ts";
-import { microBatches, tokenTensors } from "./data.ts";
-import { type Distillation, teacherConstants, trainingLoss } from "./distillation.ts";
-import { quantizedParameters } from "./rounded.ts";
+import type { Distillation } from "./distillation.ts";
+import type { ObjectiveOptions } from "./objective.ts";
+import { phasePlan } from "./phase_plan.ts";
 
-/** Settings of `train`. */
-export interface TrainOptions {
+/**
+ * Settings of `train`. Rules that are not given are those of the `recipe`, "hestia-2026" by default: those of the weights here, those of
+ * temperatures in `annealing`, those of the learning rate in `schedule`.
+ */
+export interface TrainOptions extends RuleOptions<WeightRules> {
   /** Optimizer steps. */
   readonly steps: number;
   /** "none" (the default) trains in full precision; or one of your own, by the name it was registered under. */
@@ -61,8 +60,12 @@ export interface TrainOptions {
    * quantized once for all of them, or in each where layers are computed again.
    */
   readonly microBatches?: number;
-  /** Of AdamW; norms and what a quantizer learns are not decayed. */
+  /** What is predicted, and what the loss is divided by. `lossNats` of the steps is the mean over what is predicted in any case. */
+  readonly objective?: ObjectiveOptions;
+  /** Of AdamW. What a quantizer learns is not decayed, nor what `undecayed` names. */
   readonly optimizer?: Omit<OptimizerOptions, "decays">;
+  /** Regular expressions: parameters whose names contain a match are not decayed. Norms and biases by default. */
+  readonly undecayed?: readonly string[];
   /**
    * Sees the latent model after each step. The next step overwrites its tensors: what is computed from them must be on its way when the
    * promise resolves. Its time does not count as that of a step.
@@ -102,9 +105,9 @@ export type TrainEvent =
     readonly lossNats: number;
     readonly gradientNorm: number;
     readonly learningRate: number;
-    /** 0 to 1; absent in full precision. */
+    /** 0 to 1; absent in full precision, and where nothing follows it. */
     readonly pressure?: number;
-    /** Mean over the quantized weights; absent in full precision. */
+    /** Mean over the quantized weights; absent where nothing anneals. */
     readonly temperature?: number;
     readonly tokensPerSecond: number;
   }
@@ -261,7 +264,7 @@ function checkpoints({ onCheckpoint, checkpointEvery = () => false, state }: Tra
 function latentModel(
   { config }: LlamaModel,
   state: Readonly<Record<string, Tensor>>,
-  { quantizer = "none", groupSize = 128, scaleDtype }: TrainOptions,
+  { quantizer = "none", groupSize = 128, scaleDtype, ...options }: TrainOptions,
 ): TrainedModel {
   const entries = Object.entries(state);
   const [own, others] = [true, false].map((isOwn) => entries.filter(([key]) => (ownerOf(key) === undefined) === isOwn));
@@ -269,7 +272,11 @@ function latentModel(
   if (quantizer === "none") return model;
   const rounding = scaleDtype === "float16" ? { scaleDtype } : {};
   const parameters = others.length > 0 ? { parameters: Object.fromEntries(others) } : {};
-  return { ...model, quantization: { quantizer, groupSize, ...rounding, ...parameters } };
+  const { name: recipe } = recipeNamed(options.recipe);
+  return {
+    ...model,
+    quantization: { quantizer, groupSize, ...rounding, recipe, ...givenRules("weights", options), ...parameters },
+  };
 }
 
 /** Tensors with memory of their own, which a step may overwrite. */
@@ -278,97 +285,10 @@ function realized(tensors: Readonly<Record<string, Tensor>>): Record<string, Ten
   return Object.fromEntries(Object.keys(tensors).map((name, index) => [name, values[index]]));
 }
 
-/** The trainer's settings for the soft and for the hard phase. */
-function phasePlan(model: LlamaModel, quantizer: Quantizer, options: TrainOptions) {
-  const { steps, learningRate = 1e-3, temperatureScales, distillation } = options;
-  const names = quantizedNames(model.config);
-  const scaleOf = (name: string) => temperatureScales ? temperatureScaleOf(temperatureScales, name) : 1;
-  const meanScale = names.reduce((sum, name) => sum + scaleOf(name), 0) / names.length;
-  const rate = (step: number) => learningRate * learningRateMultiplier(step, { ...options.schedule, totalSteps: steps });
-  const anneal = annealing({ ...options.annealing, totalSteps: steps });
-  // scales are inputs, so that weights of one shape share one kernel
-  const scales = quantizer.anneals ? Object.fromEntries(names.map((name) => [name, tensor(scaleOf(name))])) : {};
-  const teacher = teacherConstants(distillation);
-  return (
-    hard: boolean,
-    data: BatchReader,
-    begun: number,
-  ): Pick<TrainerOptions, "loss" | "prepare" | "inputs" | "constants" | "optimizer"> => {
-    let done = begun;
-    const inputsOf = (next: IteratorResult<Batch, unknown>): StepInputs | undefined => {
-      if (next.done) return undefined;
-      const { temperature, pressure } = anneal.at(done);
-      const step = done++;
-      const controls = quantizer.anneals ? { pressure, temperature, meanTemperature: temperature * meanScale } : undefined;
-      return {
-        batch: microBatches(next.value, options.microBatches).map(tokenTensors),
-        items: next.value.inputs.length,
-        learningRate: rate(step),
-        ...(controls ? { controls } : {}),
-      };
-    };
-    return {
-      constants: hard ? teacher : { ...scales, ...teacher },
-      optimizer: { ...options.optimizer, decays: (name) => !isNorm(name) && ownerOf(name) === undefined },
-      ...lossOf(model, names, quantizer, { ...options, hard }),
-      inputs() {
-        const next = data.next();
-        return next instanceof Promise ? next.then(inputsOf) : inputsOf(next);
-      },
-    };
-  };
-}
-
-/**
- * The loss, and what it is prepared by. Where layers are computed again, each quantizes its own weights, so that quantized weights are not
- * kept; else all weights are quantized once a step.
- */
-function lossOf(
-  { config }: LlamaModel,
-  names: readonly string[],
-  quantizer: Quantizer,
-  options: TrainOptions & { readonly hard: boolean },
-): Pick<TrainerOptions, "loss" | "prepare"> {
-  const { distillation, recomputeEvery = 0 } = options;
-  if (quantizer.name === "none" || recomputeEvery === 0) {
-    return {
-      loss: (parameters, { batch, constants }) =>
-        trainingLoss(config, parameters, { batch, constants, distillation, recomputeEvery }),
-      ...(quantizer.name === "none" ? {} : { prepare: preparation(names, quantizer, options) }),
-    };
-  }
-  return {
-    loss(parameters, { batch, ...inputs }) {
-      const project: Project = (name, x) => {
-        const isQuantized = names.includes(name);
-        return plainProject(isQuantized ? preparation([name], quantizer, options)(parameters, inputs) : parameters)(name, x);
-      };
-      return trainingLoss(config, parameters, { batch, constants: inputs.constants, distillation, recomputeEvery, project });
-    },
-  };
-}
-
-/** Quantized weights in place of the latent ones. */
-function preparation(
-  names: readonly string[],
-  quantizer: Quantizer,
-  { hard, groupSize = 128, scaleDtype }: Partial<Pick<QuantizerState, "groupSize" | "scaleDtype">> & { readonly hard: boolean },
-): Prepare {
-  const settings = { groupSize, scaleDtype };
-  return (parameters, { controls, constants }) =>
-    quantizedParameters(
-      parameters,
-      quantizer,
-      names,
-      (name) =>
-        hard || !quantizer.anneals
-          ? { ...settings, hard: true }
-          : { ...settings, temperature: controls.temperature.mul(constants[name]), pressure: controls.pressure },
-    );
-}
-
 function stepEvent(result: StepResult, quantizer: Quantizer): TrainEvent {
-  const { step, lossNats, gradientNorm, learningRate, controls, items, seconds } = result;
-  const state = quantizer.anneals ? { pressure: controls.pressure, temperature: controls.meanTemperature } : {};
+  const { step, gradientNorm, learningRate, controls, items, seconds } = result;
+  const { pressure, meanTemperature, lossShare } = controls;
+  const lossNats = result.lossNats / lossShare;
+  const state = quantizer.anneals ? { pressure, temperature: meanTemperature } : pressure === undefined ? {} : { pressure };
   return { type: "step", step, lossNats, gradientNorm, learningRate, ...state, tokensPerSecond: items / seconds };
 }

@@ -5,7 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
-import { initialTemperature as optimalInitialTemperature } from "./temperature.ts";
+import { type AnnealingRules, type RuleOptions, rulesOf } from "../recipes.ts";
 
 /** Shape of the temperature's way from its start to its end. */
 export type AnnealingStyle = "cosine" | "linear";
@@ -13,17 +13,17 @@ export type AnnealingStyle = "cosine" | "linear";
 /** Every style, for messages and commands. */
 export const annealingStyles: readonly AnnealingStyle[] = ["cosine", "linear"];
 
-/** Settings of an annealing schedule. */
-export interface AnnealingOptions {
+/** Settings of an annealing schedule. Rules that are not given are those of the `recipe`, "hestia-2026" by default. */
+export interface AnnealingOptions extends RuleOptions<AnnealingRules> {
   /** Steps of training, the hard ones included. */
   readonly totalSteps: number;
   /** Steps at the end that run hard: temperature zero, full pressure. 0 by default; the soft schedule takes the steps before them. */
   readonly hardSteps?: number;
   /** Share of the soft steps in which pressure rises from 0 to 1; 0.2 by default. */
   readonly compressRatio?: number;
-  /** Share of the soft steps, the last ones, in which temperature falls; 0.8 by default. */
+  /** Share of the soft steps, the last ones, in which temperature falls; all after the pressure has risen by default. */
   readonly annealRatio?: number;
-  /** Temperature of the first step; by default the one with the least expected error on Gaussian weights. */
+  /** Temperature of the first step; 0.3 by default. `optimalTemperature()` has the least expected error on Gaussian weights. */
   readonly initialTemperature?: number;
   /**
    * Temperature that the soft schedule ends at; 0 by default. Below 0.05 hardly a weight still changes its code, so that where much is left
@@ -56,8 +56,8 @@ export interface Annealing {
  * Annealing schedule. With progress r = step / soft steps, pressure rises as r / compressRatio up to 1, and the temperature keeps its
  * initial value while r <= 1 - annealRatio, then falls to the end temperature along a line or half a cosine.
  *
- * The published code applies a tensor's scale to its linear and cosine schedules only before the fall begins, where the temperature then
- * jumps, and has a third style, `hessian`, which is a cosine that keeps the scale. Here every style keeps it.
+ * The code of 2025 applies a tensor's scale to its linear and cosine schedules only before the fall begins, where the temperature then
+ * jumps, and has a third style, `hessian`, which is a cosine that keeps the scale. Here every style keeps it, as the release of 2026 does.
  *
  * @throws RangeError for a setting outside of its range
  *
@@ -69,21 +69,20 @@ export interface Annealing {
  * ```
  */
 export function annealing(options: AnnealingOptions): Annealing {
-  const {
-    totalSteps,
-    hardSteps = 0,
-    compressRatio = 0.2,
-    annealRatio = 0.8,
-    initialTemperature = optimalInitialTemperature,
-    endTemperature = 0,
-    style = "cosine",
-  } = options;
+  const { totalSteps, hardSteps = 0, endTemperature = 0 } = options;
+  const { initialTemperature, compressRatio, style, ...rules } = rulesOf("annealing", options);
+  const { annealRatio = 1 - compressRatio } = rules;
   if (!(Number.isInteger(totalSteps) && totalSteps >= 0)) {
     throw atCaller(new RangeError(`Cannot anneal over totalSteps ${totalSteps}: wanted an integer of at least 0`));
   }
   checkRange({ compressRatio, annealRatio }, { maximum: 1 });
   checkRange({ initialTemperature, endTemperature }, { maximum: Infinity });
   checkRange({ hardSteps }, { maximum: totalSteps });
+  if (rules.annealRatio === undefined && compressRatio === 1) {
+    throw atCaller(
+      new RangeError("Cannot anneal with compressRatio 1: wanted less, or an annealRatio, so that the temperature can fall"),
+    );
+  }
   if (!annealingStyles.includes(style)) {
     throw atCaller(new RangeError(`Cannot anneal in the style "${style}": wanted one of ${annealingStyles.join(", ")}`));
   }
@@ -100,7 +99,10 @@ export function annealing(options: AnnealingOptions): Annealing {
 }
 
 /** Share of the way that the temperature has still to fall, 1 to 0. */
-function remaining(progress: number, { annealRatio, style }: Required<Pick<AnnealingOptions, "annealRatio" | "style">>): number {
+function remaining(
+  progress: number,
+  { annealRatio, style }: { readonly annealRatio: number; readonly style: AnnealingStyle },
+): number {
   const start = 1 - annealRatio;
   if (progress <= start) return 1;
   return style === "linear" ? (1 - progress) / annealRatio : (1 + Math.cos(Math.PI * (progress - start) / annealRatio)) / 2;

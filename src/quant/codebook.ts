@@ -5,6 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { type RuleOptions, rulesOf, type WeightRules } from "../recipes.ts";
 import { constant, type Tensor } from "../tensor.ts";
 import { absmeanScale, type Codes, groupView, type ScaleDType } from "./groups.ts";
 
@@ -19,18 +20,50 @@ export function checkCodebook(codebook: readonly number[]): void {
   }
 }
 
+/** The codebooks that have a name. */
+const namedCodebooks: Readonly<Record<string, readonly number[]>> = {
+  ternary: ternaryCodebook,
+  binary: [-1, 1],
+  int2: [-2, -1, 0, 1],
+};
+
 /**
- * The entry of the codebook that is nearest to each element. A tie goes to the entry nearer to zero; for the ternary codebook that is
- * rounding half to even. The derivative is zero.
+ * The codebook that a text names: "ternary", "binary" (-1, 1), "int2" (-2, -1, 0, 1), or two or more numbers with commas between, in any
+ * order.
+ *
+ * @throws RangeError where the text is neither
+ */
+export function codebookOf(text: string): readonly number[] {
+  if (Object.hasOwn(namedCodebooks, text)) return namedCodebooks[text];
+  const entries = text.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
+  const codes = [...new Set(entries)].sort((a, b) => a - b);
+  if (codes.length >= 2 && codes.every(Number.isFinite)) return codes;
+  throw atCaller(
+    new RangeError(
+      `Cannot quantize to the codebook "${text}": wanted ${
+        Object.keys(namedCodebooks).join(", ")
+      }, or two numbers or more, such as -1,0,1`,
+    ),
+  );
+}
+
+/**
+ * The entry of the codebook that is nearest to each element. A tie goes to the lower entry, or to the one nearer to zero, which for the
+ * ternary codebook is rounding half to even. The derivative is zero.
  *
  * @param x float32, weights in units of their scale
  * @param codebook ascending
  */
-export function nearestCode(x: Tensor, codebook: readonly number[]): Tensor {
+export function nearestCode(
+  x: Tensor,
+  codebook: readonly number[],
+  options: RuleOptions<Pick<WeightRules, "tieRule">> = {},
+): Tensor {
+  const { tieRule } = rulesOf("weights", options);
   const steps = codebook.slice(1).map((code, index) => {
     const middle = (code + codebook[index]) / 2;
     const border = constant(middle, [], "float32");
-    const above = middle >= 0 ? border.less(x) : border.lessEqual(x);
+    const above = middle >= 0 || tieRule === "lower" ? border.less(x) : border.lessEqual(x);
     return above.cast("float32").mul(code - codebook[index]);
   });
   return steps.reduce((sum, step) => sum.add(step)).add(codebook[0]);
@@ -41,20 +74,21 @@ export function nearestCode(x: Tensor, codebook: readonly number[]): Tensor {
  *
  * @throws RangeError when the codebook holds a fraction, or the groups do not divide the weight
  */
-export function absmeanCodes(
-  weight: Tensor,
-  { groupSize = 0, codebook = ternaryCodebook, scaleDtype = "float32" }: {
-    readonly groupSize?: number;
-    readonly codebook?: readonly number[];
-    readonly scaleDtype?: ScaleDType;
-  } = {},
-): Codes {
+export function absmeanCodes(weight: Tensor, options: CodesOptions = {}): Codes {
+  const { groupSize = 0, codebook = ternaryCodebook } = options;
   checkCodebook(codebook);
   if (!codebook.every(Number.isInteger)) {
     throw atCaller(new RangeError(`Cannot write ${weight} in codes of [${codebook}]: wanted a codebook of integers`));
   }
   const view = groupView(weight, groupSize);
-  const scale = absmeanScale(view, { scaleDtype });
-  const codes = nearestCode(view.values.div(scale), codebook).cast("int32").reshape(weight.shape);
+  const scale = absmeanScale(view, options);
+  const codes = nearestCode(view.values.div(scale), codebook, options).cast("int32").reshape(weight.shape);
   return { codes, scales: scale.reshape([scale.size]) };
 }
+
+/** How weights are rounded for packing: as they were in training. */
+export type CodesOptions = RuleOptions<WeightRules> & {
+  readonly groupSize?: number;
+  readonly codebook?: readonly number[];
+  readonly scaleDtype?: ScaleDType;
+};

@@ -5,9 +5,10 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { type RuleOptions, rulesOf, type WeightRules } from "../recipes.ts";
 import { requireFloat, type Tensor } from "../tensor.ts";
 
-/** Smallest scale of a group, so that a group of zeros divides by something. */
+/** Smallest scale of a group where it is learned, so that it divides by something. */
 export const minimumScale = 1e-5;
 
 /** How precise scales are. */
@@ -55,12 +56,21 @@ export function groupView(weight: Tensor, groupSize: number): GroupView {
   return { values: weight.reshape([...shape.slice(0, -1), length / groupSize, groupSize]), axes: [shape.length] };
 }
 
+/** How scales are made of magnitudes. */
+export type ScaleOptions = RuleOptions<Pick<WeightRules, "scaleRule" | "scaleEpsilon">> & {
+  /** "float16" rounds scales to half precision; "float32" by default. */
+  readonly scaleDtype?: ScaleDType;
+};
+
 /**
- * Scale of each group: the mean magnitude, at least {@linkcode minimumScale}, in float16 rounded to half precision. Differentiable; the
- * gradient is zero where the minimum acts, and rounding passes it straight through.
+ * Scale of each group: the mean magnitude plus a small number, or at least that number, by the rule of the recipe. Differentiable; the
+ * gradient is zero where the least scale acts, and rounding to float16 passes it straight through.
  *
  * @returns float32, of the rank of `values`, with length 1 along the groups' axes
  */
-export function absmeanScale({ values, axes }: GroupView, { scaleDtype = "float32" }: { scaleDtype?: ScaleDType } = {}): Tensor {
-  return values.abs().mean({ axes, keepDims: true }).maximum(minimumScale).cast(scaleDtype).cast("float32");
+export function absmeanScale({ values, axes }: GroupView, options: ScaleOptions = {}): Tensor {
+  const { scaleRule, scaleEpsilon } = rulesOf("weights", options);
+  const mean = values.abs().mean({ axes, keepDims: true });
+  const scale = scaleRule === "offset" ? mean.add(scaleEpsilon) : mean.maximum(scaleEpsilon);
+  return scale.cast(options.scaleDtype ?? "float32").cast("float32");
 }

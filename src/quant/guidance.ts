@@ -5,13 +5,15 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { type GuidanceRules, type RuleOptions, rulesOf } from "../recipes.ts";
 
-/** Settings of the guidance. */
-export interface GuidanceOptions {
-  /** Strength: scales lie between exp(-alpha) and 1 (between 1 and exp(-alpha) when negative). 0.5 by default. */
-  readonly alpha?: number;
-  /** Slope of the score at an average curvature; 1 by default. */
-  readonly kappa?: number;
+/** Settings of the guidance. Rules that are not given are those of the `recipe`, "hestia-2026" by default. */
+export interface GuidanceOptions extends RuleOptions<GuidanceRules> {
+  /**
+   * Names of the quantized tensors; all that have a trace by default. One without a trace keeps the scale 1 and is listed in `missing`; traces of
+   * others count for mean and deviation where `statistics` is "all".
+   */
+  readonly names?: readonly string[];
 }
 
 /** Scores and scales, by tensor name. */
@@ -24,23 +26,23 @@ export interface Guidance {
   readonly logMean: number;
   /** Standard deviation (of the population) of the logarithms of the traces. */
   readonly logDeviation: number;
-  /** Tensors whose trace was below {@linkcode minimumTrace} and counted as it: their estimate says "flat", not how flat. */
+  /** Tensors whose trace was below the least one and counted as it: their estimate says "flat", not how flat. */
   readonly clamped: readonly string[];
+  /** Quantized tensors without a trace: they have no score, and the scale 1. */
+  readonly missing: readonly string[];
 }
-
-/** Smallest trace that is told from zero. */
-export const minimumTrace = 1e-8;
 
 /** Added to the standard deviation, so that equal traces divide by something. */
 const deviationOffset = 1e-8;
 
 /**
  * Temperature scales from the Hessian traces of the tensors that will be quantized:
- * z = (log trace - mean) / (std + 1e-8) over tensors, score = sigmoid(kappa z), scale = exp(-alpha score).
+ * z = (log trace - mean) / (std + 1e-8) over tensors, score = sigmoid(kappa z), scale = exp(alpha score).
  *
- * A curved tensor gets a lower temperature, as in the published code (the paper's text says the opposite; a negative `alpha` does that).
- * A logarithm has no place for traces of zero and below, which estimates of indefinite Hessians can give: they count as 1e-8 and are listed
- * in `clamped`. Each of them moves the mean and the deviation of all; with several, more probes or another granularity are the remedy.
+ * A curved tensor gets a higher temperature, as the paper says and the release of 2026 does; the code of 2025 has exp(-alpha score), which
+ * `sensitive: "cooler"` or the recipe "hestia-2025" gives. A logarithm has no place for traces of zero and below, which estimates of indefinite
+ * Hessians can give: they count as the least trace (1e-12) and are listed in `clamped`. Each of them moves the mean and the deviation of all;
+ * with several, more probes or another granularity are the remedy.
  *
  * @param traces by tensor name
  * @throws RangeError when there is no trace, or one is not finite
@@ -48,32 +50,53 @@ const deviationOffset = 1e-8;
  * @example
  * ```ts
  * import { temperatureScales } from "@hestia/hestia";
- * const guidance = temperatureScales({ flat: 0.1, curved: 10 });
- * console.log(guidance.temperatureScales); // flat 0.874…, curved 0.693…
+ * console.log(temperatureScales({ flat: 0.1, curved: 10 }).temperatureScales); // flat 1.113…, curved 1.339…
+ * console.log(temperatureScales({ flat: 0.1, curved: 10 }, { recipe: "hestia-2025" }).temperatureScales); // flat 0.874…, curved 0.693…
  * ```
  */
 export function temperatureScales(traces: Readonly<Record<string, number>>, options: GuidanceOptions = {}): Guidance {
-  const { alpha = 0.5, kappa = 1 } = options;
-  const entries = Object.entries(traces);
+  const { kappa, minimumTrace, statistics } = rulesOf("guidance", options);
+  const { names = Object.keys(traces) } = options;
+  const quantized = new Set(names);
+  const entries = Object.entries(traces).filter(([name]) => statistics === "all" || quantized.has(name));
   if (entries.length === 0) throw atCaller(new RangeError("Cannot guide temperatures: wanted at least one trace"));
   for (const [name, trace] of entries) {
     if (!Number.isFinite(trace)) {
       throw atCaller(new RangeError(`Cannot guide the temperature of "${name}" by a trace of ${trace}: wanted a finite number`));
     }
   }
-  const logs = entries.map(([, trace]) => Math.log(Math.max(trace, minimumTrace)));
+  const log = (trace: number) => Math.log(Math.max(trace, minimumTrace));
+  const logs = entries.map(([, trace]) => log(trace));
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const logMean = mean(logs);
   const logDeviation = Math.sqrt(mean(logs.map((value) => (value - logMean) ** 2)));
-  const scores = logs.map((value) => 1 / (1 + Math.exp(-kappa * (value - logMean) / (logDeviation + deviationOffset))));
-  const named = (values: readonly number[]) => Object.fromEntries(entries.map(([name], index) => [name, values[index]]));
+  const score = (name: string) => 1 / (1 + Math.exp(-kappa * (log(traces[name]) - logMean) / (logDeviation + deviationOffset)));
+  const known = names.filter((name) => Object.hasOwn(traces, name));
+  const scores = Object.fromEntries(known.map((name) => [name, score(name)]));
   return {
-    scores: named(scores),
-    temperatureScales: named(scores.map((score) => Math.exp(-alpha * score))),
+    scores,
+    temperatureScales: Object.fromEntries(
+      names.map((name) => [name, scaleOfScore(Object.hasOwn(scores, name) ? scores[name] : undefined, options)]),
+    ),
     logMean,
     logDeviation,
-    clamped: entries.flatMap(([name, trace]) => trace < minimumTrace ? [name] : []),
+    clamped: known.filter((name) => traces[name] < minimumTrace),
+    missing: names.filter((name) => !Object.hasOwn(traces, name)),
   };
+}
+
+/** Scale of a tensor's temperature from its score, 0 to 1: exp(±alpha score). A tensor without a score keeps the scale 1. */
+export function scaleOfScore(score: number | undefined, options: GuidanceOptions = {}): number {
+  return score === undefined ? 1 : Math.exp(strengthOf(options) * score);
+}
+
+/** Factor of a score in the exponent of its scale. */
+function strengthOf(options: GuidanceOptions): number {
+  const { alpha, sensitive } = rulesOf("guidance", options);
+  if (sensitive !== "hotter" && sensitive !== "cooler") {
+    throw atCaller(new RangeError(`Cannot make sensitive tensors "${sensitive}": wanted "hotter" or "cooler"`));
+  }
+  return sensitive === "hotter" ? alpha : -alpha;
 }
 
 /**
@@ -88,7 +111,7 @@ export function temperatureScaleErrors(
   standardErrors: Readonly<Record<string, number>>,
   options: GuidanceOptions = {},
 ): Record<string, number> {
-  const { alpha = 0.5, kappa = 1 } = options;
+  const { kappa, minimumTrace } = rulesOf("guidance", options);
   const { scores, temperatureScales: scales, logMean, logDeviation } = temperatureScales(traces, options);
   const names = Object.keys(traces);
   const deviation = logDeviation + deviationOffset;
@@ -98,7 +121,7 @@ export function temperatureScaleErrors(
   const error = (i: number) =>
     Math.hypot(...names.map((_, j) => ((i === j ? 1 : 0) - (1 + z[i] * z[j]) / names.length) * relative[j])) / deviation;
   return Object.fromEntries(names.map((name, index) => {
-    const slope = alpha * kappa * scores[name] * (1 - scores[name]) * scales[name];
+    const slope = strengthOf(options) * kappa * scores[name] * (1 - scores[name]) * scales[name];
     return [name, Math.abs(slope) * error(index)];
   }));
 }

@@ -5,6 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { type RuleOptions, rulesOf, type WeightRules } from "../recipes.ts";
 import { Tensor } from "../tensor.ts";
 import { absmeanCodes, checkCodebook, ternaryCodebook } from "./codebook.ts";
 import { groupView } from "./groups.ts";
@@ -12,8 +13,8 @@ import { fusedRelaxation } from "./hestia_fused.ts";
 import type { Quantizer } from "./quantizer.ts";
 import { isTernary, type Relaxation, relaxed, sharpnessOf } from "./relaxation.ts";
 
-/** Settings of the relaxation. */
-export interface HestiaOptions {
+/** Settings of the relaxation. Rules that are not given are those of the `recipe`, "hestia-2026" by default. */
+export interface HestiaOptions extends RuleOptions<WeightRules> {
   /**
    * Width of the transitions between codes, in units of the scale: a number of at least 0, or a float32 scalar tensor above 0 (an input of
    * a compiled step). The number 0 stands for `hard`. May be left out when `hard` is set.
@@ -32,16 +33,16 @@ export interface HestiaOptions {
   readonly hard?: boolean;
   /** "float16" rounds scales to half precision (largest 65 504), as packed formats hold them; "float32" by default. */
   readonly scaleDtype?: "float32" | "float16";
-  /** Whether gradients flow through the scale, as published (the default); otherwise it counts as a constant. */
-  readonly scaleGradient?: boolean;
 }
 
 /**
  * Relaxed quantization of a weight, differentiable to any order.
  *
- * With s = max(mean|w|, 1e-5) of the group and x = w / s, the quantized weight is q = s Σ p_c c with p = softmax(-(x - c)² / (T + 1e-6)) over
- * the codes c, and the result is (1 - λ) w + λ q at pressure λ. The scale is differentiated, unless `scaleGradient` is false. Hard: q is s times the
- * nearest code, and its derivative is the identity plus the derivative through s. Rounding s to float16 passes gradients straight through.
+ * With s = mean|w| + 1e-5 of the group and x = w / s, the quantized weight is q = s Σ p_c c with p = softmax(-(x - c)² / T) over the codes c,
+ * and the result is (1 - λ) w + λ q at pressure λ. The scale counts as a constant in derivatives of every order, and a tie between two
+ * codes goes to the lower one. The recipe "hestia-2025" has s = max(mean|w|, 1e-5), T + 1e-6, a derivative through s, and ties to even; each
+ * of these rules can be set alone. Hard: q is s times the nearest code, and its derivative is the identity, plus that through s where there
+ * is one. Rounding s to float16 passes gradients straight through.
  *
  * @param weight floating-point, output channels along the first axis
  * @returns float32, of the weight's shape
@@ -52,7 +53,7 @@ export interface HestiaOptions {
  * import { hestia, tensor } from "@hestia/hestia";
  * const weight = tensor([[0.9, -0.1, -0.8, 0.2]]);
  * console.log(await hestia(weight, { temperature: 0.35 }).data()); // between the weight and its ternary values
- * console.log(await hestia(weight, { hard: true }).data()); // 0.5, 0, -0.5, 0
+ * console.log(await hestia(weight, { hard: true }).data()); // 0.50001, 0, -0.50001, 0
  * ```
  */
 export function hestia(weight: Tensor, options: HestiaOptions): Tensor {
@@ -66,11 +67,25 @@ export function hestia(weight: Tensor, options: HestiaOptions): Tensor {
     }
     checkNumber("temperature", temperature, { maximum: Infinity });
   }
-  const sharpness = hard ? 1 : sharpnessOf(temperature!);
-  const { scaleDtype = "float32", scaleGradient = true } = options;
-  const relaxation: Relaxation = { sharpness, pressure, groupSize, codebook, hard, scaleDtype, scaleGradient };
-  const fits = isTernary(codebook) && scaleGradient && weight.dtype === "float32";
-  return fits ? fusedRelaxation(weight, relaxation) : relaxed(weight, relaxation);
+  const { temperatureOffset, scaleRule, scaleEpsilon, scaleGradient, tieRule } = rulesOf("weights", options);
+  const rules = { scaleRule, scaleEpsilon, scaleGradient, tieRule };
+  checkRules(weight, rules);
+  const sharpness = hard ? 1 : sharpnessOf(temperature!, temperatureOffset);
+  const { scaleDtype = "float32" } = options;
+  const relaxation: Relaxation = { ...rules, sharpness, pressure, groupSize, codebook, hard, scaleDtype };
+  return isTernary(codebook) && weight.dtype === "float32" ? fusedRelaxation(weight, relaxation) : relaxed(weight, relaxation);
+}
+
+/** Throws where a rule about scales and ties is none that there is. */
+function checkRules(
+  weight: Tensor,
+  { scaleRule, scaleEpsilon, tieRule }: Pick<WeightRules, "scaleRule" | "scaleEpsilon" | "tieRule">,
+): void {
+  const fail = (rule: string, value: unknown, wanted: string) =>
+    atCaller(new RangeError(`Cannot quantize ${weight} with the ${rule} ${value}: wanted ${wanted}`));
+  if (scaleRule !== "offset" && scaleRule !== "clamped") throw fail("scaleRule", scaleRule, '"offset" or "clamped"');
+  if (tieRule !== "lower" && tieRule !== "zero") throw fail("tieRule", tieRule, '"lower" or "zero"');
+  if (!(scaleEpsilon > 0 && Number.isFinite(scaleEpsilon))) throw fail("scaleEpsilon", scaleEpsilon, "a finite number above 0");
 }
 
 /** Throws unless a temperature or a pressure is a number in its range or a float32 scalar. */
@@ -84,23 +99,21 @@ export function checkNumber(name: string, value: number | Tensor, { maximum }: {
   throw atCaller(new RangeError(`Cannot quantize at ${name} ${value}: wanted ${wanted}`));
 }
 
-/** Hestia as the registry of quantizers lists it. */
-export const hestiaQuantizer: Quantizer = {
+/** Hestia over a codebook, as the registry of quantizers lists it. */
+export function hestiaOver(codebook: readonly number[], { name, summary }: Pick<Quantizer, "name" | "summary">): Quantizer {
+  return {
+    name,
+    summary,
+    anneals: true,
+    ternary: codebook.every((code) => [-1, 0, 1].includes(code)),
+    roundsScales: true,
+    quantize: (weight, state) => hestia(weight, { ...state, codebook }),
+    ...(codebook.every(Number.isInteger) ? { codes: (weight, state) => absmeanCodes(weight, { ...state, codebook }) } : {}),
+  };
+}
+
+/** Hestia as the method has it. */
+export const hestiaQuantizer: Quantizer = hestiaOver(ternaryCodebook, {
   name: "hestia",
   summary: "Softmax over the ternary codes, hardened by a falling temperature",
-  anneals: true,
-  ternary: true,
-  roundsScales: true,
-  quantize: (weight, { temperature, pressure, hard, groupSize, scaleDtype }) =>
-    hestia(weight, { temperature, pressure, hard, groupSize, scaleDtype }),
-  codes: (weight, { groupSize, scaleDtype }) => absmeanCodes(weight, { groupSize, scaleDtype }),
-};
-
-/** Hestia with scales that count as constants in the gradient, as those of straight-through baselines do: for comparisons. */
-export const hestiaDetachedQuantizer: Quantizer = {
-  ...hestiaQuantizer,
-  name: "hestia_detached",
-  summary: "Hestia without gradients through the scales",
-  quantize: (weight, { temperature, pressure, hard, groupSize, scaleDtype }) =>
-    hestia(weight, { temperature, pressure, hard, groupSize, scaleDtype, scaleGradient: false }),
-};
+});

@@ -9,19 +9,12 @@ import type { Attributes, Fused } from "../core/graph.ts";
 import { hestiaBackwardBinding, hestiaForwardBinding } from "../kernels/hestia.ts";
 import { applyFused, constant, type Tensor } from "../tensor.ts";
 import { ternaryCodebook } from "./codebook.ts";
-import type { ScaleDType } from "./groups.ts";
 import { type Relaxation, relaxed } from "./relaxation.ts";
 
 /** Inputs: weight, sharpness, pressure. */
-function compose([weight, sharpness, pressure]: readonly Tensor[], { groupSize, hard, scaleDtype }: Attributes): Tensor {
-  return relaxed(weight, {
-    sharpness,
-    pressure,
-    groupSize: groupSize as number,
-    codebook: ternaryCodebook,
-    hard: hard as boolean,
-    scaleDtype: scaleDtype as ScaleDType,
-  });
+function compose([weight, sharpness, pressure]: readonly Tensor[], attributes: Attributes): Tensor {
+  const rules = attributes as unknown as Omit<Relaxation, "sharpness" | "pressure" | "codebook">;
+  return relaxed(weight, { ...rules, sharpness, pressure, codebook: ternaryCodebook });
 }
 
 /** Gradient of the weight. Inputs: weight, gradient of the result, sharpness, pressure. Differentiated by its composition. */
@@ -33,7 +26,7 @@ const hestiaBackward: Fused = {
     vectorJacobianProduct(compose([weight, ...numbers], attributes), [weight], gradient)[0],
 };
 
-/** The relaxation of a float32 weight. Inputs: weight, sharpness, pressure. Attributes: groupSize, hard, scaleDtype. */
+/** The relaxation of a float32 weight. Inputs: weight, sharpness, pressure. Attributes: what else makes a relaxation. */
 export const hestiaForward: Fused = {
   kind: "fused",
   name: "hestia",
@@ -46,7 +39,9 @@ export const hestiaForward: Fused = {
 };
 
 /** What `relaxed` gives for a float32 weight and the ternary codebook, by one kernel where its groups allow. */
-export function fusedRelaxation(weight: Tensor, { sharpness, pressure, groupSize, hard, scaleDtype }: Relaxation): Tensor {
+export function fusedRelaxation(weight: Tensor, relaxation: Relaxation): Tensor {
+  const { sharpness, pressure, groupSize, hard, scaleDtype, scaleRule, scaleEpsilon, scaleGradient, tieRule } = relaxation;
   const numbers = [sharpness, pressure].map((value) => typeof value === "number" ? constant(value) : value);
-  return applyFused(hestiaForward, [weight, ...numbers], { groupSize, hard, scaleDtype });
+  const attributes = { groupSize, hard, scaleDtype, scaleRule, scaleEpsilon, scaleGradient, tieRule };
+  return applyFused(hestiaForward, [weight, ...numbers], attributes);
 }

@@ -5,7 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
-import { randomSigns } from "../create.ts";
+import { arange, randomSigns } from "../create.ts";
 import { constant, isTensor, type Tensor } from "../tensor.ts";
 
 /** A symmetric linear operator: maps each column of `[n, columns]`. For a matrix A: `(x) => A.matmul(x)`. */
@@ -23,8 +23,13 @@ export interface QueryOptions {
 
 /** Which vectors Hutch++ applies its operator to. */
 export interface SketchOptions extends QueryOptions {
-  /** `[length, columns]`, random and independent of the queries, or how many columns of random signs to draw. 10 by default. */
+  /**
+   * `[length, columns]`, random and independent of the queries, or how many columns of random signs to draw. 10 by default. As many as the
+   * vectors are long make the estimate exact.
+   */
   readonly sketch?: Tensor | number;
+  /** As everywhere; 0 for the part on the sketch alone, without an estimate of the rest. */
+  readonly queries?: Tensor | number;
 }
 
 /** An estimated trace: float32 scalars, in graph form. */
@@ -82,7 +87,8 @@ export function hutchinson(operator: LinearOperator, { queries = 20, length, see
  * the sketch and one for each query.
  *
  * The basis is made by Gram-Schmidt, twice, so that it is orthonormal for nearly dependent columns too; columns that depend on earlier
- * ones are left out, which costs nothing of the estimate's correctness: the queries see what the basis misses.
+ * ones are left out, which costs nothing of the estimate's correctness: the queries see what the basis misses. A sketch of as many columns as
+ * rows spans the whole space, dependent or not: the trace is then exact, and there is no rest.
  *
  * @param operator symmetric
  * @throws TypeError where `sketch` or `queries` is no matrix or their first lengths differ, RangeError where one is empty or there is nothing
@@ -101,12 +107,20 @@ export function hutchPlusPlus(
   { sketch = 10, queries = 20, length, seed = 0 }: SketchOptions,
 ): SplitTraceEstimate {
   const first = drawn("sketch", sketch, { length, seed: (seed ^ sketchStream) >>> 0 });
-  const vectors = drawn("queries", queries, { length, seed });
-  if (first.shape[0] !== vectors.shape[0]) {
-    throw atCaller(new TypeError(`Cannot estimate a trace by ${first} and ${vectors}: wanted columns of one length`));
+  const [rows, columns] = first.shape;
+  const [zero, unknown] = [constant(0), constant(NaN)];
+  if (columns >= rows) {
+    const whole = arange([rows, 1], { axis: 0 }).equal(arange([1, rows])).cast("float32");
+    const trace = whole.mul(applied(operator, whole)).sum();
+    return { lowRank: trace, residual: zero, trace, standardError: zero };
   }
   const basis = orthonormal(applied(operator, first));
   const lowRank = basis.mul(applied(operator, basis)).sum();
+  if (queries === 0) return { lowRank, residual: zero, trace: lowRank, standardError: unknown };
+  const vectors = drawn("queries", queries, { length, seed });
+  if (rows !== vectors.shape[0]) {
+    throw atCaller(new TypeError(`Cannot estimate a trace by ${first} and ${vectors}: wanted columns of one length`));
+  }
   const rest = outside(basis, vectors);
   const { trace: residual, standardError } = statistics(rest.mul(applied(operator, rest)).sum({ axes: 0 }));
   return { lowRank, residual, trace: lowRank.add(residual), standardError };

@@ -6,17 +6,18 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { type RuleOptions, rulesOf, type WeightRules } from "../recipes.ts";
 import { constant, requireFloat, type Tensor } from "../tensor.ts";
 import { checkNumber } from "./hestia.ts";
-import { mix, temperatureOffset } from "./relaxation.ts";
+import { mix, sharpnessOf } from "./relaxation.ts";
 import type { Quantizer } from "./quantizer.ts";
 
 /** Smallest scale of a part, so that a matrix of zeros keeps one. */
 const minimumPhaseScale = 1e-6;
 
-/** Settings of phase quantization. */
-export interface PhaseOptions {
-  /** Passes, each over what the ones before left: 1 (the default) to 4, which the published code calls `v1` to `v4`. */
+/** Settings of phase quantization. Rules that are not given are those of the `recipe`, "hestia-2026" by default. */
+export interface PhaseOptions extends RuleOptions<Pick<WeightRules, "scaleGradient" | "temperatureOffset">> {
+  /** Passes, each over what the ones before left: at least 1, the default. The code of 2025 calls its four counts `v1` to `v4`. */
   readonly passes?: number;
   /**
    * Width of the transitions between codes, in square radians: a number of at least 0, or a float32 scalar tensor above 0. The number 0
@@ -46,9 +47,10 @@ type Pass = (matrix: Complex) => Complex;
  * s_re (times s_im): the mean magnitude of the real (imaginary) parts of the entries that go that way, at least 1e-6. With several passes
  * the error of one is quantized by the next, and the results are added up.
  *
- * At a temperature T above 0 an entry becomes Σ p_c c with p = softmax(-d_c² / (T + 1e-6)) over the four codes c, where d_c is the distance
- * to the phase of c in radians; its real part is scaled by s_re, its imaginary part by s_im. Gradients flow through the phases, the scales
- * and the errors that are passed on; which scale an entry counts for is held constant. Hard: the gradient is the identity.
+ * At a temperature T above 0 an entry becomes Σ p_c c with p = softmax(-d_c² / T) over the four codes c, where d_c is the distance to the
+ * phase of c in radians; its real part is scaled by s_re, its imaginary part by s_im. Gradients flow through the phases and the errors that
+ * are passed on, and through the scales where `scaleGradient` says so, as in the recipe "hestia-2025", whose temperatures are T + 1e-6; which
+ * scale an entry counts for is held constant. Hard: the gradient is the identity.
  *
  * @param weight floating-point `[2 n, 2 m]`
  * @returns float32, of the weight's shape
@@ -73,14 +75,16 @@ export function phaseQuantize(weight: Tensor, options: PhaseOptions): Tensor {
     throw atCaller(new TypeError(`Cannot quantize ${weight}: wanted a temperature, or hard: true for the limit of zero`));
   }
   checkNumber("temperature", temperature, { maximum: Infinity });
-  const pass: Pass = (matrix) => soften(matrix, temperature);
+  const { temperatureOffset, scaleGradient } = rulesOf("weights", options);
+  const sharpness = sharpnessOf(temperature, temperatureOffset);
+  const pass: Pass = (matrix) => soften(matrix, { sharpness, scaleGradient });
   return mix(weight, throughQuadrants(weight, (matrix) => repeated(matrix, pass, passes)), pressure);
 }
 
 function check(weight: Tensor, passes: number): void {
   requireFloat(weight, "quantize");
-  if (!Number.isInteger(passes) || passes < 1 || passes > 4) {
-    throw atCaller(new RangeError(`Cannot quantize ${weight} in ${passes} passes: wanted 1, 2, 3 or 4`));
+  if (!Number.isInteger(passes) || passes < 1) {
+    throw atCaller(new RangeError(`Cannot quantize ${weight} in ${passes} passes: wanted a whole number of at least 1`));
   }
   if (weight.shape.length === 2 && weight.size > 0 && weight.shape.every((length) => length % 2 === 0)) return;
   throw atCaller(new RangeError(`Cannot quantize ${weight} by phase: wanted a matrix of even lengths`));
@@ -145,15 +149,16 @@ function snap(matrix: Complex): Complex {
  * Each entry as its expected code. Seen from the axis that is nearest, at an angle r of at most π/4, the four codes lie at distances r,
  * π/2 - r, π/2 + r and π - r: no phase is unwrapped.
  */
-function soften(matrix: Complex, temperature: number | Tensor): Complex {
+function soften(
+  matrix: Complex,
+  { sharpness, scaleGradient }: { readonly sharpness: number | Tensor; readonly scaleGradient: boolean },
+): Complex {
   const found = sectors(matrix);
   const { signs, x, y, isReal } = found;
-  const scales = scalesOf(found);
+  const measured = scalesOf(found);
+  const scales = scaleGradient ? measured : { re: measured.re.stopGradient(), im: measured.im.stopGradient() };
   const [long, short] = [isReal.where(x, y), isReal.where(y, x)];
   const r = arctangent(short.div(long.equal(0).where(constant(1), long)));
-  const sharpness = typeof temperature === "number"
-    ? constant(1 / (temperature + temperatureOffset))
-    : constant(1).div(temperature.add(temperatureOffset));
   const power = (offset: number, sign: number) => logit(r, { offset, sign }).mul(sharpness).exp();
   const [side, sideBehind, behind] = [power(Math.PI / 2, -1), power(Math.PI / 2, 1), power(Math.PI, -1)];
   const total = side.add(sideBehind).add(behind).add(1);
@@ -186,7 +191,7 @@ function arctangent(t: Tensor): Tensor {
 }
 
 /** A number of passes as the registry of quantizers lists it. */
-function fairy(passes: number): Quantizer {
+export function phaseQuantizer(passes: number): Quantizer {
   return {
     name: `fairy_v${passes}`,
     summary: `Complex phases snapped to 1, -1, i, -i${
@@ -194,24 +199,24 @@ function fairy(passes: number): Quantizer {
     }, relaxed by a temperature`,
     anneals: true,
     ternary: false,
-    quantize(weight, { groupSize, temperature, pressure, hard }) {
-      if (groupSize === 0) return phaseQuantize(weight, { passes, temperature, pressure, hard });
+    quantize(weight, state) {
+      if (state.groupSize === 0) return phaseQuantize(weight, { ...state, passes });
       throw atCaller(
         new RangeError(
-          `Cannot quantize ${weight} by phase in groups of ${groupSize}: wanted 0, since a whole matrix shares its scales`,
+          `Cannot quantize ${weight} by phase in groups of ${state.groupSize}: wanted 0, since a whole matrix shares its scales`,
         ),
       );
     },
   };
 }
 
-/** Name of a phase quantizer: how many passes it makes. */
+/** Name of a phase quantizer in the list: how many passes it makes. */
 export type PhaseQuantizerName = "fairy_v1" | "fairy_v2" | "fairy_v3" | "fairy_v4";
 
 /** Phase quantizers by name. */
 export const phaseQuantizers: Readonly<Record<PhaseQuantizerName, Quantizer>> = {
-  fairy_v1: fairy(1),
-  fairy_v2: fairy(2),
-  fairy_v3: fairy(3),
-  fairy_v4: fairy(4),
+  fairy_v1: phaseQuantizer(1),
+  fairy_v2: phaseQuantizer(2),
+  fairy_v3: phaseQuantizer(3),
+  fairy_v4: phaseQuantizer(4),
 };

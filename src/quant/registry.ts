@@ -5,16 +5,17 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { codebookOf } from "./codebook.ts";
 import { dltQuantizer } from "./dlt.ts";
-import { hestiaDetachedQuantizer, hestiaQuantizer } from "./hestia.ts";
+import { hestiaOver, hestiaQuantizer } from "./hestia.ts";
 import { hestiaCodebookQuantizers } from "./hestia_codebooks.ts";
 import { integerQuantizers } from "./integer.ts";
 import { lsqQuantizer } from "./lsq.ts";
-import { phaseQuantizers } from "./phase.ts";
+import { phaseQuantizer, phaseQuantizers } from "./phase.ts";
 import type { Quantizer } from "./quantizer.ts";
 import { seqQuantizer } from "./seq.ts";
 import { tequilaQuantizer } from "./tequila.ts";
-import { ternaryQuantizer } from "./ternary.ts";
+import { straightThroughOver, ternaryQuantizer } from "./ternary.ts";
 import { twnQuantizer } from "./twn.ts";
 
 /** Full precision: the weight itself. */
@@ -31,7 +32,6 @@ export const quantizers = {
   none,
   ternary: ternaryQuantizer,
   hestia: hestiaQuantizer,
-  hestia_detached: hestiaDetachedQuantizer,
   ...hestiaCodebookQuantizers,
   twn: twnQuantizer,
   lsq: lsqQuantizer,
@@ -72,9 +72,31 @@ export function registerQuantizer(quantizer: Quantizer): void {
   registered.set(name, quantizer);
 }
 
-/** The quantizer of a name. Throws a RangeError that lists the names there are. */
+/** Families of quantizers: what their names look like, and the quantizer of a name. */
+const families: readonly { readonly pattern: RegExp; readonly made: (name: string, setting: string) => Quantizer }[] = [
+  {
+    pattern: /^hestia:(.+)$/,
+    made: (name, list) =>
+      hestiaOver(codebookOf(list), { name, summary: `Softmax over the codes ${codebookOf(list).join(", ")}` }),
+  },
+  {
+    pattern: /^ternary:(.+)$/,
+    made: (name, list) =>
+      straightThroughOver(codebookOf(list), { name, summary: `Absmean rounding to the codes ${codebookOf(list).join(", ")}` }),
+  },
+  { pattern: /^fairy_v([1-9]\d*)$/, made: (_, passes) => phaseQuantizer(Number(passes)) },
+];
+
+/**
+ * The quantizer of a name: one that is registered, Hestia or straight-through rounding over any codebook (`hestia:-3,-1,0.5,2`,
+ * `ternary:int2`), or phases in any number of passes (`fairy_v7`). Throws a RangeError that lists the names there are.
+ */
 export function quantizerNamed(name: string): Quantizer {
   const quantizer = registered.get(name);
   if (quantizer) return quantizer;
+  for (const { pattern, made } of families) {
+    const [, setting] = name.match(pattern) ?? [];
+    if (setting !== undefined) return made(name, setting);
+  }
   throw atCaller(new RangeError(`Cannot quantize by "${name}": wanted one of ${[...registered.keys()].join(", ")}`));
 }

@@ -4,16 +4,17 @@
  * @module
  */
 
+import type { WeightRules } from "../recipes.ts";
 import { constant, type Tensor } from "../tensor.ts";
 import { nearestCode, ternaryCodebook } from "./codebook.ts";
 import { absmeanScale, groupView, type ScaleDType } from "./groups.ts";
 
-/** What the softmax's temperature is raised by, so that a vanishing one divides by something. */
-export const temperatureOffset = 1e-6;
+/** Temperatures below count as this one: no weight tells the difference, and its inverse can be squared in float32. */
+const leastTemperature = 1e-18;
 
 /** One relaxation; numbers or float32 scalars. */
-export interface Relaxation {
-  /** 1 / (T + 1e-6); nothing to the hard path. */
+export interface Relaxation extends Pick<WeightRules, "scaleRule" | "scaleEpsilon" | "scaleGradient" | "tieRule"> {
+  /** Inverse of the temperature, see {@linkcode sharpnessOf}; nothing to the hard path. */
   readonly sharpness: number | Tensor;
   /** Share of the quantized weight. */
   readonly pressure: number | Tensor;
@@ -21,26 +22,24 @@ export interface Relaxation {
   readonly codebook: readonly number[];
   readonly hard: boolean;
   readonly scaleDtype: ScaleDType;
-  /** False: the scale counts as a constant. */
-  readonly scaleGradient?: boolean;
 }
 
 /** (1 - λ) w + λ q with q = s times the expected codes of w / s, or times the nearest codes: float32, of the weight's shape. */
 export function relaxed(weight: Tensor, relaxation: Relaxation): Tensor {
-  const { sharpness, pressure, groupSize, codebook, hard, scaleDtype, scaleGradient = true } = relaxation;
+  const { sharpness, pressure, groupSize, codebook, hard, scaleGradient } = relaxation;
   const view = groupView(weight, groupSize);
-  const absmean = absmeanScale(view, { scaleDtype });
+  const absmean = absmeanScale(view, relaxation);
   const scale = scaleGradient ? absmean : absmean.stopGradient();
   const x = view.values.div(scale);
   if (!hard) return mix(view.values, scale.mul(expectedCodes(x, { sharpness, codebook })), pressure).reshape(weight.shape);
-  const rounded = scale.mul(nearestCode(x, codebook).stopGradient());
+  const rounded = scale.mul(nearestCode(x, codebook, relaxation).stopGradient());
   // the second term is zero, with the derivative of the identity
   return mix(view.values, rounded.add(view.values.sub(view.values.stopGradient())), pressure).reshape(weight.shape);
 }
 
 /**
- * Expected code of each element, Σ c softmax_c(-(x - c)² / (T + 1e-6)): the function that `hestia` applies to weights in units of
- * their scale. Stable for any positive temperature.
+ * Expected code of each element, Σ c softmax_c(-(x - c)² / T): the function that `hestia` applies to weights in units of their scale.
+ * Stable for any positive temperature.
  *
  * @param x float32
  */
@@ -48,14 +47,13 @@ export function softCode(
   x: Tensor,
   { temperature, codebook = ternaryCodebook }: { readonly temperature: number | Tensor; readonly codebook?: readonly number[] },
 ): Tensor {
-  return expectedCodes(x, { sharpness: sharpnessOf(temperature), codebook });
+  return expectedCodes(x, { sharpness: sharpnessOf(temperature, 0), codebook });
 }
 
-/** 1 / (T + 1e-6). */
-export function sharpnessOf(temperature: number | Tensor): number | Tensor {
-  return typeof temperature === "number"
-    ? 1 / (temperature + temperatureOffset)
-    : constant(1).div(temperature.add(temperatureOffset));
+/** 1 / (T + offset), however small T. */
+export function sharpnessOf(temperature: number | Tensor, offset: number): number | Tensor {
+  if (typeof temperature === "number") return 1 / Math.max(temperature + offset, leastTemperature);
+  return constant(1).div((offset === 0 ? temperature : temperature.add(offset)).maximum(leastTemperature));
 }
 
 /** Whether a codebook is the ternary one. */

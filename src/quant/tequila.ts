@@ -8,7 +8,7 @@ import type { Tensor } from "../tensor.ts";
 import { absmeanCodes, nearestCode, ternaryCodebook } from "./codebook.ts";
 import { absmeanScale, groupView } from "./groups.ts";
 import type { Quantizer } from "./quantizer.ts";
-import { ternary } from "./ternary.ts";
+import { ternary, type TernaryOptions } from "./ternary.ts";
 
 /** Share of a dead weight in the bias, λ in the paper. */
 const reactivation = 1e-3;
@@ -17,9 +17,9 @@ const reactivation = 1e-3;
  * Bias of each output channel: 0.001 times the sum of its weights that round to zero. Its gradient reaches those weights, whatever the
  * input, besides the straight-through gradient that they get as all others do; which weights are dead is held constant.
  */
-export function tequilaBias(weight: Tensor, { groupSize = 0 }: { readonly groupSize?: number } = {}): Tensor {
-  const view = groupView(weight, groupSize);
-  const codes = nearestCode(view.values.div(absmeanScale(view)), ternaryCodebook);
+export function tequilaBias(weight: Tensor, options: TernaryOptions = {}): Tensor {
+  const view = groupView(weight, options.groupSize ?? 0);
+  const codes = nearestCode(view.values.div(absmeanScale(view, options)), ternaryCodebook, options);
   const dead = codes.equal(0).where(view.values, 0).reshape(weight.shape);
   return dead.sum({ axes: [...weight.shape.keys()].slice(1) }).mul(reactivation);
 }
@@ -37,7 +37,7 @@ export const tequilaQuantizer: Quantizer = {
   summary: "Absmean rounding to ternary, where weights that round to zero add up to a bias",
   anneals: false,
   ternary: false,
-  quantize: (weight, { groupSize }) => ternary(weight, { groupSize }),
-  bias: (weight, { groupSize }) => tequilaBias(weight, { groupSize }),
-  codes: (weight, { groupSize }) => absmeanCodes(weight, { groupSize }),
+  quantize: (weight, { pressure: _, scaleDtype: __, ...state }) => ternary(weight, state),
+  bias: (weight, { scaleDtype: _, ...state }) => tequilaBias(weight, state),
+  codes: (weight, { scaleDtype: _, ...state }) => absmeanCodes(weight, state),
 };

@@ -64,7 +64,7 @@ Deno.test("a calibration that was cut off goes on to the same bits, and refuses 
   const data = [batch(0), batch(1)];
   const options = { probes: 6, seed: 1, tolerance: 0 } as const;
   const states: TraceState[] = [];
-  const whole = await calibrate(base, data, { ...options, onProgress: ({ state }) => void states.push(state) });
+  const whole = await calibrate(base, data, { ...options, onProgress: ({ state }) => void states.push(state!) });
   for (const at of [0, 3, 5]) {
     const resume = JSON.parse(JSON.stringify(states[at]));
     ok(isTraceState(resume));
