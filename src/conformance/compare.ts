@@ -48,7 +48,7 @@ export interface Computed {
   /** For outputs that are not exact in the record. */
   readonly tolerance?: "looseOptimum" | "tightOptimum" | "float32Arithmetic" | "float32Trace" | "standardErrors";
   /** For outputs that a device may compute worse than others. */
-  readonly deviceTolerance?: "float32Training";
+  readonly deviceTolerance?: "float32Training" | "float32Trace";
   /** Whether numbers that were read already were computed by the device. */
   readonly onDevice?: boolean;
   /** Which part of the output was compared, where it is not all of it, in a few words. */

@@ -5,13 +5,17 @@
  */
 
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
+import type { LlamaModel } from "../llama/model.ts";
 import { calibrate } from "../pipeline/calibrate.ts";
 import { languageModelLoss, tokenTensors } from "../pipeline/data.ts";
 import { hutchPlusPlus } from "../quant/hutch.ts";
+import { hutchTraces } from "../quant/hutch_traces.ts";
 import { crc32, seededProbes } from "../quant/mersenne.ts";
+import type { LossFunction } from "../quant/traces.ts";
 import { sequenceBatches } from "../train/documents.ts";
 import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";
+import type { Effort } from "./operations.ts";
 import { recipe } from "./release_quantizers.ts";
 import { exactOf, tailIsArbitrary } from "./sketches.ts";
 
@@ -30,6 +34,9 @@ export function releaseHutchCase(recorded: Case): Computed[] {
   ];
 }
 
+/** Signs as they are recorded: 0 for -1. */
+const bits = (signs: Float32Array) => signs.map((sign) => (sign + 1) / 2);
+
 /** `hestia2_probes`: what the generator of a tensor draws. */
 export function probesCase(recorded: Case): Computed[] {
   const name = String(recorded.parameter("name"));
@@ -37,8 +44,8 @@ export function probesCase(recorded: Case): Computed[] {
   const probes = seededProbes(name, { seed, length, sketch, queries });
   return [
     { role: "crc32", value: [crc32(name)], expected: [recorded.number("crc32")] },
-    { role: "S", value: probes.sketch },
-    { role: "G", value: probes.queries },
+    { role: "S", value: bits(probes.sketch) },
+    { role: "G", value: bits(probes.queries) },
   ];
 }
 
@@ -62,8 +69,11 @@ export function calibrationBatchesCase(recorded: Case): Computed[] {
   });
 }
 
-/** `hestia2_hessian_traces`: the traces of a small model, by the library's own calibration. */
-export async function releaseTracesCase(recorded: Case): Promise<Computed[]> {
+/**
+ * `hestia2_hessian_traces`: the traces of a small model, by the library's own calibration, and, by effort, the exact ones: a sketch of as many
+ * columns as a tensor has elements.
+ */
+export async function releaseTracesCase(recorded: Case, { effort }: { readonly effort: Effort }): Promise<Computed[]> {
   const config = llamaConfig(recorded.object<HuggingFaceConfig>("config"));
   const parameters = recorded.inputsUnder("w.");
   const batches = batchesOf(recorded);
@@ -85,5 +95,25 @@ export async function releaseTracesCase(recorded: Case): Promise<Computed[]> {
     { role: "traces", value: ordered(traces), ...shown },
     { role: "scores", value: ordered(scores), ...shown },
     { role: "temperature_scale", value: ordered(temperatureScales), ...shown },
+    ...await exactTraces(recorded, { config, parameters }, names.filter((name) => isMeasured(name, effort))),
   ];
+}
+
+/** Whether the exact trace of a weight is worth its Hessian-vector products: one for each element and batch. */
+function isMeasured(name: string, effort: Effort): boolean {
+  return effort === "all" || effort === "usual" && /[kv]_proj/.test(name);
+}
+
+/** Exact traces of some of the weights. */
+async function exactTraces(recorded: Case, { config, parameters }: LlamaModel, measured: readonly string[]): Promise<Computed[]> {
+  if (measured.length === 0) return [];
+  const names = recorded.texts("tensors").map((name) => `${name}.weight`);
+  const exact = recorded.expected("exact_traces").values;
+  const inputs = { parameters, batches: batchesOf(recorded).map(tokenTensors) };
+  const loss: LossFunction = (each, batch) => languageModelLoss(config, each, batch);
+  const value: number[] = [];
+  for await (const { trace } of hutchTraces(loss, inputs, { names: measured, sketch: Infinity, queries: 0 })) value.push(trace);
+  const partial = measured.length < names.length ? `${measured.length} of ${names.length}` : undefined;
+  const expected = measured.map((name) => exact[names.indexOf(name)]);
+  return [{ role: "exact_traces", value, expected, deviceTolerance: "float32Trace", onDevice: true, partial }];
 }

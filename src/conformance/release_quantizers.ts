@@ -65,7 +65,7 @@ const steps = new Map<string, ReturnType<typeof quantizeStep>>();
 function quantizeStep(layer: RecordedLayer, { hard, frozen }: { readonly hard: boolean; readonly frozen: boolean }) {
   const { quantizer, state } = layerOf(layer);
   return compile(({ x, g, c, v, temperature, pressure }: QuantizeInputs): Record<string, Tensor> => {
-    const whole = quantizer.quantize(x, { ...state, temperature, pressure, hard: false, ...hard ? { temperature: 0 } : {} });
+    const whole = quantizer.quantize(x, { ...state, temperature, pressure, hard });
     // where the recorded code has no path through rounding, the identity of ours is taken off again
     const q = frozen ? whole.sub(x.sub(x.stopGradient()).mul(pressure)) : whole;
     const [dx] = gradients(q.mul(g).sum(), [x]);

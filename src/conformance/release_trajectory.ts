@@ -82,7 +82,7 @@ function batchesOf(recorded: Case, rows: number): Batch[] {
 }
 
 /** `hestia2_trajectory`: losses, gradient norms, learning rates, temperatures and final weights of a run. */
-export async function releaseTrajectoryCase(recorded: Case, { float32 }: { readonly float32: boolean }): Promise<Computed[]> {
+export async function releaseTrajectoryCase(recorded: Case): Promise<Computed[]> {
   const run = runOf(recorded);
   const steps: Step[] = [];
   let trained: TrainedModel | undefined;
@@ -91,11 +91,11 @@ export async function releaseTrajectoryCase(recorded: Case, { float32 }: { reado
     else trained = { ...event.model, quantization: event.quantization };
   }
   const shown = recorded.expected("float32_torch_abs_loss_error_by_step").values;
-  // where errors of float32 grow without bound, what it computes is compared as far as they have not
+  // where rounding errors grow without bound, what is computed is compared as far as those of float32 have not
   const chaotic = Array.from(shown).findIndex((error) => error > chaos);
-  const compared = float32 && chaotic >= 0 ? chaotic : steps.length;
+  const compared = chaotic >= 0 ? chaotic : steps.length;
   const quiet = compared === steps.length;
-  const host = [...labelsOf(recorded, run), ...schedulesOf(recorded, run, steps)];
+  const host = [...labelsOf(recorded, run), ...schedulesOf(run, steps)];
   const curves = curvesOf(recorded, run, steps.slice(0, compared));
   return [...host, ...curves, ...(quiet ? await endOf(recorded, run, trained!) : [])].filter(({ role, expected }) =>
     expected !== undefined || recorded.hasOutput(role)
@@ -110,7 +110,8 @@ function labelsOf(recorded: Case, { batches, options, model }: Run): Computed[] 
   const ends = new Set(options.objective?.endTokens);
   const counts = batches.slice(0, options.steps).map((batch) => countLabels(batch, ends));
   return [
-    { role: "items", value: counts.map(({ labels }) => labels) },
+    // what the loss is divided by
+    { role: "items", value: counts.map(({ labels, predicted }) => options.objective?.divisor === "labels" ? labels : predicted) },
     { role: "predicted", value: counts.map(({ predicted }) => predicted) },
     sameJson(
       "no_decay",
@@ -120,22 +121,20 @@ function labelsOf(recorded: Case, { batches, options, model }: Run): Computed[] 
   ];
 }
 
-/** Learning rates, pressures and temperatures, as the run told them where it did. */
-function schedulesOf(recorded: Case, { options, scales }: Run, steps: readonly Step[]): Computed[] {
-  const arm = recorded.object<Record<string, unknown>>("arm");
-  const learningRates: Computed = { role: "lr", value: steps.map(({ learningRate }) => learningRate) };
-  if (arm.plain === true) return [learningRates];
+/** Learning rates, pressures and temperatures: as the run told them, or by the schedule where it follows none. */
+function schedulesOf({ options, scales }: Run, steps: readonly Step[]): Computed[] {
   const schedule = annealing({ recipe, ...options.annealing, totalSteps: options.steps });
   const factors = Object.values(scales);
   const mean = factors.reduce((sum, factor) => sum + factor, 0) / factors.length;
-  const temperatures = steps.map(({ temperature }, step) =>
-    temperature === undefined ? schedule.at(step).temperature : temperature / mean
-  );
-  const at = (factor: number) => temperatures.map((temperature) => temperature * factor);
+  const told = steps.map(({ pressure, temperature }, step) => ({
+    pressure: pressure ?? schedule.at(step).pressure,
+    temperature: temperature === undefined ? schedule.at(step).temperature : temperature / mean,
+  }));
+  const at = (factor: number) => told.map(({ temperature }) => temperature * factor);
   return [
-    learningRates,
-    { role: "pressure", value: steps.map(({ pressure }) => pressure ?? NaN) },
-    { role: "temperature", value: temperatures },
+    { role: "lr", value: steps.map(({ learningRate }) => learningRate) },
+    { role: "pressure", value: told.map(({ pressure }) => pressure) },
+    { role: "temperature", value: at(1) },
     { role: "temperature_min", value: at(Math.min(...factors)) },
     { role: "temperature_max", value: at(Math.max(...factors)) },
   ];

@@ -21,7 +21,7 @@ export interface ScheduleOptions extends RuleOptions<ScheduleRules> {
    * - `cosine`: half a cosine down to `minRatio` (Loshchilov and Hutter, "SGDR", 2017)
    * - `linear`: a line down to `minRatio`
    * - `constant`: one
-   * - `twoStage`: the cosine times `firstScale`, from `stageBoundary` on times `secondScale`
+   * - `twoStage`: warm-up and cosine times `firstScale`, from `stageBoundary` on the cosine times `secondScale`
    * - `twoStageLinear`: a line that would reach zero `totalSteps` after the warm-up, times `firstScale`; from `stageBoundary` on the line from
    *   one at step zero to zero at the end, times `secondScale` (BitNet b1.58 trains in such stages)
    */
@@ -38,7 +38,7 @@ export interface ScheduleOptions extends RuleOptions<ScheduleRules> {
   readonly decayRatio?: number;
   /** Multiplier at the end of `wsd`, `cosine`, `linear` and `twoStage`; 0.1 by default. */
   readonly minRatio?: number;
-  /** Share of all steps, rounded down, after which the second stage begins; 0.5 by default. */
+  /** Share of all steps after which the second stage begins, in `twoStage` rounded down; 0.5 by default. */
   readonly stageBoundary?: number;
   /** Multiplier of the first stage; 1 by default. */
   readonly firstScale?: number;
@@ -59,24 +59,24 @@ const progressOf = (step: number, { totalSteps, warmupSteps }: Settings) =>
 const halfCosine = (progress: number, { minRatio }: Settings) =>
   minRatio + (1 - minRatio) * (1 + Math.cos(Math.PI * Math.min(1, progress))) / 2;
 
-const inSecondStage = (step: number, { totalSteps, stageBoundary }: Settings) => step >= Math.floor(totalSteps * stageBoundary);
-
 const shapes: Readonly<Record<ScheduleStyle, Shape>> = {
   wsd: (step, settings) => {
     const { totalSteps, warmupSteps, decaySteps, decayAfterWarmup, minRatio } = settings;
     if (step >= totalSteps) return minRatio;
     const start = Math.max(totalSteps - decaySteps, decayAfterWarmup ? warmupSteps : 0);
-    return step < start ? 1 : halfCosine((step - start) / Math.max(1, decaySteps), settings);
+    return step < start ? 1 : halfCosine((step - start) / Math.max(1, totalSteps - start), settings);
   },
   cosine: (step, settings) => halfCosine(progressOf(step, settings), settings),
   linear: (step, settings) => 1 - (1 - settings.minRatio) * progressOf(step, settings),
   constant: () => 1,
-  twoStage: (step, settings) =>
-    halfCosine(progressOf(step, settings), settings) *
-    (inSecondStage(step, settings) ? settings.secondScale : settings.firstScale),
+  twoStage: (step, settings) => {
+    const { totalSteps, stageBoundary, firstScale, secondScale } = settings;
+    const scale = step < Math.floor(totalSteps * stageBoundary) ? firstScale : secondScale;
+    return halfCosine(progressOf(step, settings), settings) * scale;
+  },
   twoStageLinear: (step, settings) => {
-    const { totalSteps, warmupSteps, firstScale, secondScale } = settings;
-    const second = inSecondStage(step, settings);
+    const { totalSteps, warmupSteps, stageBoundary, firstScale, secondScale } = settings;
+    const second = step >= totalSteps * stageBoundary;
     return Math.max(0, 1 - (step - (second ? 0 : warmupSteps)) / totalSteps) * (second ? secondScale : firstScale);
   },
 };
@@ -100,10 +100,10 @@ const shapes: Readonly<Record<ScheduleStyle, Shape>> = {
  */
 export function learningRateMultiplier(step: number, options: ScheduleOptions): number {
   const settings = settingsOf(options);
-  const { style, warmupSteps, warmupStart, minRatio } = settings;
+  const { style, warmupSteps, warmupStart, minRatio, firstScale } = settings;
   if (step >= warmupSteps) return shapes[style](step, settings);
   const first = warmupStart === "minimum" ? minRatio : 0;
-  return first + (1 - first) * step / warmupSteps;
+  return (first + (1 - first) * step / warmupSteps) * (style === "twoStage" ? firstScale : 1);
 }
 
 function settingsOf(options: ScheduleOptions): Settings {
