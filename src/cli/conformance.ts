@@ -12,6 +12,9 @@ import { UsageError } from "./errors.ts";
 import { type Context, main } from "./main.ts";
 import { formatSeconds, table } from "./table.ts";
 
+/** Cases of the code of 2025, and of the release of 2026. */
+const recordedFolders = ["tests/golden", "tests/golden2"];
+
 const command = {
   name: "conformance",
   summary: "Run recorded cases through the public API, and compare with what was recorded.",
@@ -28,7 +31,9 @@ const command = {
     },
     verbose: { type: "boolean", description: "Print a line for each case" },
   },
-  positionals: { directory: { description: "Folder of safetensors files with cases", default: "tests/golden" } },
+  positionals: {
+    directory: { description: `Folder of safetensors files with cases (default: ${recordedFolders.join(" and ")})` },
+  },
 } as const satisfies Command<Record<string, Option>, Record<string, Positional>>;
 
 /** Cases of every safetensors file of a folder, by file name. */
@@ -94,7 +99,9 @@ async function conform(
 if (import.meta.main) {
   await main(command, async ({ directory, backend, deep: asked, verbose, json }, context) => {
     const deep = asked || Deno.env.get("HESTIA_DEEP") === "1";
-    const { backend: name, ...summary } = await conform(await casesIn(directory), backend, { ...context, deep, verbose });
+    const cases: Case[] = [];
+    for (const folder of directory === undefined ? recordedFolders : [directory]) cases.push(...await casesIn(folder));
+    const { backend: name, ...summary } = await conform(cases, backend, { ...context, deep, verbose });
     const last = { ...summary, backend: name };
     if (!json) console.log(JSON.stringify(last));
     return { summary: last, exitCode: summary.failed > 0 ? 1 : 0 };

@@ -44,10 +44,11 @@ const margin = 1e-4;
 
 /**
  * How much rounding errors of a weight are enlarged at a temperature: each order of derivative divides by it once. Below a width that the margin
- * exceeds by far, no recorded weight lies where anything changes.
+ * exceeds by far, no recorded weight lies where anything changes. At a high temperature the codes weigh nearly the same, and what is left of
+ * their sum is smaller than they are by the temperature.
  */
 export function sensitivityAt(temperature: number): number {
-  return temperature <= 0 ? 1 : 1 + Math.exp(-margin / temperature) / temperature;
+  return temperature <= 0 ? 1 : 1 + Math.exp(-margin / temperature) / temperature + temperature;
 }
 
 interface QuantizeInputs {

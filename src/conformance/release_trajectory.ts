@@ -159,7 +159,7 @@ function curvesOf(recorded: Case, { batches, options }: Run, steps: readonly Ste
       expected: [recorded.expected("grad_norm").values[step]],
       sensitivity: temperature ? 1 + 1 / temperature : 1,
       onDevice: true,
-      partial,
+      ...(partial ? { partial, deviceTolerance: "float32Chaos" } : {}),
     })),
   ];
 }

@@ -13,7 +13,7 @@ import type { Quantizer } from "./quantizer.ts";
 /** Largest code, Q_P in the paper, and minus the smallest. */
 const limit = 1;
 
-const initialStep = (view: GroupView): Tensor => absmeanScale(view).mul(2 / Math.sqrt(limit));
+const initialStep = (view: GroupView): Tensor => absmeanScale(view, { scaleRule: "clamped" }).mul(2 / Math.sqrt(limit));
 
 function stepOf(view: GroupView, { step }: LearnedParameters): Tensor {
   return positiveScale(step ? perGroup(view, "step", step) : initialStep(view).stopGradient());

@@ -4,6 +4,7 @@ import {
   gradients,
   hessianVectorProduct,
   hestia,
+  type HestiaOptions,
   rmsNorm,
   type Shape,
   type Tensor,
@@ -39,16 +40,14 @@ interface Layer {
 
 const relaxation = (
   says: string,
-  { many, ...options }: { hard?: boolean; scaleDtype?: "float16"; tiny?: boolean; many?: Layer["many"] },
+  { many, tiny, ...options }: Omit<HestiaOptions, "groupSize"> & { tiny?: boolean; many?: Layer["many"] },
 ): Layer => ({
   says,
   many,
   kernels: ["hestia_forward", "hestia_backward"],
-  inputs: (rows, width) => [random([rows, width], 1).mul(options.tiny ? 1e-6 : 1), tensor(0.3), tensor(0.7)],
+  inputs: (rows, width) => [random([rows, width], 1).mul(tiny ? 1e-6 : 1), tensor(0.3), tensor(0.7)],
   apply([weight, temperature, pressure]) {
-    const { hard, scaleDtype } = options;
-    const groupSize = weight.shape[1];
-    return hestia(weight, { temperature, pressure, groupSize, hard, scaleDtype });
+    return hestia(weight, { ...options, temperature, pressure, groupSize: weight.shape[1] });
   },
 });
 
@@ -57,6 +56,10 @@ const layers: readonly Layer[] = [
   relaxation("hestia, hard", { hard: true, many: [4099, 64] }),
   relaxation("hestia, scales in half precision", { scaleDtype: "float16" }),
   relaxation("hestia, least scale", { tiny: true }),
+  relaxation("hestia of 2025", { recipe: "hestia-2025" }),
+  relaxation("hestia of 2025, hard", { recipe: "hestia-2025", hard: true }),
+  relaxation("hestia of 2025, least scale", { recipe: "hestia-2025", tiny: true }),
+  relaxation("hestia with rules of its own", { scaleGradient: true, scaleEpsilon: 0.37, tieRule: "zero" }),
   {
     says: "rmsNorm",
     inputs: (rows, width) => [random([rows, width], 2), random([width], 3)],

@@ -3,19 +3,45 @@ import { ok, throws } from "../assert.ts";
 import { close } from "../support/numbers.ts";
 
 const at = (steps: readonly number[], options: ScheduleOptions) => steps.map((step) => learningRateMultiplier(step, options));
-const base = { totalSteps: 100, warmupSteps: 10, minRatio: 0.2 };
+const base = { totalSteps: 103, warmupSteps: 13, minRatio: 0.2 };
 
-Deno.test("learningRateMultiplier() rises along a line in every style", () => {
-  for (const style of scheduleStyles) close(at([0, 1, 5, 9, 10], { ...base, style }), [0, 0.1, 0.5, 0.9, 1], { absolute: 1e-12 });
+Deno.test("learningRateMultiplier() rises along a line in every style, from the least multiplier or from zero", () => {
+  const rise = (first: number) => [0, 1, 5, 12].map((step) => first + (1 - first) * step / 13);
+  for (const style of scheduleStyles) {
+    close(at([0, 1, 5, 12], { ...base, style }), rise(0.2), { absolute: 1e-12 });
+    close(at([0, 1, 5, 12], { ...base, style, warmupStart: "zero" }), rise(0), { absolute: 1e-12 });
+    close(at([0, 1, 5, 12], { ...base, style, recipe: "hestia-2025" }), rise(0), { absolute: 1e-12 });
+    close(at([13], { ...base, style, stageBoundary: 0.9 }), [1], { absolute: 1e-12 });
+  }
 });
 
 Deno.test("learningRateMultiplier() ends where it is told to", () => {
-  close(at([50, 89, 90, 95, 100], { ...base, style: "wsd" }), [1, 1, 1, 0.6, 0.2], { absolute: 1e-12 });
-  close(at([55, 100], { ...base, style: "cosine" }), [0.6, 0.2], { absolute: 1e-12 });
-  close(at([55, 100, 101], { ...base, style: "linear" }), [0.6, 0.2, 0.2], { absolute: 1e-12 });
-  close(at([11, 99], { ...base, style: "constant" }), [1, 1], { absolute: 1e-12 });
-  close(at([55, 100], { ...base, style: "twoStage", secondScale: 0.5 }), [0.3, 0.1], { absolute: 1e-12 });
-  close(at([49, 50, 100], { ...base, style: "twoStageLinear", secondScale: 0.5 }), [0.61, 0.25, 0], { absolute: 1e-12 });
+  const cosine = (share: number) => 0.2 + 0.4 * (1 + Math.cos(Math.PI * share));
+  // a tenth of 103 steps, rounded down, is 10
+  close(at([50, 92, 93, 97, 102, 103], { ...base, style: "wsd" }), [1, 1, 1, cosine(0.4), cosine(0.9), 0.2], { absolute: 1e-12 });
+  close(at([92, 97], { ...base, style: "wsd", decaySteps: 17 }), [cosine(6 / 17), cosine(11 / 17)], { absolute: 1e-12 });
+  close(at([54, 103], { ...base, style: "cosine" }), [cosine(41 / 90), 0.2], { absolute: 1e-12 });
+  close(at([54, 103, 104], { ...base, style: "linear" }), [1 - 0.8 * 41 / 90, 0.2, 0.2], { absolute: 1e-12 });
+  close(at([14, 102], { ...base, style: "constant" }), [1, 1], { absolute: 1e-12 });
+  // half of 103 steps, rounded down, is 51; `twoStageLinear` does not round
+  const halves = { ...base, firstScale: 0.9, secondScale: 0.5 };
+  close(at([50, 51], { ...halves, style: "twoStage" }), [0.9 * cosine(37 / 90), 0.5 * cosine(38 / 90)], { absolute: 1e-12 });
+  close(at([51, 52], { ...halves, style: "twoStageLinear" }), [0.9 * (1 - 38 / 103), 0.5 * (1 - 52 / 103)], { absolute: 1e-12 });
+});
+
+Deno.test("learningRateMultiplier() makes shares whole as each release does", () => {
+  const shares = { totalSteps: 100, warmupRatio: 0.07, decayRatio: 0.29, minRatio: 0 };
+  close(at([7, 8, 72, 73], shares), [7 / 8, 1, 1, (1 + Math.cos(Math.PI / 28)) / 2], { absolute: 1e-12 }); // up, and 28.999… down
+  close(at([6, 7], { ...shares, recipe: "hestia-2025" }), [6 / 7, 1], { absolute: 1e-12 });
+  close(at([6, 7], { ...shares, warmupRounding: "down" }), [6 / 7, 1], { absolute: 1e-12 });
+  // a decay that would begin within the warm-up: the rate jumps into it, or it begins later and is shorter
+  const crowded = { totalSteps: 53, warmupSteps: 50, decayRatio: 0.25, minRatio: 0.1 };
+  const cosine = (share: number) => 0.1 + 0.45 * (1 + Math.cos(Math.PI * share));
+  close(at([50, 52], crowded), [cosine(10 / 13), cosine(12 / 13)], { absolute: 1e-12 });
+  close(at([50, 52], { ...crowded, decayAfterWarmup: true }), [1, cosine(2 / 3)], { absolute: 1e-12 });
+  // shorter than a step
+  close(at([6], { totalSteps: 7, decayRatio: 0.1 }), [1]);
+  close(at([6, 7], { totalSteps: 7, decayRatio: 0.1, minimumDecaySteps: 1 }), [1, 0.1]);
 });
 
 Deno.test("learningRateMultiplier() stays from 0 to 1 where phases are empty or overlap", () => {

@@ -89,7 +89,7 @@ for (const backend of ["reference", "webgpu"] as const) {
     for (const { quantizer: name, parameters: numbers = {}, quantized, codes, scales } of examples) {
       const quantizer: Quantizer = quantizers[name];
       const parameters = Object.fromEntries(Object.entries(numbers).map(([part, values]) => [part, tensor(values)]));
-      const state = { groupSize: 4, hard: true, parameters };
+      const state = { recipe: "hestia-2025" as const, groupSize: 4, hard: true, parameters };
       close(await read(quantizer.quantize(row(weights), state)), quantized, { absolute: 3e-7, says: name });
       if (!quantizer.codes) continue;
       const packed = quantizer.codes(row(weights), state);

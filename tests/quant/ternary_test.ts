@@ -1,7 +1,9 @@
 import { gradients, type Tensor, tensor, useBackend } from "../../mod.ts";
 import { absmeanCodes } from "../../src/quant/codebook.ts";
+import type { QuantizerState } from "../../src/quant/quantizer.ts";
 import { quantizerNamed, quantizers } from "../../src/quant/registry.ts";
 import { ternary } from "../../src/quant/ternary.ts";
+import type { RecipeName } from "../../src/recipes.ts";
 import { deepEqual, equal, throws } from "../assert.ts";
 import { close, noise } from "../support/numbers.ts";
 
@@ -37,11 +39,27 @@ for (const backend of ["reference", "webgpu"] as const) {
   });
 }
 
-Deno.test("a group of zeros keeps the smallest scale and zero codes", async () => {
+Deno.test("a group of zeros keeps the smallest scale and zero codes; ties are those of the recipe", async () => {
   await useBackend("reference");
-  const { codes, scales } = absmeanCodes(tensor([[0, 0], [1, -3]]), { groupSize: -1 });
-  deepEqual(await read(codes), [0, 0, 0, -1]);
-  deepEqual(await read(scales), [1e-5, 2]);
+  const of = async (recipe: RecipeName) => {
+    const { codes, scales } = absmeanCodes(tensor([[0, 0], [1, -3]]), { recipe, groupSize: -1 });
+    return [await read(codes), await read(scales)];
+  };
+  deepEqual(await of("hestia-2025"), [[0, 0, 0, -1], [1e-5, 2]]);
+  deepEqual(await of("hestia-2026"), [[0, 0, 0, -1], [1e-5, 2 + 1e-5]]);
+});
+
+Deno.test("the baseline mixes by pressure where the recipe says so, over any codebook, and rounds in the hard phase", async () => {
+  await useBackend("reference");
+  const w = tensor([[3, -1, 0, 0, 1]]);
+  for (const [name, codes] of [["ternary", [1, -1, 0, 0, 1]], ["ternary:-2,-1,0,1,2.5", [2.5, -1, 0, 0, 1]]] as const) {
+    const of = (state: Partial<QuantizerState>) =>
+      read(quantizerNamed(name).quantize(w, { groupSize: 0, scaleRule: "clamped", pressure: 0.25, ...state }));
+    close(await of({}), codes.map((code, at) => 0.75 * [3, -1, 0, 0, 1][at] + 0.25 * code));
+    close(await of({ hard: true }), codes);
+    close(await of({ recipe: "hestia-2025" }), codes);
+    close(await of({ recipe: "hestia-2025", baselinePressure: true, pressure: 0 }), [3, -1, 0, 0, 1]);
+  }
 });
 
 Deno.test("absmeanCodes() refuses codes that are no integers", () => {
