@@ -14,7 +14,8 @@ import { annealingStyles } from "../quant/annealing.ts";
 import { fits, groupFor, misfit, storageNames, whatFits } from "../pack/fitting.ts";
 import { defaultRecipe, recipeNamed, recipeNames, rulesOf } from "../recipes.ts";
 import { type QuantizerName, quantizers } from "../quant/registry.ts";
-import { didYouMean, UsageError } from "./errors.ts";
+import { UsageError } from "./errors.ts";
+import { between, count, finite, flag, must, notNegative, oneOf, positive, section, text } from "./fields.ts";
 import { readText } from "./files.ts";
 
 /** Quantizers that `quantize.quantizer` may name: a run ends with a ternary file. */
@@ -23,51 +24,12 @@ export const quantizerNames = (Object.keys(quantizers) as QuantizerName[]).filte
 /** Ids of a byte-level tokenizer. */
 const BYTE_VOCABULARY = 256;
 
-/** Message of a field that "must be" something; the issue knows what was there. */
-const must = (wanted: string) => (issue: v.BaseIssue<unknown>): string => `must be ${wanted}, got ${JSON.stringify(issue.input)}`;
-
-export const count = (minimum = 1) => {
-  const message = must(`an integer of at least ${minimum}`);
-  return v.pipe(v.number(message), v.safeInteger(message), v.minValue(minimum, message));
-};
-
-export const between = (minimum: number, maximum: number) => {
-  const message = must(`a number from ${minimum} to ${maximum}`);
-  return v.pipe(v.number(message), v.minValue(minimum, message), v.maxValue(maximum, message));
-};
-
-export const finite = () => v.pipe(v.number(must("a number")), v.finite(must("a number")));
-
-export const positive = () =>
-  v.pipe(v.number(must("a number above 0")), v.finite(must("a number above 0")), v.gtValue(0, must("a number above 0")));
-
-export const notNegative = () => v.pipe(finite(), v.minValue(0, must("a number of at least 0")));
-
-export const text = () => v.pipe(v.string(must("text")), v.nonEmpty(must("text that is not empty")));
-
-export const oneOf = <const T extends readonly string[]>(choices: T) => {
-  const message = must(`one of ${choices.map((choice) => `"${choice}"`).join(", ")}`);
-  return v.picklist(choices, (issue) => message(issue) + didYouMean(String(issue.input), choices));
-};
-
 /** Weights that share a scale, or the word for those that fit the format best. */
 const groupSize = () => {
   const message = must('0 (whole tensor), -1 (one per output channel), a number of weights, or "auto"');
   const isSize = (size: unknown): boolean => size === "auto" || Number.isSafeInteger(size) && size as number >= -1;
   return v.custom<number | "auto">(isSize, message);
 };
-
-/** An object with these fields and no others. */
-export const section = <T extends v.ObjectEntries>(entries: T) => {
-  const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
-  const fields = Object.keys(entries);
-  return v.pipe(
-    v.custom<Record<string, unknown>>(isObject, must("an object")),
-    v.strictObject(entries, ({ input }) => `is not a field${didYouMean(String(input), fields)}; there are ${fields.join(", ")}`),
-  );
-};
-
-const flag = () => v.boolean(must("true or false"));
 
 const oneOf01 = () => v.picklist([0, 1], must("0 or 1"));
 
@@ -292,6 +254,8 @@ function withRecipe(config: Parsed, groupSize: number) {
   const { annealStyle: own, initialTemperature, compressRatio, annealRatio } = quantize;
   const given = { recipe, initialTemperature, compressRatio, annealRatio, style: own };
   const { style: annealStyle, ...annealing } = rulesOf("annealing", given);
+  // nothing but quantized tensors is calibrated here, so that they are all there are
+  const { statistics: _, ...guidance } = rulesOf("guidance", { recipe, ...calibration });
   const phase = <Phase extends typeof pretrain>(own: Phase) => {
     const { warmupRounding: _, ...schedule } = rulesOf("schedule", { recipe, ...own });
     return { ...own, ...schedule };
@@ -299,7 +263,7 @@ function withRecipe(config: Parsed, groupSize: number) {
   return {
     ...config,
     pretrain: phase(pretrain),
-    calibration: { ...calibration, ...rulesOf("guidance", { recipe, ...calibration }) },
+    calibration: { ...calibration, ...guidance },
     quantize: { ...phase(quantize), groupSize, ...rulesOf("weights", { recipe, ...quantize }), ...annealing, annealStyle },
     optimizer: { ...optimizer, undecayed: optimizer.undecayed ?? [...recipeNamed(recipe).undecayed] },
     objective: rulesOf("objective", { recipe, ...objective }),

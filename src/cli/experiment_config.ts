@@ -9,21 +9,9 @@ import { type Arm, armNamed, arms, baselineArm, defaultArms } from "../experimen
 import type { ExperimentSettings } from "../experiment/settings.ts";
 import { curvatures } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
-import {
-  between,
-  count,
-  finite,
-  notNegative,
-  oneOf,
-  overrideConfig,
-  positive,
-  readConfig,
-  resolveConfig,
-  type RunConfig,
-  section,
-  text,
-} from "./config.ts";
+import { overrideConfig, readConfig, resolveConfig, type RunConfig } from "./config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
+import { between, count, finite, notNegative, oneOf, positive, section, text } from "./fields.ts";
 import { annealingOptions, phaseOptions, weightOptions } from "./phase_options.ts";
 
 /** Names become names of files. */

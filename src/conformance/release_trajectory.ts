@@ -97,7 +97,7 @@ export async function releaseTrajectoryCase(recorded: Case): Promise<Computed[]>
   const quiet = compared === steps.length;
   const host = [...labelsOf(recorded, run), ...schedulesOf(run, steps)];
   const curves = curvesOf(recorded, run, steps.slice(0, compared));
-  return [...host, ...curves, ...(quiet ? await endOf(recorded, run, trained!) : [])].filter(({ role, expected }) =>
+  return [...host, ...curves, ...(quiet ? endOf(recorded, run, trained!) : [])].filter(({ role, expected }) =>
     expected !== undefined || recorded.hasOutput(role)
   );
 }
@@ -165,7 +165,7 @@ function curvesOf(recorded: Case, { batches, options }: Run, steps: readonly Ste
 }
 
 /** The trained weights, and what they predict of other tokens. */
-async function endOf(recorded: Case, run: Run, trained: TrainedModel): Promise<Computed[]> {
+function endOf(recorded: Case, run: Run, trained: TrainedModel): Computed[] {
   const { parameters } = trained;
   const finals = Object.entries(parameters).map(([name, value]): Computed => ({
     role: `final.${name}`,

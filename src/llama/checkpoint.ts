@@ -285,13 +285,13 @@ const quantizationFields: Readonly<Record<Exclude<keyof Quantization, "parameter
 
 function quantizationOf({ hestia }: JsonObject, source: string): Quantization | undefined {
   if (hestia === undefined) return undefined;
-  const fail = (wanted: string, got: unknown) =>
-    new TypeError(`Cannot load ${source}: the field hestia of its config.json must ${wanted}, got ${JSON.stringify(got)}`);
-  if (!isJsonObject(hestia)) throw fail('be {"quantizer": name, "groupSize": number}', hestia);
+  const fail = (wanted: string) =>
+    new TypeError(`Cannot load ${source}: the field hestia of its config.json must ${wanted}, got ${JSON.stringify(hestia)}`);
+  if (!isJsonObject(hestia)) throw fail('be {"quantizer": name, "groupSize": number}');
   const wrong = Object.entries(quantizationFields).find(([field, fits]) => !fits(hestia[field]));
-  if (wrong) throw fail(`hold a ${wrong[0]} that there is`, hestia[wrong[0]] ?? hestia);
+  if (wrong) throw fail(`have another ${wrong[0]}`);
   const unknown = Object.keys(hestia).find((field) => !Object.hasOwn(quantizationFields, field));
-  if (unknown) throw fail(`hold nothing but ${Object.keys(quantizationFields).join(", ")}`, unknown);
+  if (unknown !== undefined) throw fail(`have no ${unknown}; there are ${Object.keys(quantizationFields).join(", ")}`);
   const { scaleDtype, ...fields } = hestia as unknown as Quantization;
   return { recipe: "hestia-2025", ...fields, ...(scaleDtype === "float16" ? { scaleDtype } : {}) };
 }

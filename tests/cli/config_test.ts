@@ -10,6 +10,37 @@ Deno.test("the quickstart configuration is valid and says what it means", async 
   const config = await loadConfig(new URL("../../configs/quickstart.json", import.meta.url).pathname);
   equal(config.data.corpus, "moby-dick");
   ok(!("path" in config.model) && config.model.vocabularySize === 256);
+  const { quantize, calibration, pretrain } = config;
+  deepEqual([config.recipe, quantize.scaleRule, quantize.scaleGradient, quantize.tieRule], [
+    "hestia-2025",
+    "clamped",
+    true,
+    "zero",
+  ]);
+  deepEqual([quantize.initialTemperature, quantize.compressRatio, quantize.annealRatio], [0.350885250959, 0.2, 0.8]);
+  deepEqual([calibration.alpha, calibration.sensitive, calibration.curvature], [0.4, "cooler", "gauss-newton"]);
+  deepEqual([pretrain.warmupStart, config.objective.divisor], ["zero", "predicted"]);
+});
+
+Deno.test("a configuration follows the release of 2026, or another, but for the fields that it gives", () => {
+  const { quantize, calibration, pretrain, objective } = resolveConfig({});
+  deepEqual([quantize.scaleRule, quantize.scaleGradient, quantize.tieRule, quantize.initialTemperature], [
+    "offset",
+    false,
+    "lower",
+    0.3,
+  ]);
+  deepEqual([calibration.alpha, calibration.sensitive, calibration.minimumTrace], [0.4, "hotter", 1e-12]);
+  deepEqual([pretrain.warmupStart, objective.divisor, quantize.annealRatio], ["minimum", "labels", undefined]);
+  const mixed = resolveConfig({
+    recipe: "hestia-2025",
+    pretrain: { warmupStart: "minimum" },
+    quantize: { scaleGradient: false, scaleEpsilon: 1e-4, annealRatio: 0.7 },
+    calibration: { sensitive: "hotter" },
+  });
+  deepEqual([mixed.quantize.scaleGradient, mixed.quantize.scaleEpsilon, mixed.quantize.annealRatio], [false, 1e-4, 0.7]);
+  deepEqual([mixed.quantize.scaleRule, mixed.quantize.warmupStart, mixed.pretrain.warmupStart], ["clamped", "zero", "minimum"]);
+  deepEqual([mixed.calibration.sensitive, mixed.calibration.alpha], ["hotter", 0.5]);
 });
 
 Deno.test("a group size of auto is what the format holds best of the model's rows", () => {
@@ -29,7 +60,7 @@ Deno.test("a model that somebody trained is not trained in full precision unless
 });
 
 const refused: readonly [value: unknown, message: RegExp][] = [
-  [{ modle: {} }, /^c\.json: modle is not a field \(did you mean "model"\?\); there are seed, data, model, batchSize/],
+  [{ modle: {} }, /^c\.json: modle is not a field \(did you mean "model"\?\); there are recipe, seed, data, model, batchSize/],
   [
     { model: { hidenSize: 64 } },
     /^c\.json: model\.hidenSize is not a field \(did you mean "hiddenSize"\?\); there are hiddenSize, /,

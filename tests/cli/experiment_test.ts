@@ -143,7 +143,7 @@ Deno.test("deno task experiment trains variants from scratch, each by its own sc
     const [, late, guided] = results.arms;
     deepEqual(late.pressures, [1, 1, 1, 1]); // a compress ratio of 0
     ok(late.temperatures[1] > 0.2 && late.temperatures[2] === 0 && late.temperatures[3] === 0); // 5 of 9 steps hard: 2 of 4
-    ok(guided.temperatures[0] < late.temperatures[0]);
+    ok(guided.temperatures[0] > late.temperatures[0]); // on average, as released in 2026
     deepEqual(results.bases[0].trainingLosses, []);
     deepEqual(Object.keys(results.calibrations[7]), ["gauss-newton"]);
     const html = await Deno.readTextFile(`${folder}/run/report.html`);

@@ -1,6 +1,6 @@
 import { writeSafetensors } from "../../src/io/safetensors.ts";
 import { readSafetensorsFile } from "../../src/io/safetensors_file.ts";
-import { type LanguageModel, loadCheckpoint, saveCheckpoint } from "../../src/llama/checkpoint.ts";
+import { type LanguageModel, loadCheckpoint, type Quantization, saveCheckpoint } from "../../src/llama/checkpoint.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { useBackend } from "../../src/runtime.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
@@ -37,7 +37,14 @@ async function editTensors(folder: string, change: (tensors: Parameters<typeof w
 }
 
 Deno.test("a checkpoint comes back to the bit, with its tokenizer and the way it was quantized", async () => {
-  const saved = { ...model, beginToken: 1, endTokens: [2, 3], quantization: { quantizer: "hestia", groupSize: 64 } };
+  const quantization: Quantization = {
+    quantizer: "hestia",
+    groupSize: 64,
+    recipe: "hestia-2026",
+    tieRule: "zero",
+    scaleEpsilon: 1e-3,
+  };
+  const saved = { ...model, beginToken: 1, endTokens: [2, 3], quantization };
   await inCheckpoint(async (folder) => {
     const { parameters: _, ...rest } = saved;
     const loaded = await loadCheckpoint(folder);
@@ -49,6 +56,15 @@ Deno.test("a checkpoint comes back to the bit, with its tokenizer and the way it
     const files = [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
     deepEqual(files, ["config.json", "model.safetensors", "tokenizer.json"]);
   }, saved);
+});
+
+Deno.test("a checkpoint always names its recipe; one without a name is older than the release of 2026", async () => {
+  await inCheckpoint(async (folder) => {
+    const { hestia } = JSON.parse(await Deno.readTextFile(`${folder}/config.json`));
+    deepEqual(hestia, { quantizer: "ternary", groupSize: 0, recipe: "hestia-2026" });
+    await editConfig(folder, { hestia: { quantizer: "ternary", groupSize: 0 } });
+    equal((await loadCheckpoint(folder)).quantization?.recipe, "hestia-2025");
+  }, { ...model, quantization: { quantizer: "ternary", groupSize: 0 } });
 });
 
 Deno.test("a checkpoint in full precision has no field of ours, and a head where it is not tied", async () => {
@@ -118,7 +134,15 @@ const faults: Record<string, [(folder: string) => Promise<void>, RegExp]> = {
   ],
   "a damaged quantization": [
     (folder) => editConfig(folder, { hestia: { quantizer: 3 } }),
-    /the field hestia of its config\.json must be .* got \{"quantizer":3\}/,
+    /the field hestia of its config\.json must have another quantizer, got \{"quantizer":3\}/,
+  ],
+  "a recipe that there is not": [
+    (folder) => editConfig(folder, { hestia: { quantizer: "hestia", groupSize: 64, recipe: "hestia-2027" } }),
+    /the field hestia of its config\.json must have another recipe, got .*hestia-2027/,
+  ],
+  "a rule that there is not": [
+    (folder) => editConfig(folder, { hestia: { quantizer: "hestia", groupSize: 64, scaleRules: "offset" } }),
+    /the field hestia of its config\.json must have no scaleRules; there are quantizer, groupSize/,
   ],
   "a tokenizer that is too large": [
     (folder) => editConfig(folder, { vocab_size: 100 }),
