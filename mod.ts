@@ -21,7 +21,7 @@
  * import { annealing, hestia, randomNormal, ternary } from "@hestia/hestia";
  *
  * const w = randomNormal([64, 128], { seed: 1 });
- * const schedule = annealing({ totalSteps: 2000 }); // pressure for 20 %, then annealing; initial temperature from theory
+ * const schedule = annealing({ totalSteps: 2000 }); // pressure for 20 %, then annealing
  * const weight = hestia(w, { ...schedule.at(500, { scale: 0.78 }), groupSize: 128 }); // differentiable to any order
  * const baseline = ternary(w, { groupSize: 128 }); // straight-through
  * console.log(await weight.sub(baseline).square().mean().item());
@@ -87,7 +87,19 @@ export {
 } from "./src/optim/adamw.ts";
 export { learningRateMultiplier, type ScheduleOptions, type ScheduleStyle } from "./src/optim/schedule.ts";
 
-// quantizers and their guidance
+// the method's releases, quantizers and their guidance
+export {
+  type AnnealingRules,
+  type CalibrationRules,
+  type GuidanceRules,
+  type ObjectiveRules,
+  type Recipe,
+  type RecipeName,
+  recipes,
+  type RuleOptions,
+  type ScheduleRules,
+  type WeightRules,
+} from "./src/recipes.ts";
 export { hestia, type HestiaOptions } from "./src/quant/hestia.ts";
 export { ternary, type TernaryOptions } from "./src/quant/ternary.ts";
 export type { Quantizer, QuantizerState } from "./src/quant/quantizer.ts";
@@ -113,6 +125,7 @@ export {
   type TraceEstimate,
 } from "./src/quant/hutch.ts";
 export { hessianTraces, type LossFunction, type TraceInputs, type TraceOptions, type TraceProgress } from "./src/quant/traces.ts";
+export { type HutchTraceOptions, hutchTraces } from "./src/quant/hutch_traces.ts";
 export { gaussNewtonTraces, type LogitPiecesFunction, type LogitsFunction } from "./src/quant/gauss_newton.ts";
 export type { Groups, SampleMoments, TensorTrace, TraceState } from "./src/quant/trace_state.ts";
 
@@ -173,7 +186,21 @@ export {
   type CalibrationOptions,
   type CalibrationProgress,
   type Curvature,
+  type Estimator,
 } from "./src/pipeline/calibrate.ts";
+export type { ObjectiveOptions } from "./src/pipeline/objective.ts";
+export {
+  packDocuments,
+  type PackingOptions,
+  packWholeDocuments,
+  type TokenDocument,
+  type WholePackingOptions,
+} from "./src/train/documents.ts";
+export {
+  type DocumentPerplexity,
+  documentPerplexity,
+  type DocumentPerplexityOptions,
+} from "./src/pipeline/document_perplexity.ts";
 export { type HeatMapOptions, traceHeatMap } from "./src/report/heat_map.ts";
 export type { Distillation } from "./src/pipeline/distillation.ts";
 export { train, type TrainedModel, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";

@@ -80,6 +80,7 @@ export interface ObjectiveRules {
 
 /** How the Hessian is measured. */
 export interface CalibrationRules {
+  /** Traces are those of the Hessian of the loss. */
   readonly curvature: "hessian";
   /** Hutch++ of each tensor by itself. */
   readonly estimator: "hutch++";
@@ -99,16 +100,23 @@ export interface CalibrationRules {
 
 /** One release. */
 export interface Recipe {
+  /** As it is asked for. */
   readonly name: RecipeName;
   /** One line for people. */
   readonly summary: string;
+  /** How a weight becomes codes and scales. */
   readonly weights: WeightRules;
+  /** How Hessian traces become factors of temperatures. */
   readonly guidance: GuidanceRules;
+  /** How pressure and temperature go. */
   readonly annealing: AnnealingRules;
+  /** How the learning rate goes. */
   readonly schedule: ScheduleRules;
+  /** What is predicted, and what the loss is divided by. */
   readonly objective: ObjectiveRules;
   /** Regular expressions: a parameter whose name in small letters contains a match is not decayed. */
   readonly undecayed: readonly string[];
+  /** How the Hessian is measured. */
   readonly calibration: CalibrationRules;
 }
 
