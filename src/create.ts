@@ -4,7 +4,7 @@
  * @module
  */
 
-import { bytesPerElement, type DType, type TensorData } from "./core/dtype.ts";
+import { bytesPerElement, type DType, isFloat, type TensorData } from "./core/dtype.ts";
 import { atCaller } from "./core/errors.ts";
 import { requireLengths, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
@@ -20,6 +20,11 @@ export interface TensorOptions {
   readonly shape?: Shape;
   /** float32 by default; int32 and uint32 for typed arrays of those. */
   readonly dtype?: DType;
+  /**
+   * `false` takes a typed array as it is, which saves memory for large ones: it must not change until the tensor has been used. By
+   * default the numbers are copied, once.
+   */
+  readonly copy?: boolean;
 }
 
 function nestedShape(value: NestedNumbers): number[] {
@@ -46,7 +51,7 @@ function dtypeOf(data: unknown): DType {
 }
 
 /**
- * A tensor that holds numbers. The data are copied.
+ * A tensor that holds numbers. The data are copied, unless the tensor may have the array itself (`copy: false`).
  *
  * @param data a number, nested arrays, or a flat typed array
  * @throws TypeError where rows differ in length, flat data do not fill the shape, or an integer dtype does not hold a number
@@ -79,23 +84,25 @@ export function tensor(data: NestedNumbers | ArrayLike<number>, options: TensorO
     if (sizeOf(shape) !== flat.length) {
       throw new TypeError(`Cannot make a tensor of [${shape}]: wanted ${sizeOf(shape)} numbers, got ${flat.length}`);
     }
-    return new Tensor(leafNode({ shape: [...shape], dtype }, { host: hostCopy(flat, dtype), state: "ready" }));
+    return new Tensor(
+      leafNode({ shape: [...shape], dtype }, { host: hostData(flat, dtype, options.copy ?? true), state: "ready" }),
+    );
   } catch (error) {
     throw atCaller(error as Error);
   }
 }
 
-/** A copy in the type that holds a dtype's numbers on the host. */
-function hostCopy(flat: ArrayLike<number>, dtype: DType): TensorData {
-  if (dtype === "int32" || dtype === "uint32") {
-    const copy = dtype === "int32" ? new Int32Array(flat) : new Uint32Array(flat);
-    const lost = dtypeOf(flat) === dtype ? -1 : copy.findIndex((value, index) => value !== flat[index]);
-    if (lost < 0) return copy;
-    const range = dtype === "int32" ? "-2147483648 to 2147483647" : "0 to 4294967295";
-    const name = dtype === "int32" ? "an int32" : "a uint32";
-    throw new TypeError(`Cannot make ${name} tensor of ${flat[lost]} at ${lost}: wanted integers from ${range}`);
-  }
-  return flat instanceof Float32Array ? flat.slice() as Float32Array<ArrayBuffer> : Float64Array.from(flat);
+/** Numbers in a type that holds a dtype's on the host: a copy, or the given array where it is of such a type. */
+function hostData(flat: ArrayLike<number>, dtype: DType, copy: boolean): TensorData {
+  const isOwn = isFloat(dtype) ? flat instanceof Float32Array || flat instanceof Float64Array : dtypeOf(flat) === dtype;
+  if (isOwn) return (copy ? (flat as TensorData).slice() : flat) as TensorData;
+  if (isFloat(dtype)) return Float64Array.from(flat);
+  const copied = dtype === "int32" ? new Int32Array(flat) : new Uint32Array(flat);
+  const lost = copied.findIndex((value, index) => value !== flat[index]);
+  if (lost < 0) return copied;
+  const range = dtype === "int32" ? "-2147483648 to 2147483647" : "0 to 4294967295";
+  const name = dtype === "int32" ? "an int32" : "a uint32";
+  throw new TypeError(`Cannot make ${name} tensor of ${flat[lost]} at ${lost}: wanted integers from ${range}`);
 }
 
 /**

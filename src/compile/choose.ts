@@ -13,7 +13,7 @@ import { canRun, type Kernel, kernelFor, type KernelTarget } from "../kernels/ke
 export interface ChooseOptions {
   /** `false` replaces every fused operation by its composition, which tests compare with. */
   readonly fused?: boolean;
-  /** Shaders of fused operations bind whole tensors: of what is too large for a buffer, the composition is cut. */
+  /** Shaders bind whole tensors: of what is too large for a buffer, the composition is cut, unless the operation says how else. */
   readonly target: KernelTarget & CutTarget;
   /** Names of one kernel or several to take wherever they apply. */
   readonly variant?: string | readonly string[];
@@ -25,8 +25,10 @@ function hasKernel(
   { target, variant = [] }: ChooseOptions,
 ): boolean {
   if (node.op.kind !== "fused") return true;
+  const { windows } = node.op;
   const tensors = [node, ...node.inputs.map((input) => nodes[input])];
-  if (tensors.some((tensor) => isLarge(tensor, target))) return false;
+  const isWindowed = (index: number) => windows && !windows.axes[index - 1]?.includes(-1);
+  if (tensors.some((tensor, index) => isLarge(tensor, target) && !isWindowed(index))) return false;
   const inputs = node.inputs.map((input) => ({ shape: nodes[input].shape, strides: stridesOf(nodes[input].shape), offset: 0 }));
   const call = node.op.binding.call(inputs, node, node.attributes);
   const { kernels } = node.op.binding;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Primitive } from "../core/graph.ts";
+import type { Primitive, WindowRule } from "../core/graph.ts";
 import { type Box, boxShape } from "../core/pieces.ts";
 import type { FlatNode } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
@@ -30,6 +30,7 @@ const upTo = (end: number, from = 0) => Array.from({ length: end - from }, (_, i
 
 /** The space of a reduction, a product, or an operation on rows by index. */
 export function spaceOf(node: FlatNode, inputs: readonly FlatNode[]): Space {
+  if (node.op.kind === "fused" && node.op.windows) return windowSpace(node, inputs, node.op.windows);
   switch (node.op.kind === "reduction" ? node.op.kind : node.op.name) {
     case "reduction":
       return reductionSpace(node, inputs[0]);
@@ -99,6 +100,25 @@ function scatterSpace({ op, shape }: FlatNode, [updates, indices]: readonly Flat
     combine: primitives.add,
     compute: (builder, [updates, indices], { start, stop }) =>
       builder.push(op as Primitive, [updates, shifted(builder, indices, start[rows])], { length: stop[rows] - start[rows] }),
+  };
+}
+
+/** Axes of the result, then those of inputs that are needed whole. */
+function windowSpace(node: FlatNode, inputs: readonly FlatNode[], { axes, place }: WindowRule): Space {
+  const lengths = [...node.shape];
+  const operands = axes.map((list, index) =>
+    list.map((axis, at) => axis >= 0 ? axis : lengths.push(inputs[index].shape[at]) - 1)
+  );
+  return {
+    lengths,
+    output: upTo(node.shape.length),
+    operands,
+    combine: primitives.add,
+    compute(builder, windows, { start, stop }) {
+      const moved = windows.map((window, index) => index === place?.input ? shifted(builder, window, start[place.axis]) : window);
+      const shape = node.shape.map((_, axis) => stop[axis] - start[axis]);
+      return builder.keep({ ...node, inputs: moved, shape });
+    },
   };
 }
 

@@ -145,6 +145,14 @@ export interface KernelPrimitive extends Rules {
   readonly reference: ReferenceRule;
 }
 
+/** How an operation computes a window of its result, so that the result may be cut. */
+export interface WindowRule {
+  /** For each input, the axis of the result that each of its axes shares windows with; -1 for one that is needed whole. */
+  readonly axes: readonly (readonly number[])[];
+  /** An input that is a place along an axis of the result: in a window it counts from where that begins, below zero too. */
+  readonly place?: { readonly input: number; readonly axis: number };
+}
+
 /**
  * A fast kernel that states what it means. `compose` builds the same value from other operations: it gives the shape, the derivatives
  * of every order, the oracle, and the fallback where no kernel applies. An optional `vjp` names a fast backward pass.
@@ -154,6 +162,11 @@ export interface Fused extends Named {
   readonly binding: KernelBinding;
   readonly compose: (inputs: readonly Tensor[], attributes: Attributes) => Tensor;
   readonly vjp?: Vjp;
+  /**
+   * For results that are too large for a buffer: the kernels compute windows of them, whatever their lengths. Without it, the composition
+   * is cut.
+   */
+  readonly windows?: WindowRule;
   /**
    * One of several results of a kernel (see `applyParts`): where that kernel runs, the first input, a window on what it stores, is the
    * result; elsewhere the composition.

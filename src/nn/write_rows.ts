@@ -18,7 +18,13 @@ function written([cache, fresh, position]: readonly Tensor[]): Tensor {
 }
 
 /** Inputs: cache, fresh rows, uint32 scalar. */
-const writeRowsFused: Fused = { kind: "fused", name: "writeRows", binding: writeRowsBinding, compose: written };
+const writeRowsFused: Fused = {
+  kind: "fused",
+  name: "writeRows",
+  binding: writeRowsBinding,
+  compose: written,
+  windows: { axes: [[0, 1, 2, 3], [0, 1, -1, 3], []], place: { input: 2, axis: 2 } },
+};
 
 /**
  * The cache with fresh rows from a position on; those beyond its end are lost. Where the cache is donated, the rows alone are written.

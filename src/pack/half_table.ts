@@ -69,7 +69,7 @@ function inPanels(bits: Uint16Array<ArrayBuffer>, columns: number): Tensor {
       for (let i = 0; i < EIGHT; i++) placed[to + i] = bits[from + i];
     }
   }
-  return tensor(new Uint32Array(placed.buffer), { shape: [panels, eights, PANEL_ROWS, halvesOfTexel / 2] });
+  return tensor(new Uint32Array(placed.buffer), { shape: [panels, eights, PANEL_ROWS, halvesOfTexel / 2], copy: false });
 }
 
 /** The float32 matrix. */

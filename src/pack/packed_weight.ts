@@ -94,8 +94,8 @@ export function packWeights(matrices: readonly TernaryMatrix[], { dense = false 
   }
   if (dense) asFractions(words);
   return {
-    words: tensor(words, { shape: [panels, columns / blockColumns, lanes, wordsOfBlock] }),
-    scales: tensor(scales, { shape: [panels, groups, lanes, blockRows] }),
+    words: tensor(words, { shape: [panels, columns / blockColumns, lanes, wordsOfBlock], copy: false }),
+    scales: tensor(scales, { shape: [panels, groups, lanes, blockRows], copy: false }),
     rows,
     columns,
   };
