@@ -232,8 +232,9 @@ class Cutter {
       this.#cutsOf(input).forEach((places, axis) => places.forEach((at) => cuts[space.operands[index][axis]]?.add(at)))
     );
     const sorted = cuts.map((places) => [...places].sort((a, b) => a - b));
+    const bound = space.operands.filter((_, index) => !this.#whole.has(node.inputs[index])); // what is whole fits, or has no memory
     const results = new Map<string, Part>();
-    for (const part of partsOf({ start, stop }, space.operands, sorted, this.#most)) {
+    for (const part of partsOf({ start, stop }, bound, sorted, this.#most)) {
       const windows = node.inputs.map((input, index) => this.#window(input, windowIn(part, space.operands[index])));
       const result = space.compute(this.#builder, windows, part);
       const at = windowIn(part, space.output);

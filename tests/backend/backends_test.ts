@@ -68,3 +68,17 @@ Deno.test("a tensor of more elements than shaders count is refused with both num
   );
   deepEqual([...await tensor([1]).add(1).data()], [2]);
 });
+
+Deno.test("a tensor copies an array, and has the array itself where it may", async () => {
+  for (const name of ["reference", "webgpu"] as const) {
+    await useBackend(name);
+    const data = Float32Array.of(1, 2);
+    const [copied, taken, converted] = [
+      tensor(data),
+      tensor(data, { copy: false }),
+      tensor(Float64Array.of(3, 4), { dtype: "int32", copy: false }),
+    ];
+    data[0] = 5;
+    deepEqual([...await copied.data(), ...await taken.data(), ...await converted.data()], [1, 2, 5, 2, 3, 4]);
+  }
+});

@@ -4,6 +4,7 @@ import {
   type BackendOptions,
   batchAt,
   batches,
+  compile,
   generate,
   gradients,
   hessianVectorProduct,
@@ -18,6 +19,7 @@ import {
   useBackend,
 } from "../../mod.ts";
 import { languageModelLoss, tokenTensors } from "../../src/pipeline/data.ts";
+import { writeRows } from "../../src/nn/write_rows.ts";
 import { deepEqual, equal, ok } from "../assert.ts";
 import { differences, read } from "../support/backends.ts";
 import { type Case, inputFactory, withGradients } from "../support/cases.ts";
@@ -133,5 +135,26 @@ Deno.test("what is larger than a buffer is read in turns, before what is asked f
     deepEqual([...rounded], [...numbers].map(Math.f16round));
     deepEqual([...integers], [...numbers]);
     deepEqual([...few], [1, 2, 3]);
+  });
+});
+
+Deno.test("rows are written over those of a large table in place, wherever it is cut", async () => {
+  await within(alike(2 ** 12), async () => {
+    const [rows, width] = [150, 20];
+    const table = Float32Array.from({ length: rows * width }, (_, i) => i);
+    const write = compile(({ table, fresh, position }: { table: Tensor; fresh: Tensor; position: Tensor }) => ({
+      table: writeRows(table, fresh, position),
+    }), { donate: ["table"] });
+    let held = tensor(table, { shape: [1, 1, rows, width] });
+    for (const [first, count] of [[0, 3], [49, 60], [148, 2], [149, 3]]) {
+      const fresh = Float32Array.from({ length: count * width }, (_, i) => -i - first);
+      table.set(fresh.subarray(0, (rows - first) * width), first * width);
+      ({ table: held } = write({
+        table: held,
+        fresh: tensor(fresh, { shape: [1, 1, count, width] }),
+        position: tensor(Uint32Array.of(first), { shape: [] }),
+      }));
+      deepEqual([...await held.data()], [...table]);
+    }
   });
 });

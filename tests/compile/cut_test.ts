@@ -1,6 +1,7 @@
 /** Tensors larger than one buffer, at a limit so low that small ones are. */
 
 import { arange, crossEntropy, gradients, rmsNorm, type Tensor, tensor, zeros } from "../../mod.ts";
+import { writeRows } from "../../src/nn/write_rows.ts";
 import { lower } from "../../src/compile/lower.ts";
 import { deepEqual, ok } from "../assert.ts";
 import { differences } from "../support/backends.ts";
@@ -9,6 +10,7 @@ import { runLowered } from "../support/lowered.ts";
 import { noise } from "../support/numbers.ts";
 
 const limits = { maxBindingBytes: 4096 };
+const lowLimits = { ...smallTarget.limits, ...limits };
 const filled = (shape: number[], seed = 1) => tensor(noise(shape.reduce((a, b) => a * b, 1), { seed }), { shape });
 const ids = tensor(Uint32Array.of(0, 5, 399, 400, 200, 5), { shape: [6] });
 
@@ -55,10 +57,26 @@ Deno.test("tensors larger than one buffer give the same numbers", async () => {
 });
 
 Deno.test("no buffer is longer than the limit, and no kernel has more of them than there are", () => {
-  const target = { ...smallTarget, limits: { ...smallTarget.limits, ...limits } };
+  const target = { ...smallTarget, limits: lowLimits };
   for (const output of build()) {
     const { dispatches, inputBytes, outputs, scratchBytes } = lower(flat([output]), target);
     for (const { bindings } of dispatches) ok(bindings.length <= smallTarget.limits.maxStorageBuffers);
     for (const bytes of [...inputBytes, ...outputs.map(({ bytes }) => bytes), ...scratchBytes]) ok(bytes <= 4096, `${bytes}`);
   }
+});
+
+Deno.test("rows are written over those of a large table by the same kernel in each piece, and nothing is copied", () => {
+  const table = filled([1, 1, 150, 20]);
+  const written = writeRows(table, filled([1, 1, 5, 20], 2), tensor(Uint32Array.of(70), { shape: [] }));
+  const { dispatches, scratchBytes, outputs } = lower(flat([written], [table]), { ...smallTarget, limits: lowLimits });
+  deepEqual(dispatches.map(({ label }) => label).filter((label) => label !== "write_rows"), ["sub+sub+sub"]);
+  deepEqual([scratchBytes, outputs.map(({ donor }) => donor)], [[4, 4, 4], [0, 1, 2, 3]]);
+});
+
+Deno.test("a table of comparisons that no kernel stores is not cut, however large", () => {
+  const many = tensor(Uint32Array.from({ length: 200 }, (_, i) => 7 * i % 200));
+  const slope = filled([200, 3]).scatterAdd(many, 1000); // compares 200 indices with 1000 rows, which become three pieces
+  const { dispatches, scratchBytes } = lower(flat([slope]), { ...smallTarget, limits: lowLimits });
+  deepEqual(dispatches.map(({ label }) => label), ["max", "sub", "scatter_add", "gather", "gather", "gather"]);
+  deepEqual(scratchBytes.toSorted((a, b) => a - b), [800, 2400, 4000]);
 });
