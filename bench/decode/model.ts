@@ -75,7 +75,7 @@ export async function writeRandomModel(path: string, config: LlamaConfig): Promi
   });
   const metadata = {
     ...llamaGgufMetadata(config, { name: "random" }),
-    ...tokenizerGgufMetadata(byteTokenizer.toJSON(), { vocabularySize: config.vocabularySize, eosTokenId: 0 }),
+    ...tokenizerGgufMetadata(byteTokenizer.toJSON(), { vocabularySize: config.vocabularySize, endTokens: [] }),
   };
   await writeFileAtomic(path, ggufStream(metadata, tensors));
 }

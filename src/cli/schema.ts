@@ -13,6 +13,17 @@ import { ggufFields } from "../llama/gguf_fields.ts";
 import { ggufName, ropeFactorsName } from "../llama/gguf_names.ts";
 import { layerLinears, parameterShapes } from "../llama/parameters.ts";
 import { bitnetFields } from "../pipeline/pack_bitnet.ts";
+import {
+  addedTokenFields,
+  decoderFields,
+  modelFields,
+  normalizerFields,
+  postProcessorFields,
+  preTokenizerFields,
+  tokenizerConfigFields,
+  tokenizerFields,
+} from "../tokenizer/fields.ts";
+import { ggufTokenizerFields } from "../tokenizer/gguf_fields.ts";
 
 /** A heading, a sentence, and a table. */
 interface Section {
@@ -69,8 +80,29 @@ function sections(): Section[] {
     { title: "Tensors", says: "Names in checkpoints and in GGUF; any other is refused.", table: parameterTable() },
     section("Tensors of a checkpoint besides", `A \`${tiedHead}\` that is tied must equal the embedding.`, ignoredTensors),
     section("Metadata of GGUF", "`llama` stands for the architecture.", ggufFields("llama")),
+    section(
+      "Metadata of GGUF, the tokenizer",
+      "What llama.cpp would do otherwise is refused when a file is written.",
+      ggufTokenizerFields,
+    ),
+    section("tokenizer.json", "Other kinds of its parts than those below are refused.", tokenizerFields),
+    section("added_tokens in tokenizer.json", "Each is a token beside the model.", addedTokenFields),
+    ...tokenizerParts.flatMap(([field, types]) =>
+      Object.entries(types).map(([type, fields]) =>
+        section(`${field} in tokenizer.json: ${type}`, "Where it is of that type.", fields)
+      )
+    ),
+    section("tokenizer_config.json", "What it says counts besides tokenizer.json.", tokenizerConfigFields),
   ];
 }
+
+const tokenizerParts = Object.entries({
+  normalizer: normalizerFields,
+  pre_tokenizer: preTokenizerFields,
+  model: modelFields,
+  post_processor: postProcessorFields,
+  decoder: decoderFields,
+});
 
 /** All tables, with a heading each. */
 export function schemaMarkdown(): string {

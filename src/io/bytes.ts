@@ -55,7 +55,7 @@ export class ByteReader {
   /** Position of the next read, in bytes. */
   offset = 0;
   readonly #view: DataView;
-  readonly #utf8 = new TextDecoder("utf-8", { fatal: true });
+  readonly #utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }); // a token may be U+FEFF
 
   /** Reads `bytes`, the first of `totalBytes`; `source` names them in errors, such as a path. */
   constructor(readonly bytes: Uint8Array, readonly source: string, readonly totalBytes: number = bytes.length) {

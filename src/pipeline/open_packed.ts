@@ -96,14 +96,9 @@ function asTable(stored: StoredParameter, { tensors }: GgufFile, name: string): 
 const largestHalf = 65504;
 
 /** Tokenizer and what else the metadata say about text. */
-export async function ggufText({ metadata }: Pick<GgufFile, "metadata">, _: ReadingOptions): Promise<GgufText> {
-  const { json, ...special } = ggufTokenizer(metadata);
-  const template = metadata["tokenizer.chat_template"]?.value;
-  return {
-    tokenizer: await loadTokenizer(json),
-    ...special,
-    ...(typeof template === "string" ? { chatTemplate: template } : {}),
-  };
+export async function ggufText({ metadata }: Pick<GgufFile, "metadata">, reading: ReadingOptions): Promise<GgufText> {
+  const { json, ...special } = ggufTokenizer(metadata, reading);
+  return { tokenizer: await loadTokenizer(json), ...special };
 }
 
 type GgufText = Omit<TextSettings, "quantization">;

@@ -93,12 +93,9 @@ function quantizationMetadata({ quantizer, groupSize }: Quantization): GgufMetad
   };
 }
 
-function tokenizerMetadata({ config, tokenizer, beginToken, endTokens = [] }: LanguageModel): GgufMetadata {
-  return tokenizerGgufMetadata(tokenizer.toJSON(), {
-    vocabularySize: config.vocabularySize,
-    bosTokenId: beginToken,
-    eosTokenId: endTokens[0] ?? 0, // llama.cpp ends at id 11 where no token is named: a line feed, for bytes
-  });
+function tokenizerMetadata({ config, tokenizer, beginToken, endTokens = [], chatTemplate }: LanguageModel): GgufMetadata {
+  const { vocabularySize } = config;
+  return tokenizerGgufMetadata(tokenizer.toJSON(), { vocabularySize, beginToken, endTokens, chatTemplate });
 }
 
 function ternarySource(

@@ -1,144 +1,185 @@
 /**
- * The tokenizer of a GGUF file, from a Hugging Face `tokenizer.json`: byte-level BPE, with or without merges.
+ * A Hugging Face tokenizer as metadata of a GGUF file: byte-level ones, and those like SentencePiece's. What llama.cpp would read
+ * otherwise is refused.
  *
  * @module
  */
 
 import type { GgufItem, GgufMetadata, GgufValue, GgufValueType } from "../io/gguf.ts";
-import { isJsonObject, type JsonObject } from "../io/json.ts";
+import { isJsonObject } from "../io/json.ts";
+import { type AddedToken, addedTokensOf } from "./added.ts";
+import { pairOf } from "./bpe.ts";
+import { stepsOf } from "./fields.ts";
+import { endKeys, knownEnds, ownKeys, tokenType } from "./gguf_fields.ts";
+import { isLikeSentencePiece, type Pieces, piecesOf } from "./gguf_pieces.ts";
+import { namedRules, ruleNameOf } from "./gguf_pre.ts";
+import { surroundingsOf } from "./post_process.ts";
 import type { TokenizerJson } from "./tokenizer.ts";
 
 /** What `tokenizer.json` does not say. */
-export interface TokenizerOptions {
+export interface GgufTokenizerOptions {
   /** Rows of the embedding; ids without a token are filled up as unused. The number of tokens by default. */
   readonly vocabularySize?: number;
-  /** Begin-of-text token. */
-  readonly bosTokenId?: number;
-  /**
-   * End-of-text token. Without one llama.cpp takes id 11, whatever it is, so a model without one should name an id it never
-   * writes.
-   */
-  readonly eosTokenId?: number;
-  /** llama.cpp's name of the rule that splits text before merging; found out from `tokenizer.json` by default. */
-  readonly preTokenizer?: string;
+  /** Token that begins every text. */
+  readonly beginToken?: number;
+  /** Tokens that end a text. */
+  readonly endTokens?: readonly number[];
+  /** How conversations are written, in Jinja. */
+  readonly chatTemplate?: string;
 }
 
-/** Token types as llama.cpp numbers them. */
-export const tokenType = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
-
-/** The splitting rule of Llama 3, as in its `tokenizer.json`. */
-export const llama3Split =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
 /**
- * Tokenizer metadata from the parsed content of a `tokenizer.json`, whose tokens are spelt in GPT-2's alphabet of 256 printable
- * characters for the 256 bytes. Throws a `RangeError` when the model is no BPE, two tokens share an id, an id lies outside the
- * vocabulary, an entry is malformed, or the splitting rule is not known and merges make it matter.
+ * Tokenizer metadata from the parsed content of a `tokenizer.json`.
+ *
+ * @throws {RangeError} that says what llama.cpp would do otherwise: a rule of splitting without a name, a normalizer, merges that scores
+ * cannot say, tokens that take spaces; and where an id lies outside the vocabulary
  */
-export function tokenizerGgufMetadata(tokenizer: TokenizerJson, options: TokenizerOptions = {}): GgufMetadata {
-  const { type = "BPE", vocab, merges = [] } = tokenizer.model ?? {};
-  if (type !== "BPE" || !isJsonObject(vocab)) {
-    throw new RangeError(`Cannot write a tokenizer of type ${type} to GGUF: wanted a BPE model with its vocabulary`);
+export function tokenizerGgufMetadata(json: TokenizerJson, options: GgufTokenizerOptions = {}): GgufMetadata {
+  try {
+    return metadataOf(json, options);
+  } catch (cause) {
+    throw new RangeError(`Cannot write the tokenizer to GGUF: ${(cause as Error).message}`, { cause });
   }
-  const { tokens, types } = tokenTable(vocab, tokenizer.added_tokens ?? [], options.vocabularySize);
+}
+
+function metadataOf(json: TokenizerJson, options: GgufTokenizerOptions): GgufMetadata {
+  const { type = "BPE", vocab } = json.model ?? {};
+  if (type !== "BPE" || !isJsonObject(vocab)) throw new RangeError(`it is of type ${type}, wanted BPE with its vocabulary`);
+  const added = addedTokensOf(json.added_tokens ?? [], new Map(Object.entries(vocab)));
+  refuseSpaces(added, json);
+  const unknown = json.model?.unk_token as string | undefined;
+  const isPieces = isLikeSentencePiece(json);
+  const table = tokenTable(vocab, added, { size: options.vocabularySize, isPieces, unknown });
+  const kind = isPieces ? piecesMetadata(piecesOf(json), table) : byteLevelMetadata(json);
   return {
-    "tokenizer.ggml.model": { type: "string", value: "gpt2" },
-    "tokenizer.ggml.pre": { type: "string", value: options.preTokenizer ?? preTokenizerName(tokenizer) },
-    "tokenizer.ggml.tokens": list("string", tokens),
-    "tokenizer.ggml.token_type": list("int32", types),
-    "tokenizer.ggml.merges": list("string", merges.map(mergeText)), // llama.cpp insists on this key; an empty list will do
-    ...idEntry("bos", options.bosTokenId, tokens),
-    ...idEntry("eos", options.eosTokenId, tokens),
-    "tokenizer.ggml.add_bos_token": {
-      type: "bool",
-      value: options.bosTokenId !== undefined && addsBos(tokenizer.post_processor),
-    },
+    ...kind,
+    "tokenizer.ggml.tokens": list("string", table.tokens),
+    "tokenizer.ggml.token_type": list("int32", table.types),
+    ...unknown && Object.hasOwn(vocab, unknown) ? { "tokenizer.ggml.unknown_token_id": count(vocab[unknown]) } : {},
+    ...specialMetadata(json, table, options),
+    ...options.chatTemplate === undefined ? {} : { "tokenizer.chat_template": { type: "string", value: options.chatTemplate } },
   };
 }
 
-/** A merge as GGUF spells it, from either spelling of `tokenizer.json`: `"a b"` or `["a", "b"]`. */
-function mergeText(merge: unknown): string {
-  const text = Array.isArray(merge) ? merge.join(" ") : merge;
-  if (typeof text === "string" && /^[^ ]+ [^ ]+$/.test(text)) return text;
-  throw new RangeError(`Cannot write merge ${JSON.stringify(merge)} to GGUF: wanted two tokens`);
-}
+const count = (value: number): GgufValue => ({ type: "uint32", value });
 
-function list(itemType: GgufValueType, value: GgufItem[]): GgufValue {
+function list(itemType: GgufValueType, value: readonly GgufItem[]): GgufValue {
   return { type: "array", itemType, value };
 }
 
-function idEntry(role: "bos" | "eos", id: number | undefined, tokens: string[]): GgufMetadata {
-  if (id === undefined) return {};
-  if (tokens[id] === undefined) {
-    throw new RangeError(`Cannot use token ${id} as ${role}: the tokenizer has ${tokens.length} tokens`);
+function refuseSpaces(added: readonly AddedToken[], { normalizer }: TokenizerJson): void {
+  for (const { content, lstrip, rstrip, singleWord, normalized } of added) {
+    const rewritten = normalized && stepsOf(normalizer).some(({ type }) => type === "Prepend");
+    const flag = lstrip ? "lstrip" : rstrip ? "rstrip" : singleWord ? "single_word" : rewritten ? "normalized" : undefined;
+    if (flag) throw new RangeError(`its added token ${JSON.stringify(content)} has ${flag}, which GGUF cannot say`);
   }
-  return { [`tokenizer.ggml.${role}_token_id`]: { type: "uint32", value: id } };
 }
 
-interface Token {
-  readonly id: number;
-  readonly text: string;
-  readonly type: number;
+function byteLevelMetadata(json: TokenizerJson): GgufMetadata {
+  const { continuing_subword_prefix: prefix, end_of_word_suffix: suffix, merges = [] } = json.model ?? {};
+  if (prefix || suffix) {
+    throw new RangeError("it has a continuing_subword_prefix or an end_of_word_suffix, which GGUF cannot say");
+  }
+  const name = ruleNameOf(json);
+  const normalizer = stepsOf(json.normalizer).map(({ type }) => String(type)).join(" and ");
+  const expected = "normalizer" in namedRules[name] ? namedRules[name].normalizer : "";
+  if (normalizer !== "" && normalizer !== expected) {
+    throw new RangeError(`it has the normalizer ${normalizer}, which GGUF cannot say`);
+  }
+  return {
+    "tokenizer.ggml.model": { type: "string", value: "gpt2" },
+    "tokenizer.ggml.pre": { type: "string", value: name },
+    ...normalizer ? { [ownKeys.normalizer]: { type: "string", value: normalizer } } : {},
+    "tokenizer.ggml.merges": list("string", merges.map((merge) => pairOf(merge).join(" "))), // wanted, even where there are none
+  };
 }
 
-function addedToken(entry: unknown): Token {
-  const { id, content, special } = isJsonObject(entry) ? entry : {} as JsonObject;
-  if (typeof id === "number" && typeof content === "string") {
-    return { id, text: content, type: special ? tokenType.control : tokenType.userDefined };
-  }
-  throw new RangeError(`Cannot write added token ${JSON.stringify(entry)} to GGUF: wanted an id and its content`);
+function piecesMetadata({ places, addsSpace }: Pieces, { tokens, types }: TokenTable): GgufMetadata {
+  const others = places.size; // characters come behind what merges make
+  const scores = tokens.map((token, id) => types[id] === tokenType.normal ? -(places.get(token) ?? others + id) : 0);
+  return {
+    "tokenizer.ggml.model": { type: "string", value: "llama" },
+    "tokenizer.ggml.pre": { type: "string", value: "default" },
+    "tokenizer.ggml.scores": list("float32", scores.map((score) => score + 0)), // without negative zeros
+    "tokenizer.ggml.add_space_prefix": { type: "bool", value: addsSpace },
+  };
+}
+
+/** Tokens by id. */
+interface TokenTable {
+  readonly tokens: readonly string[];
+  readonly types: readonly number[];
 }
 
 function tokenTable(
   vocab: Readonly<Record<string, number>>,
-  added: readonly unknown[],
-  size?: number,
-): { tokens: string[]; types: number[] } {
-  const addedTokens = added.map(addedToken);
-  const addedIds = new Map(addedTokens.map(({ text, id }) => [text, id]));
-  const plain = Object.entries(vocab).filter(([text, id]) => addedIds.get(text) !== id); // some files list added tokens twice
-  const all: Token[] = [...plain.map(([text, id]) => ({ id, text, type: tokenType.normal })), ...addedTokens];
+  added: readonly AddedToken[],
+  { size, isPieces, unknown }: { readonly size?: number; readonly isPieces: boolean; readonly unknown?: string },
+): TokenTable {
+  const typeOf = (text: string, otherwise: number): number => {
+    if (!isPieces) return otherwise;
+    return text === unknown ? tokenType.unknown : /^<0x[0-9A-F]{2}>$/.test(text) ? tokenType.byte : otherwise;
+  };
+  const ids = new Map(added.map(({ content, id }) => [content, id]));
+  const all = [
+    ...Object.entries(vocab).filter(([text, id]) => ids.get(text) !== id).map(([text, id]) => {
+      return { id, text, type: typeOf(text, tokenType.normal) };
+    }),
+    ...added.map(({ id, content, special }) => {
+      return { id, text: content, type: typeOf(content, special ? tokenType.control : tokenType.userDefined) };
+    }),
+  ];
   const length = size ?? all.reduce((most, { id }) => Math.max(most, id + 1), 0);
   const tokens = Array.from({ length }, (_, id) => `[PAD${id}]`);
   const types: number[] = new Array(length).fill(tokenType.unused);
   for (const { id, text, type } of all) {
     if (!Object.hasOwn(tokens, id)) {
-      throw new RangeError(`Cannot place token ${JSON.stringify(text)} at id ${id}: the vocabulary has ${length} tokens`);
+      throw new RangeError(`the token ${JSON.stringify(text)} has the id ${id}, and the vocabulary ${length} tokens`);
     }
     if (types[id] !== tokenType.unused) {
-      throw new RangeError(`Cannot place tokens ${JSON.stringify(tokens[id])} and ${JSON.stringify(text)}: both have id ${id}`);
+      throw new RangeError(`the tokens ${JSON.stringify(tokens[id])} and ${JSON.stringify(text)} both have the id ${id}`);
     }
-    tokens[id] = text;
-    types[id] = type;
+    [tokens[id], types[id]] = [text, type];
   }
   return { tokens, types };
 }
 
-/** All steps of a pre-tokenizer or post-processor: those of a `Sequence`, or the one there is. */
-function stepsOf(component: unknown): JsonObject[] {
-  if (!isJsonObject(component)) return [];
-  if (component.type !== "Sequence") return [component];
-  return [component.pretokenizers ?? component.processors].flat().filter(isJsonObject);
+/** Begin and end tokens, and what is put around each text. */
+function specialMetadata(json: TokenizerJson, table: TokenTable, options: GgufTokenizerOptions): GgufMetadata {
+  const { beginToken, endTokens } = options;
+  for (const id of [beginToken, ...endTokens ?? []]) {
+    if (id !== undefined && table.tokens[id] === undefined) {
+      throw new RangeError(`the begin or end token ${id} is none of its ${table.tokens.length} tokens`);
+    }
+  }
+  const { behind } = surroundingsOf(json.post_processor);
+  const addsEnd = behind.length > 0;
+  if (addsEnd && (behind.length > 1 || behind[0] !== endTokens?.[0])) {
+    throw new RangeError(
+      `its post_processor puts the tokens ${behind} behind a text, and GGUF can only say the first end token, ${endTokens?.[0]}`,
+    );
+  }
+  return {
+    ...beginToken === undefined ? {} : { "tokenizer.ggml.bos_token_id": count(beginToken) },
+    ...endTokens ? endMetadata(endTokens, table) : {},
+    "tokenizer.ggml.add_bos_token": { type: "bool", value: beginToken !== undefined },
+    ...addsEnd ? { "tokenizer.ggml.add_eos_token": { type: "bool", value: true } } : {},
+  };
 }
 
-function preTokenizerName(tokenizer: TokenizerJson): string {
-  const steps = stepsOf(tokenizer.pre_tokenizer);
-  const splits = steps.filter(({ type }) => type === "Split").map(({ pattern }) =>
-    isJsonObject(pattern) ? pattern.Regex : undefined
+function endMetadata(endTokens: readonly number[], { tokens, types }: TokenTable): GgufMetadata {
+  const unnamed = endTokens.slice(endKeys.length).find((id) =>
+    types[id] !== tokenType.control || !knownEnds.includes(tokens[id])
   );
-  if (splits.length === 1 && splits[0] === llama3Split) return "llama-bpe";
-  const splitsLikeGpt2 = splits.length === 0 && steps.some(({ type, use_regex }) => type === "ByteLevel" && use_regex !== false);
-  if (splitsLikeGpt2 || !tokenizer.model?.merges?.length) return "gpt-2"; // without merges no split can change the tokens
-  throw new RangeError(
-    `Cannot name the pre-tokenizer ${JSON.stringify(tokenizer.pre_tokenizer)} in GGUF: wanted that of Llama 3 or GPT-2, ` +
-      `or the option preTokenizer`,
-  );
-}
-
-/** Whether the post-processor puts a special token before a text. */
-function addsBos(postProcessor: unknown): boolean {
-  return stepsOf(postProcessor).some(({ type, single }) => {
-    const first: unknown = Array.isArray(single) ? single[0] : undefined;
-    return type === "TemplateProcessing" && isJsonObject(first) && "SpecialToken" in first;
-  });
+  if (unnamed !== undefined) {
+    throw new RangeError(
+      `it has ${endTokens.length} end tokens, and GGUF names ${endKeys.length}; llama.cpp would go on behind ${
+        JSON.stringify(tokens[unnamed])
+      }`,
+    );
+  }
+  // llama.cpp always has an end token, by default one that is in use: it is told one that is written least.
+  const named = endTokens.length > 0 ? endTokens.slice(0, endKeys.length) : [Math.max(0, types.indexOf(tokenType.unused))];
+  const entries = named.map((id, at) => [endKeys[at], count(id)]);
+  return { ...Object.fromEntries(entries), [ownKeys.endTokens]: list("uint32", endTokens) };
 }

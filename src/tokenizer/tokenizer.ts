@@ -1,11 +1,21 @@
 /**
- * Text to token ids and back: bytes as tokens, or any Hugging Face `tokenizer.json`.
+ * Text to token ids and back: byte-pair encoding as a Hugging Face `tokenizer.json` describes it.
  *
  * @module
  */
 
+import type { ReadingOptions } from "../io/fields.ts";
 import { isJsonObject } from "../io/json.ts";
+import { AddedTokens, addedTokensOf } from "./added.ts";
+import { Bpe } from "./bpe.ts";
 import { byteTokenizer, isByteLayout } from "./bytes.ts";
+import { configured } from "./config.ts";
+import { byteStream, decoderOf, joinsBytes, windowStream } from "./decode.ts";
+import { checkTokenizerJson } from "./fields.ts";
+import { IdList } from "./merges.ts";
+import { normalizerOf } from "./normalize.ts";
+import { surroundingsOf } from "./post_process.ts";
+import { splitterOf } from "./split.ts";
 
 /** Text to ids and back. Ids are from 0 to `vocabularySize - 1`. */
 export interface Tokenizer {
@@ -13,7 +23,7 @@ export interface Tokenizer {
   readonly vocabularySize: number;
   /** Ids of a text. Unless told otherwise, no special token is added, and the spelling of a special token is text like any other. */
   encode(text: string, options?: EncodeOptions): Uint32Array<ArrayBuffer>;
-  /** Text of some ids. Bytes that are not UTF-8 become U+FFFD. */
+  /** Text of some ids. Bytes that are not UTF-8 become U+FFFD. Throws a `RangeError` that names an id which is none of the tokenizer's. */
   decode(ids: ArrayLike<number>): string;
   /** Decoder for ids that come one at a time: text appears as soon as its last byte is there. */
   stream(): TokenStream;
@@ -60,19 +70,20 @@ export interface TokenizerModelJson {
 }
 
 /** What {@linkcode loadTokenizer} may be told. */
-export interface LoadTokenizerOptions {
+export interface LoadTokenizerOptions extends ReadingOptions {
   /** Content of the `tokenizer_config.json` beside it. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Whether fields that are not known are passed over with a warning each. False by default: they are refused. */
-  readonly allowUnknown?: boolean;
 }
 
 /**
- * The tokenizer that a `tokenizer.json` describes.
+ * The tokenizer that a `tokenizer.json` describes: byte-pair encoding, of bytes or of characters, with any of the normalizers,
+ * pre-tokenizers, post-processors and decoders that such models come with. Encoding takes time in proportion to the text, whatever
+ * that is.
  *
- * @param json Parsed content of the file. The layout that {@linkcode byteTokenizer} writes is recognised and needs no library; any other
- * is read by npm `@huggingface/tokenizers`, loaded on demand.
+ * @param json Parsed content of the file.
  * @throws {TypeError} Where `json` is not the content of a `tokenizer.json`.
+ * @throws {RangeError} Where it has a field or a value that is not known, which is named; other kinds of models (Unigram, WordPiece) are
+ * refused too.
  *
  * @example
  * ```ts
@@ -81,66 +92,69 @@ export interface LoadTokenizerOptions {
  * console.log(tokenizer.encode("Hi")); // 72, 105
  * ```
  */
-export async function loadTokenizer(json: unknown, _options: LoadTokenizerOptions = {}): Promise<Tokenizer> {
-  if (!isTokenizerJson(json)) {
-    throw new TypeError('Cannot load a tokenizer: wanted the content of a tokenizer.json, an object with "model.vocab"');
-  }
-  return isByteLayout(json) ? byteTokenizer : await huggingFaceTokenizer(json);
+export function loadTokenizer(json: unknown, options: LoadTokenizerOptions = {}): Promise<Tokenizer> {
+  return Promise.try(() => {
+    if (!isTokenizerJson(json)) {
+      throw new TypeError('Cannot load a tokenizer: wanted the content of a tokenizer.json, an object with "model.vocab"');
+    }
+    const { config, ...reading } = options;
+    checkTokenizerJson(json, reading);
+    const both = config ? inContext(() => configured(json, config, reading)) : json;
+    return isByteLayout(both) ? byteTokenizer : inContext(() => bpeTokenizer(both));
+  });
 }
 
 function isTokenizerJson(json: unknown): json is TokenizerJson {
-  if (typeof json !== "object" || json === null || !("model" in json)) return false;
-  const { model } = json;
-  return typeof model === "object" && model !== null && "vocab" in model && typeof model.vocab === "object";
+  return isJsonObject(json) && isJsonObject(json.model) && typeof json.model.vocab === "object" && json.model.vocab !== null;
 }
 
-async function huggingFaceTokenizer(json: TokenizerJson): Promise<Tokenizer> {
-  const { Tokenizer } = await import("@huggingface/tokenizers");
-  const [inner, plain] = [json.added_tokens ?? [], (json.added_tokens ?? []).filter((token) => !isSpecial(token))]
-    .map((added_tokens) => inContext(() => new Tokenizer({ ...json, added_tokens }, {})));
-  const ids = inner.get_vocab(true).values();
-  const decode = (ids: ArrayLike<number>): string =>
-    ids.length === 0 ? "" : inner.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
-  return {
-    vocabularySize: ids.reduce((largest, id) => Math.max(largest, id), -1) + 1,
-    encode: (text, { parseSpecial = false, addSpecial = false } = {}) =>
-      Uint32Array.from((parseSpecial ? inner : plain).encode(text, { add_special_tokens: addSpecial }).ids),
-    decode,
-    stream: () => streamOf(decode),
-    toJSON: () => json,
-  };
-}
-
-function isSpecial(token: unknown): boolean {
-  return isJsonObject(token) && token.special === true;
-}
-
-/** What `make` gives. What a library says against a `tokenizer.json` becomes an error of ours. */
+/** What `make` gives; what it says against a tokenizer is put into a sentence. */
 function inContext<T>(make: () => T): T {
   try {
     return make();
   } catch (cause) {
-    throw new TypeError(`Cannot load a tokenizer: ${(cause as Error).message}`, { cause });
+    const { message } = cause as Error;
+    const action = "Cannot load a tokenizer: ";
+    throw new RangeError(message.startsWith(action) ? message : action + message, { cause });
   }
 }
 
-/**
- * Streaming with a decoder that only knows whole texts. Ids are held back while the text ends inside a character, and decoded together
- * with those told before them, since some decoders treat the first id of a text in a special way.
- */
-function streamOf(decode: (ids: ArrayLike<number>) => string): TokenStream {
-  let told: number[] = [];
-  let pending: number[] = [];
-  const take = (): string => {
-    const text = decode([...told, ...pending]).slice(decode(told).length);
-    [told, pending] = [pending, []];
-    return text;
+function bpeTokenizer(json: TokenizerJson): Tokenizer {
+  const splitter = splitterOf(json.pre_tokenizer);
+  const model = new Bpe(json.model!, splitter.spell);
+  const tokens = addedTokensOf(json.added_tokens ?? [], model.vocabulary);
+  const normalize = normalizerOf(json.normalizer);
+  const added = new AddedTokens(tokens, normalize);
+  const { before, behind } = surroundingsOf(json.post_processor);
+  const spellings = new Map([...model.vocabulary.entries().map(([token, id]) => [id, token] as const)]);
+  for (const { id, content, normalized } of tokens) spellings.set(id, normalized && normalize ? normalize(content) : content);
+  const vocabularySize = spellings.keys().reduce((largest, id) => Math.max(largest, id), -1) + 1;
+  const spellingOf = (id: number): string => {
+    const spelling = spellings.get(id);
+    if (spelling !== undefined || id >= 0 && id < vocabularySize && Number.isInteger(id)) return spelling ?? "";
+    throw new RangeError(`Cannot decode: an id must be a whole number from 0 to ${vocabularySize - 1}, got ${id}`);
   };
+  const decodeTokens = decoderOf(json.decoder);
+  const decode = (ids: ArrayLike<number>): string => decodeTokens(Array.from(ids, spellingOf).filter((token) => token !== ""));
   return {
-    push(id) {
-      pending.push(id);
-      return decode([...told, ...pending]).endsWith("\uFFFD") ? "" : take();
+    vocabularySize,
+    encode(text, { parseSpecial = false, addSpecial = false } = {}) {
+      const ids = new IdList(text.length >> 1);
+      if (addSpecial) ids.pushAll(before);
+      added.find(text, parseSpecial, (start, end, id) => {
+        if (id !== undefined) return ids.push(id);
+        const piece = start === 0 && end === text.length ? text : text.slice(start, end);
+        const normal = normalize ? normalize(piece) : piece;
+        added.findNormalized(normal, parseSpecial, (from, to, id) => {
+          if (id !== undefined) return ids.push(id);
+          splitter.split(normal.slice(from, to), start === 0 && from === 0, (word) => model.encode(word, ids));
+        });
+      });
+      if (addSpecial) ids.pushAll(behind);
+      return ids.toArray();
     },
-    end: () => pending.length === 0 ? "" : take(),
+    decode,
+    stream: () => joinsBytes(json.decoder) ? byteStream(spellingOf) : windowStream(decode),
+    toJSON: () => json,
   };
 }

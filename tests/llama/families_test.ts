@@ -24,7 +24,7 @@ async function inFolders(work: (folder: string, other: string) => Promise<void>)
 
 const files = {
   "generation_config.json": '{"eos_token_id": [7, 9], "do_sample": true, "transformers_version": "4.40.0"}',
-  "tokenizer_config.json": '{"chat_template": "{{ messages }}", "odd":  "kept" }',
+  "tokenizer_config.json": '{"chat_template": "{{ messages }}", "name_or_path":  "kept" }',
   "special_tokens_map.json": "{ }",
 };
 

@@ -53,6 +53,7 @@ const llamaSymbols = {
   llama_get_logits_ith: { parameters: ["pointer", "i32"], result: "pointer" },
   llama_model_get_vocab: { parameters: ["pointer"], result: "pointer" },
   llama_vocab_n_tokens: { parameters: ["pointer"], result: "i32" },
+  llama_vocab_is_eog: { parameters: ["pointer", "i32"], result: "bool" },
   llama_tokenize: { parameters: ["pointer", "buffer", "i32", "buffer", "i32", "bool", "bool"], result: "i32" },
   llama_model_quantize: { parameters: ["buffer", "buffer", "buffer"], result: "u32" },
   llama_free: { parameters: ["pointer"], result: "void" },
@@ -154,14 +155,21 @@ export class LlamaCpp {
     };
   }
 
-  /** Token ids of a text by the tokenizer of a model file. */
-  tokenize(path: string, text: string): Int32Array {
-    const { model, vocabulary } = this.#load(path);
-    const bytes = cString(text);
-    const ids = new Int32Array(bytes.length + 8);
-    const count = this.#library.llama_tokenize(vocabulary, bytes, bytes.length - 1, ids, ids.length, false, true);
-    this.#library.llama_model_free(model);
-    return ids.subarray(0, count);
+  /** The tokenizer of a file, which needs no tensors. */
+  tokenizer(path: string): LlamaCppTokenizer {
+    const library = this.#library;
+    const { model, vocabulary } = this.#load(path, { vocabularyOnly: true });
+    return {
+      encode(text, { parseSpecial = false, addSpecial = false } = {}) {
+        const bytes = cString(text);
+        const ids = new Int32Array(2 * bytes.length + 8);
+        const count = library.llama_tokenize(vocabulary, bytes, bytes.length - 1, ids, ids.length, addSpecial, parseSpecial);
+        ok(count >= 0, `llama.cpp makes ${-count} tokens of ${bytes.length} bytes`);
+        return ids.subarray(0, count);
+      },
+      isEnd: (id) => library.llama_vocab_is_eog(vocabulary, id),
+      [Symbol.dispose]: () => library.llama_model_free(model),
+    };
   }
 
   /** What `llama-quantize` does: `fileType` is its number of the whole file's type. */
@@ -174,12 +182,22 @@ export class LlamaCpp {
     ok(status === 0, `llama.cpp cannot quantize ${source} to file type ${fileType}: ${status}`);
   }
 
-  #load(path: string): { model: Deno.PointerObject; vocabulary: Deno.PointerObject } {
+  #load(path: string, { vocabularyOnly = false } = {}): { model: Deno.PointerObject; vocabulary: Deno.PointerObject } {
     const library = this.#library;
-    const model = library.llama_model_load_from_file(cString(path), library.llama_model_default_params());
+    const params = library.llama_model_default_params();
+    if (vocabularyOnly) params[72] = 1; // vocab_only
+    const model = library.llama_model_load_from_file(cString(path), params);
     if (model === null) throw new Error(`llama.cpp does not load ${path}`);
     return { model, vocabulary: library.llama_model_get_vocab(model)! };
   }
+}
+
+/** A tokenizer as llama.cpp has it. */
+export interface LlamaCppTokenizer extends Disposable {
+  /** Token ids of a text. */
+  encode(text: string, options?: { readonly parseSpecial?: boolean; readonly addSpecial?: boolean }): Int32Array;
+  /** Whether a token ends a text. */
+  isEnd(id: number): boolean;
 }
 
 /** exp(logits) over their sum. */
