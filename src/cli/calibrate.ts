@@ -26,6 +26,7 @@ import { showCalibration } from "./calibration_progress.ts";
 import { main } from "./main.ts";
 import { loadModelFolder, modelOption, refusing, required } from "./models.ts";
 import { openRunData } from "./run_data.ts";
+import { closing, shellWord } from "./summary.ts";
 import { table } from "./table.ts";
 
 const command = {
@@ -182,6 +183,7 @@ if (import.meta.main) {
         await Deno.remove(statePath).catch(() => {}); // a calibration of a single probe may not have written it
       });
       print(calibrationTable(result));
+      print(closing({ written: [output, picture], next: [`deno task train --model ${shellWord(path!)} --output runs/trained`] }));
       return { summary: { model: path, output, picture, ...result } };
     },
   );

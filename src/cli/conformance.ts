@@ -10,6 +10,7 @@ import { useBackend } from "../runtime.ts";
 import type { Command, Option, Positional } from "./args.ts";
 import { UsageError } from "./errors.ts";
 import { type Context, main } from "./main.ts";
+import { progress } from "./progress.ts";
 import { formatSeconds, table } from "./table.ts";
 
 /** Cases of the code of 2025, and of the release of 2026. */
@@ -71,6 +72,19 @@ function caseLine({ name, verdict, comparisons, reason }: CaseResult): string {
   return `${verdict.padEnd(7)} ${name}  ${comparisons.length > 0 ? exponent(worst) : ""}${reason ? `  ${reason}` : ""}`;
 }
 
+/** About how long a case of an operation takes, in seconds on a software driver; those that are not named take next to none. */
+const usualSeconds: Readonly<Record<string, number>> = {
+  phase: 0.1,
+  hutchpp_matrix: 0.5,
+  mlp_traces: 1,
+  hessian_traces: 180,
+  llama_block: 1.4,
+  llama: 2.4,
+  trajectory: 11,
+};
+
+const costOf = ({ op }: Pick<Case, "op">): number => usualSeconds[op] ?? 0.03;
+
 async function conform(
   cases: readonly Case[],
   backend: string | undefined,
@@ -79,14 +93,18 @@ async function conform(
   const { name } = await useBackend(backend as "webgpu" | "reference" | undefined);
   const started = performance.now();
   const results: CaseResult[] = [];
+  using shown = progress({ title: "cases", total: cases.reduce((sum, each) => sum + costOf(each), 0), unit: "%" });
+  let cost = 0;
   for (const recorded of cases) {
     signal.throwIfAborted();
     const begun = performance.now();
     const result = await runCase(recorded, { float32: name === "webgpu", effort: deep ? "all" : "usual" });
     results.push(result);
     const seconds = (performance.now() - begun) / 1000;
+    shown.update(cost += costOf(recorded), `${results.length} of ${cases.length} · ${recorded.op}`);
     if (verbose || result.verdict === "failed") print(`${caseLine(result)}  ${seconds.toFixed(2)} s`);
   }
+  shown.done();
   const summary = summarize(results);
   print(table(["group", "cases", "worst error", "of tolerance", "verdict"], Object.entries(summary.groups).map(groupRow)));
   for (const [reason, count] of Object.entries(summary.skippedBecause)) print(`skipped ${count}: ${reason}`);

@@ -12,7 +12,7 @@ import { secondsLeft } from "../experiment/plan.ts";
 import { runExperiment } from "../experiment/run.ts";
 import type { Experiment } from "../experiment/settings.ts";
 import { openStore, type Store } from "../experiment/store.ts";
-import { costTable, markdown, outcomeTable, type Table } from "../experiment/tables.ts";
+import { costTable, markdown, outcomeNotes, outcomeTable, type Table } from "../experiment/tables.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { backendInfo } from "../runtime.ts";
@@ -31,6 +31,7 @@ import {
 import { makeWritableFolder } from "./files.ts";
 import { openLog } from "./log.ts";
 import { main } from "./main.ts";
+import { closing, shellWord } from "./summary.ts";
 import { formatSeconds, table } from "./table.ts";
 
 const share = { type: "number", minimum: 0, maximum: 1 } as const;
@@ -162,7 +163,12 @@ if (import.meta.main) {
         [
           "",
           ...tables.map(forTerminal).flatMap((text) => [text, ""]),
-          `written to ${folder}: report.html, results.md, results.json`,
+          ...outcomeNotes,
+          "",
+          closing({
+            written: ["report.html", "results.md", "results.json"].map((name) => `${folder}/${name}`),
+            next: [`open ${shellWord(folder)}/report.html in a browser`],
+          }),
         ].join("\n"),
       );
       const { summaries, costs, backend } = report;

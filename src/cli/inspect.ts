@@ -45,16 +45,18 @@ function ternaryFacts({ codes, scales }: TernaryMatrix): TernaryFacts {
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-function tensorRow({ name, type, shape, bytes }: StoredTensor, facts: TernaryFacts | undefined): (string | number)[] {
+const heading = ["tensor", "type", "shape", "bytes", "bits per weight"];
+
+function tensorRow({ name, type, shape, bytes }: StoredTensor): string[] {
   const size = sizeOf(shape);
-  const row = [name, type, shape.join("×") || "scalar", formatBytes(bytes), size === 0 ? "–" : (8 * bytes / size).toFixed(3)];
-  if (!facts) return row;
-  const { count, least, mean, most } = facts.scales;
-  const span = `${count}: ${[least, mean, most].map((scale) => scale.toPrecision(3)).join(" / ")}`;
-  return [...row, ...facts.shares.map(percent), span];
+  return [name, type, shape.join("×") || "scalar", formatBytes(bytes), size === 0 ? "–" : (8 * bytes / size).toFixed(3)];
 }
 
-const heading = ["tensor", "type", "shape", "bytes", "bits per weight", "-1", "0", "+1", "scales: least / mean / most"];
+const ternaryHeading = ["ternary weights", "-1", "0", "+1", "scales", "least", "mean", "most"];
+
+function ternaryRow(name: string, { shares, scales: { count, least, mean, most } }: TernaryFacts): (string | number)[] {
+  return [name, ...shares.map(percent), count, ...[least, mean, most].map((scale) => scale.toPrecision(3))];
+}
 
 if (import.meta.main) {
   await main(command, async ({ file, schema }, { print, signal }) => {
@@ -70,7 +72,8 @@ if (import.meta.main) {
       const matrix = await refusing(() => stored.ternary(name));
       if (matrix) facts.set(name, ternaryFacts(matrix));
     }
-    print(table(heading, tensors.map((tensor) => tensorRow(tensor, facts.get(tensor.name)))));
+    print(table(heading, tensors.map(tensorRow)));
+    if (facts.size > 0) print(`\n${table(ternaryHeading, Array.from(facts, ([name, each]) => ternaryRow(name, each)))}\n`);
     const sizes = storedSizes(stored);
     print(`${sizes.quantizedWeights} weights of layers at ${sizes.bitsPerWeight.toFixed(4)} bits each`);
     const listed = tensors.map((tensor) => ({ ...tensor, ...facts.get(tensor.name) }));

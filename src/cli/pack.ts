@@ -21,6 +21,7 @@ import { loadModelFolder, modelOption, required } from "./models.ts";
 import { writePacked } from "./packing.ts";
 import { lossOf } from "./packing_loss.ts";
 import { openStored, storedSizes } from "./stored.ts";
+import { closing, shellWord } from "./summary.ts";
 import { formatBytes } from "./table.ts";
 
 const command = {
@@ -154,7 +155,12 @@ if (import.meta.main) {
     print(`${output}: ${formatBytes(bytes)}, ${quantizedWeights} weights at ${Number(bitsPerWeight.toFixed(4))} bits each`);
     const { format, embeddings } = options;
     const summary = { output, format, embeddings, quantizer, groupSize, exact, bytes, quantizedWeights, bitsPerWeight };
-    if (exact) return { summary };
+    const close = () =>
+      print(closing({ written: [output], next: [`deno task generate --model ${shellWord(output)} --prompt 'Call me'`] }));
+    if (exact) {
+      close();
+      return { summary };
+    }
     const loss = await lossOf(source, {
       path: output,
       quantization: quantization!,
@@ -166,6 +172,7 @@ if (import.meta.main) {
       `lost: weights off by ${(100 * loss.weightError).toFixed(2)} %, held-out loss ${loss.exact.lossNats.toFixed(4)} → ` +
         `${loss.packed.lossNats.toFixed(4)} nats (${loss.packed.tokens} tokens)`,
     );
+    close();
     return { summary: { ...summary, loss } };
   });
 }

@@ -290,7 +290,7 @@ class TerminalProgress extends Shown {
   #erasure(): string {
     if (this.#length === 0) return "";
     const up = Math.ceil(this.#length / this.stream.columns()) - 1;
-    return `\r${up > 0 ? `\x1b[${up}A` : ""}\x1b[J`;
+    return `\r\x1b[K${"\x1b[A\x1b[K".repeat(up)}`; // row by row: erasing all below would put it into tmux's history
   }
 
   #redraw(): void {

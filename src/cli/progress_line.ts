@@ -26,6 +26,9 @@ export interface Line {
 /** Lengths of the bar: as it looks best, and where there is less room. */
 const BARS = [24, 12];
 
+/** A title is not cut below so many columns: the time is left out before. */
+const LEAST_TITLE = 6;
+
 /** The fullest form of a line that fits into so many columns. */
 export function fit(parts: Parts, columns: number, { colour }: { readonly colour: boolean }): Line {
   const all = parts.details.length;
@@ -39,10 +42,11 @@ export function fit(parts: Parts, columns: number, { colour }: { readonly colour
     const line = lineOf(parts, { bar, details, colour });
     if (line.columns <= columns) return line;
   }
-  const { columns: taken } = lineOf({ ...parts, title: "" }, { bar: 0, details: 0, colour });
-  const title = cutTo(parts.title, columns - taken - 1);
-  const line = lineOf({ ...parts, title }, { bar: 0, details: 0, colour });
-  if (title !== "" && line.columns <= columns) return line;
+  for (const time of [parts.time, ""]) {
+    const { columns: taken } = lineOf({ ...parts, title: "", time }, { bar: 0, details: 0, colour });
+    const title = cutTo(parts.title, columns - taken - 1);
+    if (columnsOf(title) >= LEAST_TITLE) return lineOf({ ...parts, title, time }, { bar: 0, details: 0, colour });
+  }
   const text = cutTo(`${parts.title} ${parts.count}`, columns);
   return { text, columns: columnsOf(text) };
 }

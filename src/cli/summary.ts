@@ -44,7 +44,7 @@ export interface RunSummary {
 
 /** The closing table of a run, for people. */
 export function summaryTable(
-  { base, heldOut, quantizer, parameters, packed, seconds, gapClosed, sample, output }: RunSummary,
+  { base, heldOut, quantizer, parameters, packed, seconds, sample }: RunSummary,
 ): string {
   const rows = [
     [base, heldOut.fullPrecision, 4 * parameters, 32],
@@ -69,12 +69,11 @@ export function summaryTable(
     "",
     losses,
     "",
-    gapText(heldOut, gapClosed),
+    gapText(heldOut, base),
     times,
     ...(seconds.calibrate === undefined
       ? []
       : [`calibration took ${(100 * calibrationShare).toFixed(1)} % of the time of training`]),
-    `written to ${output}`,
     "",
     sample,
   ].join("\n");
@@ -83,9 +82,38 @@ export function summaryTable(
 /** Less of a gap than this, in nats, is no gap to measure training by. */
 const leastGap = 0.01;
 
-function gapText({ rounded, fullPrecision }: RunSummary["heldOut"], gapClosed: number): string {
-  const gap = rounded.lossNats - fullPrecision.lossNats;
-  return gap < leastGap
-    ? `rounding alone costs ${gap.toFixed(4)} nats: too little to tell what training closes of it`
-    : `${(100 * gapClosed).toFixed(1)} % of the gap between rounding and full precision closed`;
+/** What training made of the loss that rounding costs, in words. */
+export function gapText({ rounded, fullPrecision, quantized }: Omit<RunSummary["heldOut"], "packed">, base: string): string {
+  const lost = rounded.lossNats - fullPrecision.lossNats;
+  const left = quantized.lossNats - fullPrecision.lossNats;
+  const nats = (value: number) => `${value.toFixed(4)} nats`;
+  if (lost < leastGap) return `rounding alone costs ${nats(lost)}: too little to tell what training wins back of it`;
+  if (left >= lost) return `rounding costs ${nats(lost)}, and training adds ${nats(left - lost)} to that`;
+  if (left >= 0) {
+    return `rounding costs ${nats(lost)}, and training wins back ${(100 * (1 - left / lost)).toFixed(1)} % of it`;
+  }
+  return `rounding costs ${nats(lost)}; training wins back all of it, and ${
+    nats(-left)
+  } more than ${base} had: it learned on meanwhile`;
+}
+
+/**
+ * The last lines of a command: what it wrote, and what may be typed next.
+ *
+ * @example
+ * ```ts
+ * import { closing } from "./summary.ts";
+ *
+ * console.log(closing({ written: ["model.gguf"], next: ["deno task generate --model model.gguf"] }));
+ * ```
+ */
+export function closing({ written, next }: { readonly written: readonly string[]; readonly next: readonly string[] }): string {
+  const lines = (word: string, values: readonly string[]) =>
+    values.map((value, at) => `${(at === 0 ? word : "").padEnd(8)} ${value}`);
+  return [...lines("written", written), ...lines("next", next)].join("\n");
+}
+
+/** A word as a shell takes it. */
+export function shellWord(text: string): string {
+  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -14,6 +14,7 @@ import type { Command } from "./args.ts";
 import { dataOption, dataTable, openTexts, textOptions } from "./data.ts";
 import { main } from "./main.ts";
 import { modelFolder, modelOption, refusing, required, statOf } from "./models.ts";
+import { closing, shellWord } from "./summary.ts";
 
 const command = {
   name: "tokenize",
@@ -58,6 +59,7 @@ if (import.meta.main) {
     const format = await textFormatOf(required(model, "--model", command.name));
     const dataset = await openTexts(typed, format, { ...options, heldOutFraction, signal });
     print(dataTable(dataset));
+    print(closing({ written: [], next: [`deno task train --model ${shellWord(model!)} --data ${shellWord(typed)}`] }));
     return { summary: { model, data: typed, heldOut: heldOutFraction, sources: dataset.sources } };
   });
 }

@@ -16,9 +16,10 @@ import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { modelFolder, startModel } from "./models.ts";
 import { openCorpus, openRunData, type RunData } from "./run_data.ts";
+import { packedPath } from "./packing.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
-import { summaryTable } from "./summary.ts";
+import { closing, shellWord, summaryTable } from "./summary.ts";
 import { command, runConfig } from "./train_options.ts";
 import { Run } from "./train_run.ts";
 
@@ -83,7 +84,11 @@ if (import.meta.main) {
     });
     await writeFileAtomic(`${run.path}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
     await run.update({ state: "finished" });
-    context.print(summaryTable(summary));
+    const packed = packedPath(run.name, config.output.format);
+    const next = [`deno task generate --model ${shellWord(packed)} --prompt 'Call me'`];
+    context.print(
+      `${summaryTable(summary)}\n\n${closing({ written: [`${folder}: the model in model/, packed as ${packed}`], next })}`,
+    );
     return { summary };
   });
 }

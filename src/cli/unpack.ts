@@ -9,6 +9,7 @@ import type { Command } from "./args.ts";
 import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
 import { openPackedModel, refusing, required } from "./models.ts";
+import { closing, shellWord } from "./summary.ts";
 import { formatBytes } from "./table.ts";
 
 const command = {
@@ -35,9 +36,8 @@ if (import.meta.main) {
     const weights = Object.values(packed.parameters).reduce((sum, { size }) => sum + size, 0);
     print(`${output}: ${weights} weights as float32, ${formatBytes(bytes)} → ${formatBytes(4 * weights)}`);
     const { trainedWith } = packed;
-    if (trainedWith) {
-      print(`to pack them again as they are: deno task pack --model ${output} --group-size ${trainedWith.groupSize}`);
-    }
+    const again = `deno task pack --model ${shellWord(output)} --group-size ${trainedWith?.groupSize} --output model.gguf`;
+    print(closing({ written: [output], next: trainedWith ? [again] : [`deno task evaluate --model ${shellWord(output)}`] }));
     return { summary: { output, weights, ...trainedWith } };
   });
 }

@@ -44,11 +44,22 @@ export function outcomeTable(summaries: readonly ArmSummary[], { label: baseline
         formatEstimate(perplexity, { digits: 3 }),
         ...(hasGap ? [formatEstimate(gapClosed, { digits: 1, scale: 100 })] : []),
         formatEstimate(difference, { digits: 4 }),
-        below === null ? "–" : below.toFixed(1),
+        below === null ? "–" : farText(below),
       ];
     }),
   };
 }
+
+/** A number of standard errors; beyond ten of them, how many says nothing more. */
+function farText(below: number): string {
+  return Math.abs(below) <= 10 ? below.toFixed(1) : below > 0 ? ">10" : "<-10";
+}
+
+/** What the columns of {@linkcode outcomeTable} mean. */
+export const outcomeNotes: readonly string[] = [
+  "gap closed: 0 is the base rounded without training, 100 the base itself; above that, an arm is better than its base, since it was",
+  "trained on. standard errors below: by how many of its standard errors the difference is negative; above 2, chance is unlikely.",
+];
 
 /** What a step of each arm costs. */
 export function costTable(costs: readonly StepCost[]): Table {

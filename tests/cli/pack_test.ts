@@ -20,7 +20,7 @@ Deno.test("deno task pack writes a file that opens, from the folder of a model o
     equal(finished.code, 0, finished.stderr);
     match(
       finished.stderr,
-      /: trained by hestia with groups of 64, which q2_0 holds\n.*model\.gguf: \d+\.\d KiB, 36864 weights at 2\.25 bits each\n$/,
+      /: trained by hestia with groups of 64, which q2_0 holds\n.*model\.gguf: \d+\.\d KiB, 36864 weights at 2\.25 bits each\nwritten +.*model\.gguf\nnext +deno task generate --model .*\n$/,
     );
     const { size } = await Deno.stat(output);
     deepEqual(lastJson(finished), {
@@ -143,7 +143,7 @@ Deno.test("deno task pack says what merged scales cost", () =>
     equal(finished.code, 0, finished.stderr);
     match(
       finished.stderr,
-      /which bitnet does not hold\n(.*\n)+lost: weights off by \d\.\d\d %, held-out loss .* → .* nats \(299 tokens\)\n$/,
+      /which bitnet does not hold\n(.*\n)+lost: weights off by \d\.\d\d %, held-out loss .* → .* nats \(299 tokens\)\nwritten /,
     );
     const { exact, loss } = lastJson(finished) as { exact: boolean; loss: PackingLoss };
     equal(exact, false);
@@ -178,7 +178,10 @@ for (const { format, more, kind, type, bits } of formats) {
         up.shares.every((share) => share > 0.25 && share < 0.45) &&
           Math.abs(up.shares[0] + up.shares[1] + up.shares[2] - 1) < 1e-9,
       );
-      match(inspected.stderr, /tensor +type +shape +bytes +bits per weight +-1 +0 +\+1 +scales: least \/ mean \/ most/);
+      match(
+        inspected.stderr,
+        /tensor +type +shape +bytes +(bits per )?weight\n[^]*ternary weights +-1 +0 +\+1 +scales +least +mean +most\n/,
+      );
       const unpacked = await runCommand("unpack", ["--model", packed, "--output", `${folder}/unpacked`, "--json"]);
       deepEqual(lastJson(unpacked), {
         output: `${folder}/unpacked`,
@@ -191,7 +194,9 @@ for (const { format, more, kind, type, bits } of formats) {
         deepEqual(await parameter.data(), await second!.parameters[name].data(), name);
       }
       const checkpoint = await runCommand("inspect", [`${folder}/unpacked`]);
-      match(checkpoint.stdout, /mlp\.up_proj\.weight +F32 +128×64 +32\.0 KiB +32\.000 +3\d\.\d % +3\d\.\d % +3\d\.\d %/);
+      match(checkpoint.stdout, /mlp\.up_proj\.weight +F32 +128×64 +32\.0 KiB +32\.000\n/);
+      match(checkpoint.stdout, /mlp\.up_proj\.weight +3\d\.\d % +3\d\.\d % +3\d\.\d % +\d+ +\S+ +\S+ +\S+\n/);
+      ok(checkpoint.stdout.split("\n").every((line) => line.length <= 80 || /^ /.test(line)), checkpoint.stdout);
     }));
 }
 

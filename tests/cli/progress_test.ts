@@ -4,7 +4,7 @@ import { columnsOf, cutTo, fit } from "../../src/cli/progress_line.ts";
 import { TimeLeft } from "../../src/cli/time_left.ts";
 import { deepEqual, equal, match, ok } from "../assert.ts";
 
-/** A terminal as far as the display needs one: lines wrap at its width, "\r", "up" and "erase below" do what they do. */
+/** A terminal as far as the display needs one: lines wrap at its width, "\r", "up" and "erase the rest of the row" do what they do. */
 class Screen {
   readonly isTerminal = true;
   readonly hasColour = false;
@@ -23,8 +23,8 @@ class Screen {
   #put(piece: string): void {
     if (piece === "\r") this.#column = 0;
     else if (piece === "\n") [this.#row, this.#column] = [this.#row + 1, 0];
-    else if (piece === "\x1b[J") this.rows = [...this.rows.slice(0, this.#row), this.rows[this.#row].slice(0, this.#column)];
-    else if (piece.endsWith("A")) this.#row -= Number(piece.slice(2, -1));
+    else if (piece === "\x1b[K") this.rows[this.#row] = this.rows[this.#row].slice(0, this.#column);
+    else if (piece === "\x1b[A") this.#row--;
     else {
       if (this.#column === this.width) [this.#row, this.#column] = [this.#row + 1, 0];
       this.rows[this.#row] = (this.rows[this.#row] ?? "").padEnd(this.#column).slice(0, this.#column) + piece;
@@ -64,7 +64,7 @@ Deno.test("the line says what there is room for, at every width", () => {
     "full precision ███░░░░░░░░░ 120/400 · loss 2.310 · 4096 tokens/s · 42 s left",
     "full precision ███░░░░░░░░░ 120/400 · loss 2.310 · 42 s left",
     "full precision 120/400 · 42 s left",
-    "full precision 120/…",
+    "full precis… 120/400",
     "full pr…",
   ]);
   for (let columns = 1; columns < 120; columns++) {
