@@ -291,15 +291,16 @@ export async function readConfig(path: string): Promise<unknown> {
 }
 
 /**
- * Check a configuration and fill in its defaults. With `model.path` there is no training in full precision unless `pretrain` asks for it.
+ * Check a configuration and fill in its defaults. With `model.path` there is no training in full precision unless `pretrain` asks for it,
+ * and sequences and learning rate are what suits a model of that size.
  *
  * @param value Fields that differ from the defaults, as parsed from JSON.
  * @param source What the error message calls the configuration, usually its path.
- * @param shapes Of the matrices that are quantized, where `model.path` names the model.
+ * @param given Architecture of the model that `model.path` names; without it, nothing is known that would forbid a group size.
  * @throws {UsageError} Where a field is unknown, has a value that is not allowed, or does not fit another. One line names it.
  */
-export function resolveConfig(value: unknown, source = "configuration", shapes?: readonly Shape[]): RunConfig {
-  const result = v.safeParse(runSchema, withModelDefaults(value), { abortEarly: true });
+export function resolveConfig(value: unknown, source = "configuration", given?: LlamaConfig): RunConfig {
+  const result = v.safeParse(runSchema, withModelDefaults(value, given), { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
     throw new UsageError(`${source}: ${v.getDotPath(issue) ?? "a configuration"} ${issue.message}`);
@@ -307,23 +308,38 @@ export function resolveConfig(value: unknown, source = "configuration", shapes?:
   const parsed = result.output;
   const conflict = conflicts(parsed).find(([holds]) => !holds);
   if (conflict !== undefined) throw new UsageError(`${source}: ${conflict[1]}`);
-  const own = "path" in parsed.model ? shapes : matrixShapes({ ...parsed.model, maxPositions: parsed.sequenceLength });
-  return withRecipe(parsed, groupSizeOf(parsed, own, source));
+  const model = "path" in parsed.model ? given : { ...parsed.model, maxPositions: parsed.sequenceLength };
+  return withRecipe(parsed, groupSizeOf(parsed, model && matrixShapes(model), source));
 }
 
 /** What a model that somebody trained changes of the defaults. */
-function withModelDefaults(value: unknown): unknown {
+function withModelDefaults(value: unknown, given: LlamaConfig | undefined): unknown {
   if (typeof value !== "object" || value === null) return value;
-  const { model, pretrain, sample } = value as Record<string, unknown>;
+  const { model, pretrain, quantize, sample } = value as Record<string, unknown>;
   if (!namesModel(model)) return value;
-  const begun = typeof pretrain === "object" && pretrain !== null ? pretrain : {};
-  const prompt = { prompt: "Once upon a time" };
+  const begun = isRecord(pretrain) ? pretrain : {};
   return {
+    ...(given ? { sequenceLength: Math.min(longestSequence, given.maxPositions) } : {}),
     ...value,
     pretrain: "steps" in begun ? begun : { ...begun, steps: 0, warmupSteps: 0 },
-    sample: typeof sample === "object" ? { ...prompt, ...sample } : prompt,
+    quantize: given && (quantize === undefined || isRecord(quantize)) ? { learningRate: rateFor(given), ...quantize } : quantize,
+    sample: isRecord(sample) ? { prompt: "Once upon a time", ...sample } : sample ?? { prompt: "Once upon a time" },
   };
 }
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Tokens of a sequence where nobody asks for more, and the model takes so many. */
+const longestSequence = 1024;
+
+/** Peak learning rate of quantized training: 1e-4 for a thousand million weights, more for fewer, as their root. */
+function rateFor(model: LlamaConfig): number {
+  const weights = matrixShapes(model).reduce((sum, [rows, columns]) => sum + rows * columns, 0);
+  return Number(Math.min(highestRate, 1e-4 * Math.sqrt(1e9 / weights)).toPrecision(2));
+}
+
+const highestRate = 2e-3;
 
 /** The group size to train with, which the format holds. Without shapes nothing is known that would forbid one. */
 function groupSizeOf(

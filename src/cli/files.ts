@@ -36,6 +36,21 @@ export async function makeWritableFolder(path: string): Promise<void> {
   }
 }
 
+/**
+ * Check that a folder which a command is to write is new, or empty: nobody's files are written over.
+ *
+ * @throws {UsageError} Where something lies there.
+ */
+export async function checkNewFolder(path: string): Promise<void> {
+  const names = await Array.fromAsync(Deno.readDir(path), ({ name }) => name).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw new UsageError(`cannot write to the folder ${path}: ${reasonOf(error)}`);
+  });
+  if (names.length > 0) {
+    throw new UsageError(`cannot write to the folder ${path}: it holds files, such as "${names[0]}"; wanted a new one`);
+  }
+}
+
 /** The reason of a failed file operation in a few words. */
 export function reasonOf(error: unknown): string {
   if (error instanceof EncodingError) return error.reason;

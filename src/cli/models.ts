@@ -4,9 +4,8 @@
  * @module
  */
 
-import type { Shape } from "../core/shape.ts";
 import { readJsonFile } from "../io/files.ts";
-import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
+import { type HuggingFaceConfig, type LlamaConfig, llamaConfig } from "../llama/config.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { loadCheckpoint } from "../llama/checkpoint.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
@@ -18,7 +17,6 @@ import { loadModel } from "../pipeline/load_model.ts";
 import { isBitnet, openBitnet } from "../pipeline/pack_bitnet.ts";
 import { roundedModel } from "../pipeline/rounded.ts";
 import type { Option } from "./args.ts";
-import { matrixShapes } from "./config.ts";
 import { UsageError } from "./errors.ts";
 import { localModel } from "./hub.ts";
 
@@ -74,20 +72,18 @@ export async function loadModelFolder(path: string): Promise<LanguageModel> {
 }
 
 /**
- * Shapes of the matrices that are quantized, of the model at a path whose weights are not read yet.
+ * Architecture of the model at a path, whose weights are not read yet.
  *
  * @throws {UsageError} Where there is none, or it cannot be used.
  */
-export async function modelShapes(path: string): Promise<Shape[]> {
+export async function modelConfig(path: string): Promise<LlamaConfig> {
   const { isDirectory } = await statOf(path);
   return await refusing(async () => {
     if (isDirectory) {
-      return matrixShapes(
-        llamaConfig(await readJsonFile(`${await modelFolder(path)}/config.json`) as unknown as HuggingFaceConfig),
-      );
+      return llamaConfig(await readJsonFile(`${await modelFolder(path)}/config.json`) as unknown as HuggingFaceConfig);
     }
     using file = await openGgufFile(path);
-    return matrixShapes(await architecture(file));
+    return await architecture(file);
   });
 }
 

@@ -16,6 +16,7 @@ import { PACKAGED_CORPUS } from "./corpus.ts";
 import { matrixShapes, quantizerNames } from "./config.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { UsageError } from "./errors.ts";
+import { checkNewFolder } from "./files.ts";
 import { main } from "./main.ts";
 import { loadModelFolder, modelOption, required } from "./models.ts";
 import { writePacked } from "./packing.ts";
@@ -141,6 +142,7 @@ if (import.meta.main) {
   await main(command, async (options, { print, signal }) => {
     const path = required(options.model, "--model", command.name);
     const output = required(options.output, "--output", command.name);
+    if (options.format === "bitnet") await checkNewFolder(output);
     const model = await loadModelFolder(path);
     const { quantization, text, isTernary } = await planFor(model, options);
     const exact = quantization ? isExact(quantization, matrixShapes(model.config), options) : true;

@@ -9,7 +9,7 @@ import type { Command, Values } from "./args.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { overrideConfig, quantizerNames, readConfig, resolveConfig, type RunConfig } from "./config.ts";
-import { modelShapes } from "./models.ts";
+import { modelConfig } from "./models.ts";
 
 const whole = { type: "integer", value: "N", minimum: 1 } as const;
 
@@ -94,8 +94,8 @@ export async function runConfig(flags: TrainFlags): Promise<{ readonly config: R
   const path = flags.config ?? (flags.model === undefined ? "configs/quickstart.json" : undefined);
   const typed = withFlags(path === undefined ? {} : await readConfig(path), flags);
   const model = (typed as { model?: { path?: unknown } })?.model?.path;
-  const shapes = typeof model === "string" ? await modelShapes(model) : undefined;
-  const config = resolveConfig(typed, path ?? "command line", shapes);
+  const given = typeof model === "string" ? await modelConfig(model) : undefined;
+  const config = resolveConfig(typed, path ?? "command line", given);
   const { steps, maxSteps } = flags;
   const name = (path ?? model as string).replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "").replace(/\.(json|gguf)$/, "");
   return { config: overrideConfig(config, { steps, maxSteps }), name };

@@ -7,6 +7,7 @@
 import { saveCheckpoint } from "../llama/checkpoint.ts";
 import type { Command } from "./args.ts";
 import { UsageError } from "./errors.ts";
+import { checkNewFolder } from "./files.ts";
 import { main } from "./main.ts";
 import { openPackedModel, refusing, required } from "./models.ts";
 import { closing, shellWord } from "./summary.ts";
@@ -29,6 +30,7 @@ if (import.meta.main) {
   await main(command, async (options, { print }) => {
     const path = required(options.model, "--model", command.name);
     const output = required(options.output, "--output", command.name);
+    await checkNewFolder(output);
     const packed = await openPackedModel(path);
     if (!packed) throw new UsageError(`cannot unpack ${path}: it holds no packed model`);
     await refusing(() => saveCheckpoint(output, packed, packed));

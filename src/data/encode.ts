@@ -77,10 +77,15 @@ async function* encodeHere(tokenizer: Tokenizer, texts: AsyncIterable<string>, p
   for await (const text of texts) yield tokenizer.encode(text, { parseSpecial });
 }
 
+/** The token that ends a document; none where it is the one that begins the next: a token that does both stands once. */
+const endOf = ({ beginToken, endTokens = [] }: Pick<TextFormat, "beginToken" | "endTokens">): readonly number[] =>
+  endTokens.slice(0, endTokens[0] === beginToken ? 0 : 1);
+
 /** Ids of a text between the tokens that begin and end its document. */
-function framed(ids: Uint32Array, { begins, ends }: Piece, { beginToken, endTokens = [] }: TextFormat): Uint32Array {
+function framed(ids: Uint32Array, { begins, ends }: Piece, format: TextFormat): Uint32Array {
+  const { beginToken } = format;
   const before = begins && beginToken !== undefined ? [beginToken] : [];
-  const after = ends ? endTokens.slice(0, 1) : [];
+  const after = ends ? endOf(format) : [];
   if (before.length + after.length === 0) return ids;
   const whole = new Uint32Array(before.length + ids.length + after.length);
   whole.set(before);

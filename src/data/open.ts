@@ -46,7 +46,7 @@ export interface DataOptions extends TextFormat {
 }
 
 /** Changed when the same text gives other ids, or lies otherwise in the cache. */
-const layout = 1;
+const layout = 2;
 /** Small files are kept together: a group ends after so many bytes, or after one file in so many, by its hash. */
 const group = { bytes: 1 << 26, files: 256 };
 /** Files whose hashes are found at a time. */
@@ -60,8 +60,8 @@ const pooledBytes = 1 << 22;
  *
  * Sources are files, folders (with all below) and patterns (`**`, `*`, `?`, `{a,b}`) of `.txt`, `.md`, `.jsonl` (the three also `.gz` or
  * `.zst`) and `.parquet`. A text file is one document, a row is one; conversations (`messages`, `conversations`) go through the chat
- * template, and only what the assistant says is learned. Each document begins with `beginToken` and ends with the first of `endTokens`;
- * documents lie one behind the other, and sequences are cut from them without padding. Rows that hold no document are counted, as are
+ * template, and only what the assistant says is learned. Each document begins with `beginToken` and ends with the first of `endTokens` (one that is
+ * both stands once); documents lie one behind the other, and sequences are cut from them without padding. Rows that hold no document are counted, as are
  * empty ones: see `sources` of the result.
  *
  * @throws Error that names the file which cannot be read or is not what its name says, RangeError where weights or a share are wrong,

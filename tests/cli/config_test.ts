@@ -1,4 +1,5 @@
 import { loadConfig, overrideConfig, resolveConfig } from "../../src/cli/config.ts";
+import type { LlamaConfig } from "../../src/llama/config.ts";
 import { deepEqual, equal, ok, rejects, throws } from "../assert.ts";
 
 Deno.test("an empty configuration is the default one, and resolving is idempotent", () => {
@@ -57,6 +58,18 @@ Deno.test("a model that somebody trained is not trained in full precision unless
   const { pretrain, model } = resolveConfig({ model: { path: "x" } });
   deepEqual([model, pretrain.steps, pretrain.warmupSteps], [{ path: "x" }, 0, 0]);
   equal(resolveConfig({ model: { path: "x" }, pretrain: { steps: 50 } }).pretrain.steps, 50);
+  const large: LlamaConfig = {
+    ...{ vocabularySize: 128256, hiddenSize: 2048, layers: 16, heads: 32, keyValueHeads: 8, headDim: 64, intermediateSize: 8192 },
+    ...{ normEpsilon: 1e-5, ropeTheta: 500_000, tieEmbeddings: true, maxPositions: 131072 },
+  };
+  const chosen = (value: object, given = large) => {
+    const { sequenceLength, quantize: { learningRate } } = resolveConfig({ model: { path: "x" }, ...value }, "c.json", given);
+    return [sequenceLength, learningRate];
+  };
+  deepEqual(chosen({}), [1024, 1e-4]); // Llama-3.2-1B
+  deepEqual(chosen({ sequenceLength: 64, quantize: { learningRate: 3e-4 } }), [64, 3e-4]);
+  const small = { ...large, hiddenSize: 128, heads: 2, keyValueHeads: 2, layers: 2, intermediateSize: 256, maxPositions: 512 };
+  deepEqual(chosen({ quantize: { steps: 100, hardSteps: 10 } }, small), [512, 2e-3]);
 });
 
 const refused: readonly [value: unknown, message: RegExp][] = [

@@ -219,6 +219,11 @@ Deno.test("deno task inspect and unpack refuse bad input in one line", () =>
         [`${folder}/text`],
         /^error: cannot read ".*text": header of \d+ bytes, wanted at most \d+ in a file of 45 bytes\n$/,
       ],
+      [
+        "unpack",
+        ["--model", folder, "--output", `${folder}/model`],
+        /^error: cannot write to the folder .*model: it holds files, such as ".*"; wanted a new one\n$/,
+      ],
       ["unpack", ["--model", folder, "--output", "x"], /^error: cannot unpack .*: it holds no packed model\n$/],
       ["unpack", ["--model", `${folder}/text`, "--output", "x"], /^error: cannot read ".*text": wanted it to begin with "GGUF"/],
     ];
