@@ -5,6 +5,7 @@
  */
 
 import { storageNames } from "../pack/fitting.ts";
+import { recipeNames } from "../recipes.ts";
 import type { Command, Values } from "./args.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
@@ -42,6 +43,7 @@ export const command = {
     batchSize: { ...whole, description: "Sequences of a step" },
     sequenceLength: { ...whole, description: "Tokens of a sequence" },
     learningRate: { type: "number", minimum: 0, value: "RATE", description: "Peak learning rate of quantized training" },
+    recipe: { type: "string", value: "NAME", choices: recipeNames, description: "Rules of training that no field names" },
     quantizer: { type: "string", value: "NAME", choices: quantizerNames, description: "How weights become ternary" },
     groupSize: {
       type: "string",
@@ -76,6 +78,7 @@ const fields = {
   batchSize: ["batchSize"],
   sequenceLength: ["sequenceLength"],
   learningRate: ["quantize", "learningRate"],
+  recipe: ["recipe"],
   quantizer: ["quantize", "quantizer"],
   groupSize: ["quantize", "groupSize"],
   for: ["output", "format"],

@@ -75,7 +75,8 @@ Deno.test("deno task train runs every phase and leaves a complete folder, the sa
       equal(Object.keys(record).length, 7);
       ok("model.layers.0.self_attn.q_proj.weight" in record);
     }
-    deepEqual((await readJson(`${folder}/a/model/config.json`)).hestia, { quantizer: "hestia", groupSize: 64 });
+    const { quantizer, groupSize } = (await readJson(`${folder}/a/model/config.json`)).hestia;
+    deepEqual([quantizer, groupSize], ["hestia", 64]);
     equal((await readJson(`${folder}/a/config.json`)).optimizer.beta2, 0.95);
     for (const file of ["base/model.safetensors", "model/model.safetensors", "model/tokenizer.json", "packed/model.gguf"]) {
       ok((await Deno.stat(`${folder}/a/${file}`)).isFile);
