@@ -5,16 +5,15 @@
  */
 
 import * as v from "valibot";
-import type { Shape } from "../core/shape.ts";
-import { parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import { scheduleStyles } from "../optim/schedule.ts";
 import { curvatures, defaultCurvature, estimators } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
-import { fits, groupFor, misfit, storageNames, whatFits } from "../pack/fitting.ts";
+import { storageNames } from "../pack/fitting.ts";
 import { defaultRecipe, recipeNamed, recipeNames, rulesOf } from "../recipes.ts";
 import { type QuantizerName, quantizers } from "../quant/registry.ts";
 import { UsageError } from "./errors.ts";
+import { groupSizeOf, matrixShapes, namesModel, withModelDefaults } from "./model_defaults.ts";
 import { between, count, finite, flag, must, notNegative, oneOf, positive, section, text } from "./fields.ts";
 import { readText } from "./files.ts";
 
@@ -80,9 +79,6 @@ const givenModel = section({
   /** Folder in Hugging Face's layout, or GGUF file of floats. */
   path: text(),
 });
-
-const namesModel = (input: unknown): input is { readonly path: unknown } =>
-  typeof input === "object" && input !== null && "path" in input;
 
 const runSchema = section({
   /** The release of the method that rules come from where a field below is left out. */
@@ -309,52 +305,10 @@ export function resolveConfig(value: unknown, source = "configuration", given?: 
   const conflict = conflicts(parsed).find(([holds]) => !holds);
   if (conflict !== undefined) throw new UsageError(`${source}: ${conflict[1]}`);
   const model = "path" in parsed.model ? given : { ...parsed.model, maxPositions: parsed.sequenceLength };
-  return withRecipe(parsed, groupSizeOf(parsed, model && matrixShapes(model), source));
-}
-
-/** What a model that somebody trained changes of the defaults. */
-function withModelDefaults(value: unknown, given: LlamaConfig | undefined): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  const { model, pretrain, quantize, sample } = value as Record<string, unknown>;
-  if (!namesModel(model)) return value;
-  const begun = isRecord(pretrain) ? pretrain : {};
-  return {
-    ...(given ? { sequenceLength: Math.min(longestSequence, given.maxPositions) } : {}),
-    ...value,
-    pretrain: "steps" in begun ? begun : { ...begun, steps: 0, warmupSteps: 0 },
-    quantize: given && (quantize === undefined || isRecord(quantize)) ? { learningRate: rateFor(given), ...quantize } : quantize,
-    sample: isRecord(sample) ? { prompt: "Once upon a time", ...sample } : sample ?? { prompt: "Once upon a time" },
-  };
-}
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** Tokens of a sequence where nobody asks for more, and the model takes so many. */
-const longestSequence = 1024;
-
-/** Peak learning rate of quantized training: 1e-4 for a thousand million weights, more for fewer, as their root. */
-function rateFor(model: LlamaConfig): number {
-  const weights = matrixShapes(model).reduce((sum, [rows, columns]) => sum + rows * columns, 0);
-  return Number(Math.min(highestRate, 1e-4 * Math.sqrt(1e9 / weights)).toPrecision(2));
-}
-
-const highestRate = 2e-3;
-
-/** The group size to train with, which the format holds. Without shapes nothing is known that would forbid one. */
-function groupSizeOf(
-  { quantize: { groupSize }, output: { format } }: Parsed,
-  shapes: readonly Shape[] = [],
-  source: string,
-): number {
-  const size = groupSize === "auto" ? groupFor(format, shapes) : groupSize;
-  if (size !== undefined && fits(format, shapes, size)) return size;
-  const rows = [...new Set(shapes.map(([, columns]) => columns))].join(", ");
-  const reason = misfit(format, shapes);
-  const wrong = reason
-    ? `output.format ${format} ${reason}`
-    : `quantize.groupSize ${size} does not fit ${format} and rows of ${rows}`;
-  throw new UsageError(`${source}: ${wrong}; what fits this model: ${whatFits(shapes)}`);
+  return withRecipe(
+    parsed,
+    groupSizeOf(parsed.quantize.groupSize, { format: parsed.output.format, shapes: model && matrixShapes(model), source }),
+  );
 }
 
 /**
@@ -379,12 +333,6 @@ export function overrideConfig(
       hardSteps: share(quantize.hardSteps, "quantize"),
     },
   };
-}
-
-/** Shapes of the matrices of a model that are quantized. */
-export function matrixShapes(config: LlamaConfig): Shape[] {
-  const shapes = parameterShapes(config);
-  return quantizedNames(config).map((name) => shapes[name]);
 }
 
 /** Rules about several fields at once: whether each holds, and the sentence for when it does not. */
