@@ -135,7 +135,11 @@ async function* lineRows(file: DataFile, { onRead }: PieceOptions): AsyncGenerat
   }
 }
 
+/** Bytes of a row that are sure to fit in a text, as JavaScript has them. */
+const longestRow = 2 ** 29 - 2 ** 10;
+
 function parsedLine(line: Uint8Array): unknown {
+  if (line.length > longestRow) throw new CorruptRow(`it has ${line.length} bytes, ${longestRow} at most`);
   let text: string;
   try {
     text = decodeUtf8(line, { source: "a row" });

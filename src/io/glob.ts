@@ -4,7 +4,7 @@
  * @module
  */
 
-import { needFiles } from "./files.ts";
+import { isFolder, needFiles } from "./files.ts";
 
 /** Whether a path is a pattern: it has `*`, `?`, `[…]` or `{…}`. */
 export function isPattern(path: string): boolean {
@@ -61,39 +61,51 @@ export async function filesMatching(pattern: string): Promise<string[]> {
 
 /** Paths of all files in a folder and in those below it, in the order of their names; names that begin with a dot are passed over. */
 export async function filesBelow(folder: string): Promise<string[]> {
-  return await filesMatching(`${escaped(folder.replace(/[/\\]+$/, "") || "/")}/**/*`);
-}
-
-/** A path that stands for itself in a pattern. */
-function escaped(path: string): string {
-  return path.replace(/[*?[{]/g, "[$&]");
+  needFiles(`Cannot look into the folder "${folder}"`);
+  const found: string[] = [];
+  for await (const path of matching(folder.replace(/[/\\]*$/, "/"), ["**", "*"])) found.push(path);
+  return found.sort();
 }
 
 async function* matching(base: string, [part, ...rest]: readonly string[]): AsyncGenerator<string> {
   if (part === undefined) return;
-  if (part === "" || part === "." || part === "..") return yield* matching(part === "" ? base : `${base}${part}/`, rest);
-  if (part === "**") {
-    yield* matching(base, rest.length > 0 ? rest : ["*"]);
-    for (const { name, isDirectory } of await entriesOf(base)) {
-      if (isDirectory && !name.startsWith(".")) yield* matching(`${base}${name}/`, ["**", ...rest]);
-    }
+  if (part === "") return yield* matching(base, rest);
+  if (part === "**") return yield* matchingBelow(base, rest.length > 0 ? rest : ["*"]);
+  if (!isPattern(part)) { // it need not be looked for, and its folder may be one that nobody may list
+    if (rest.length > 0) yield* matching(`${base}${part}/`, rest);
+    else if (await isFolder(base + part) === false) yield base + part;
     return;
   }
   const matches = nameMatcher(part);
-  for (const { name, isDirectory, isFile } of await entriesOf(base)) {
+  for (const { name, isFile, ...entry } of await entriesOf(base)) {
     if (!matches.test(name)) continue;
     if (rest.length === 0 && isFile) yield base + name;
-    else if (rest.length > 0 && isDirectory) yield* matching(`${base}${name}/`, rest);
+    else if (rest.length > 0 && entry.isFolder) yield* matching(`${base}${name}/`, rest);
   }
 }
 
-/** What is in a folder; nothing where it is missing. Links to files count as files; links to folders are not followed. */
-async function entriesOf(folder: string): Promise<{ name: string; isFile: boolean; isDirectory: boolean }[]> {
-  const entries = [];
+/** What matches in a folder and in all below it. Links to folders are not followed, since they may lead round in a circle. */
+async function* matchingBelow(base: string, parts: readonly string[]): AsyncGenerator<string> {
+  yield* matching(base, parts);
+  for (const { name, isFolder, isLink } of await entriesOf(base)) {
+    if (isFolder && !isLink && !name.startsWith(".")) yield* matchingBelow(`${base}${name}/`, parts);
+  }
+}
+
+interface Entry {
+  readonly name: string;
+  readonly isFile: boolean;
+  readonly isFolder: boolean;
+  readonly isLink: boolean;
+}
+
+/** What is in a folder; nothing where it is missing. Links are what they lead to. */
+async function entriesOf(folder: string): Promise<Entry[]> {
+  const entries: Entry[] = [];
   try {
-    for await (const { name, isFile, isDirectory, isSymlink } of Deno.readDir(folder || ".")) {
-      const linked = isSymlink && await Deno.stat(folder + name).then((info) => info.isFile, () => false);
-      entries.push({ name, isFile: isFile || linked, isDirectory });
+    for await (const { name, isFile, isDirectory, isSymlink: isLink } of Deno.readDir(folder || ".")) {
+      const target = isLink ? await isFolder(folder + name) : undefined;
+      entries.push({ name, isFile: isFile || target === false, isFolder: isDirectory || target === true, isLink });
     }
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) return [];

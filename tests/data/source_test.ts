@@ -48,6 +48,23 @@ Deno.test("braces stand for choices", () => {
   deepEqual(expandBraces("a{b"), ["a{b"]);
 });
 
+/** Patterns, and what they find in the folder of the test below. */
+const patterns: [string, string[]][] = [
+  ["*.txt", ["[x].txt", "a.txt", "é.txt"]],
+  ["?.{txt,md}", ["a.txt", "b.md", "é.txt"]],
+  ["[ab].*", ["a.txt", "b.md"]],
+  ["[!a].*", ["b.md", "é.txt"]],
+  ["**/*.txt", ["[x].txt", "a.txt", "s.txt/g.txt", "s/c.txt", "s/link.txt", "é.txt"]],
+  ["s/**", ["s/c.txt", "s/link.txt", "s/t/d.jsonl", "s/t/f.png"]],
+  ["**/t/*", ["s/t/d.jsonl", "s/t/f.png"]],
+  ["./s/../a.txt", ["./s/../a.txt"]],
+  [".*", [".h.txt"]],
+  ["none/*", []],
+  ["s/loop/s/*.txt", ["s/loop/s/c.txt", "s/loop/s/link.txt"]],
+  ["s/*/b.md", ["s/loop/b.md"]],
+  ["a.txt/*", []],
+];
+
 Deno.test("patterns find files as shells do, folders all that is in them", async () => {
   const folder = await Deno.makeTempDir();
   try {
@@ -70,24 +87,13 @@ Deno.test("patterns find files as shells do, folders all that is in them", async
     }
     await Deno.symlink(`${folder}/a.txt`, `${folder}/s/link.txt`);
     await Deno.symlink(folder, `${folder}/s/loop`);
-    const cases: [string, string[]][] = [
-      ["*.txt", ["[x].txt", "a.txt", "é.txt"]],
-      ["?.{txt,md}", ["a.txt", "b.md", "é.txt"]],
-      ["[ab].*", ["a.txt", "b.md"]],
-      ["[!a].*", ["b.md", "é.txt"]],
-      ["**/*.txt", ["[x].txt", "a.txt", "s.txt/g.txt", "s/c.txt", "s/link.txt", "é.txt"]],
-      ["s/**", ["s/c.txt", "s/link.txt", "s/t/d.jsonl", "s/t/f.png"]],
-      ["**/t/*", ["s/t/d.jsonl", "s/t/f.png"]],
-      ["./s/../a.txt", ["./s/../a.txt"]],
-      [".*", [".h.txt"]],
-      ["none/*", []],
-    ];
-    for (const [pattern, wanted] of cases) {
+    for (const [pattern, wanted] of patterns) {
       deepEqual((await filesMatching(`${folder}/${pattern}`)).map((path) => path.slice(folder.length + 1)), wanted, pattern);
     }
     const names = async (path: string) =>
       (await filesOf({ path: `${folder}/${path}` })).map((file) => file.path.slice(folder.length + 1));
     deepEqual(await names("s"), ["s/c.txt", "s/link.txt", "s/t/d.jsonl"]);
+    deepEqual(await names("s/loop/s//"), ["s/loop/s/c.txt", "s/loop/s/link.txt", "s/loop/s/t/d.jsonl"]);
     deepEqual(await names("[x].txt"), ["[x].txt"], "a file that is there is no pattern");
     await rejects(names("none"), /Cannot read ".*none": no such file or folder/);
     await rejects(names("s/t/f.png"), /its ending is not one of \.txt, \.md, \.jsonl/);
