@@ -27,8 +27,16 @@ export interface TensorOptions {
   readonly copy?: boolean;
 }
 
+/** What there is in place of a number, or of numbers in nested arrays. */
+function refuse(value: unknown): never {
+  const kind = value === undefined ? "undefined, as in an array with holes" : value === null ? "null" : `a ${typeof value}`;
+  throw new TypeError(`Cannot make a tensor of ${kind}: wanted a number, nested arrays or a typed array`);
+}
+
 function nestedShape(value: NestedNumbers): number[] {
-  return typeof value === "number" ? [] : [value.length, ...(value.length > 0 ? nestedShape(value[0]) : [])];
+  if (typeof value === "number") return [];
+  if (!Array.isArray(value)) refuse(value);
+  return [value.length, ...(value.length > 0 ? nestedShape(value[0]) : [])];
 }
 
 /** Rows of one depth and length, in one list. */
@@ -38,6 +46,7 @@ function flattenInto(value: NestedNumbers, shape: Shape, depth: number, out: num
     out.push(value);
     return;
   }
+  if (!Array.isArray(value)) refuse(value);
   if (depth === shape.length) throw new TypeError(`Cannot make a tensor: rows differ in depth, wanted [${shape}] throughout`);
   if (value.length !== shape[depth]) {
     throw new TypeError(`Cannot make a tensor: a row has ${value.length} elements, wanted ${shape[depth]} as in the first`);
@@ -70,11 +79,7 @@ export function tensor(data: NestedNumbers | ArrayLike<number>, options: TensorO
     if (!(dtype in bytesPerElement)) {
       throw new TypeError(`Cannot make a tensor of ${dtype}: wanted one of ${Object.keys(bytesPerElement)}`);
     }
-    if (typeof data === "string" || (data as ArrayLike<number>)?.length === undefined && typeof data !== "number") {
-      throw new TypeError(
-        `Cannot make a tensor of a ${data === null ? "null" : typeof data}: wanted a number, nested arrays or a typed array`,
-      );
-    }
+    if (typeof data !== "number" && (typeof data !== "object" || data?.length === undefined)) refuse(data);
     const nested = typeof data === "number" || Array.isArray(data);
     const own = nested ? nestedShape(data as NestedNumbers) : [(data as ArrayLike<number>).length];
     let flat = data as ArrayLike<number>;

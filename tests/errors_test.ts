@@ -122,6 +122,13 @@ const mistakes: readonly (readonly [() => unknown, RegExp])[] = [
     () => tensor("text" as unknown as number),
     /^Cannot make a tensor of a string: wanted a number, nested arrays or a typed array$/,
   ],
+  [() => tensor(["1", "2"] as unknown as number[]), /^Cannot make a tensor of a string: wanted a number, nested arrays/],
+  [() => tensor([[1], ["2"]] as unknown as number[]), /^Cannot make a tensor of a string: wanted a number, nested arrays/],
+  [() => tensor(new Array(2)), /^Cannot make a tensor of undefined, as in an array with holes: wanted a number, nested arrays/],
+  // deno-lint-ignore no-sparse-arrays
+  [() => tensor([1, , 2] as number[]), /^Cannot make a tensor of undefined, as in an array with holes: wanted/],
+  [() => tensor([[1, null]] as unknown as number[]), /^Cannot make a tensor of null: wanted a number, nested arrays/],
+  [() => tensor([true] as unknown as number[]), /^Cannot make a tensor of a boolean: wanted a number, nested arrays/],
   [() => zeros([1.5]), /^Cannot make a tensor of \[1\.5\]: wanted lengths that are integers of at least 0$/],
   [() => arange(-1), /^Cannot make a tensor of \[-1\]/],
   [() => arange([2, 2], { axis: 2 }), /^Cannot count in float32\[2,2\]: axis 2 is not an axis of \[2,2\], wanted -2 to 1$/],

@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor.ts";
 import { type Arguments, compile } from "../trace.ts";
 import { emptyCache, grownCache, type KeyValueCache } from "./cache.ts";
 import { head, llamaCached, type LlamaModel, type Project } from "./model.ts";
-import { argmax, sample } from "./sample.ts";
+import { likeliest, sample } from "./sample.ts";
 
 /** Settings of a {@linkcode Decoder}. */
 export interface DecoderOptions {
@@ -122,7 +122,7 @@ function compileStep(model: LlamaModel, { length, project }: { length: number; p
     const logits = head(model, last); // [1, vocabulary]
     const { temperature, topK, topP } = sampling;
     const drawSeed = seed.add(draw.cast("uint32").mul(0x9e3779b9));
-    const id = temperature ? sample(logits, { temperature, topK, topP, seed: drawSeed }) : argmax(logits);
+    const id = temperature ? sample(logits, { temperature, topK, topP, seed: drawSeed }) : likeliest(logits);
     return { next: id.reshape([1, 1]), cache: after.cache };
   }, { donate: ["cache"] });
 }

@@ -131,7 +131,12 @@ async function* run(
 
 async function readIds(ids: readonly Tensor[], vocabularySize: number): Promise<number[]> {
   const values = (await Promise.all(ids.map((id) => id.data()))).map(([id]) => id);
-  if (values.some((id) => id >= vocabularySize)) throw new Error("Cannot generate: the model's logits are not numbers");
+  if (values.some((id) => id >= vocabularySize)) {
+    throw new Error(
+      "Cannot generate: the model's logits are not finite. Its weights hold NaN or infinity, or overflow: look at them by `deno task " +
+        "inspect`, and take an earlier checkpoint",
+    );
+  }
   return values;
 }
 
@@ -160,6 +165,6 @@ function checkOptions(
 function checkPrompt({ config }: LlamaModel, prompt: ArrayLike<number>, context: number): void {
   check(prompt.length >= 1, "a prompt of at least one token", prompt.length);
   check(prompt.length <= context, `a prompt of at most ${context} tokens, the longest context`, prompt.length);
-  const foreign = Array.from(prompt).find((id) => !(id >= 0 && id < config.vocabularySize));
+  const foreign = Array.from(prompt).find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabularySize));
   check(foreign === undefined, `a prompt of ids from 0 to ${config.vocabularySize - 1}`, foreign);
 }

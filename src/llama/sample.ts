@@ -5,11 +5,12 @@
  */
 
 import { arange, randomBits } from "../create.ts";
-import type { Tensor } from "../tensor.ts";
+import { isFinite } from "../finite.ts";
+import { constant, type Tensor } from "../tensor.ts";
 
 /** How the next token is drawn. Each combination of settings present and absent is a program of its own. */
 export interface SampleOptions {
-  /** Above 0: logits are divided by it. */
+  /** Above 0: logits are divided by it. However small, it behaves as its limit: the likeliest token. */
   readonly temperature: Tensor | number;
   /** uint32 scalar; another one for each draw. */
   readonly seed: Tensor;
@@ -24,22 +25,37 @@ export function argmax(x: Tensor): Tensor {
   const columns = x.shape[1];
   const isLargest = x.equal(x.max({ axes: 1, keepDims: true }));
   const fromEnd = arange(x.shape, { dtype: "float32" }).mul(-1).add(columns);
-  return isLargest.where(fromEnd, 0).max({ axes: 1 }).mul(-1).add(columns).cast("uint32"); // `columns` where all are NaN
+  return isLargest.where(fromEnd, 0).max({ axes: 1 }).mul(-1).add(columns).cast("uint32"); // `columns` where there is a NaN
 }
 
 /**
  * Draws a token of each row from softmax(logits / temperature), by the largest of logits plus Gumbel noise (Gumbel, 1954).
  *
  * @param logits `[rows, vocabulary]`
- * @returns uint32 `[rows]`
+ * @returns uint32 `[rows]`; the size of the vocabulary for a row with a NaN, an infinity, or nothing but minus infinity
  */
 export function sample(logits: Tensor, { temperature, seed, topK, topP }: SampleOptions): Tensor {
-  const scaled = logits.div(temperature);
+  const top = logits.max({ axes: 1, keepDims: true });
+  const divisor = typeof temperature === "number" ? constant(temperature) : temperature;
+  const scaled = logits.sub(top).div(divisor.maximum(leastTemperature)); // none is above 0, so that none overflows
   let keys = scaled.add(gumbelNoise(randomBits(logits.shape, { seed })));
   if (topK !== undefined) keys = keepAbove(keys, scaled, threshold(scaled, { mass: scaled.mul(0).add(1), wanted: topK }));
   if (topP !== undefined) keys = keepAbove(keys, scaled, threshold(scaled, { mass: scaled.softmax(), wanted: topP }));
-  return argmax(keys);
+  return whereFinite(top, argmax(keys), logits.shape[1]);
 }
+
+/** The likeliest token of each row: uint32 `[rows]`, as {@linkcode sample} gives it. */
+export function likeliest(logits: Tensor): Tensor {
+  return whereFinite(logits.max({ axes: 1, keepDims: true }), argmax(logits), logits.shape[1]);
+}
+
+/** Ids of rows whose largest logit is finite. */
+function whereFinite(top: Tensor, ids: Tensor, otherwise: number): Tensor {
+  return isFinite(top).reshape(ids.shape).where(ids, otherwise);
+}
+
+/** Below it only the likeliest token is ever drawn. */
+const leastTemperature = 1e-30;
 
 /**
  * Gumbel noise of random words: -log(-log u) with u in the middle of one of 2^23 parts of (0, 1). Always finite, also where a device's

@@ -49,13 +49,35 @@ export function checkNorm(x: Tensor, weight: Tensor, epsilon: number): void {
   require(epsilon >= 0, () => `${action} and epsilon ${epsilon}: wanted a number of at least 0`);
 }
 
+/** The label that does not count, as labels of this dtype hold it. */
+export function ignoredLabel({ dtype }: Tensor, ignoreIndex: number): number {
+  return dtype === "uint32" ? ignoreIndex >>> 0 : ignoreIndex;
+}
+
+/** Checks that labels whose numbers are on the host are classes, or do not count. */
+export function checkClasses(labels: Tensor, classes: number, ignoreIndex: number): void {
+  const numbers = labels.node.value?.host;
+  const ignored = ignoredLabel(labels, ignoreIndex);
+  const wrong = numbers?.findIndex((label: number) => !(label >= 0 && label < classes) && label !== ignored) ?? -1;
+  if (wrong < 0) return;
+  throw atCaller(
+    new RangeError(
+      `Cannot take the cross-entropy against ${labels}: the label ${numbers![wrong]} at ${wrong} is no class, wanted 0 to ${
+        classes - 1
+      }, ` +
+        `or ${ignored} for one that does not count`,
+    ),
+  );
+}
+
 /** Checks logits and labels of a cross-entropy. */
-export function checkLabels(logits: Tensor, labels: Tensor): void {
+export function checkLabels(logits: Tensor, labels: Tensor, ignoreIndex: number): void {
   const action = `Cannot take the cross-entropy of ${logits} against ${labels}`;
   require(isFloat(logits.dtype), () => `${action}: wanted floating-point logits`);
   require(!isFloat(labels.dtype), () => `${action}: wanted int32 or uint32 labels`);
   const fits = logits.shape.length > 0 && sameShape(logits.shape.slice(0, -1), labels.shape);
   require(fits, () => `${action}: wanted one label for each row of logits`);
+  checkClasses(labels, logits.shape[logits.shape.length - 1], ignoreIndex);
 }
 
 /** Checks the operands of a cross-entropy with its head, and the number of classes of a chunk. */

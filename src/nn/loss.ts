@@ -5,7 +5,7 @@
  */
 
 import { applyFused, type Tensor } from "../tensor.ts";
-import { checkHead, checkLabels } from "./checks.ts";
+import { checkClasses, checkHead, checkLabels, ignoredLabel } from "./checks.ts";
 import { rowLosses } from "./fused.ts";
 import { headLogSums } from "./head.ts";
 
@@ -14,9 +14,10 @@ import { headLogSums } from "./head.ts";
  * nor in the mean. Labels are not shifted here. NaN when every label is ignored.
  *
  * @param logits float32 `[…, classes]`
- * @param labels int32 or uint32 `[…]`; a label that is no class and not `ignoreIndex` counts as a logit of zero
+ * @param labels int32 or uint32 `[…]`; in uint32, a negative `ignoreIndex` stands as its bits, -100 as 4294967196. A label that is no class
+ * is refused where its number is on the host, and counts as a logit of zero elsewhere
  * @returns a scalar
- * @throws TypeError where the shapes do not fit
+ * @throws TypeError where the shapes do not fit, RangeError where a label is no class
  *
  * @example
  * ```ts
@@ -26,14 +27,13 @@ import { headLogSums } from "./head.ts";
  * ```
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -100 }: { ignoreIndex?: number } = {}): Tensor {
-  checkLabels(logits, labels);
+  checkLabels(logits, labels, ignoreIndex);
   const losses = logits.dtype === "float32" ? applyFused(rowLosses, [logits, labels]) : rowLosses.compose([logits, labels], {});
   return meanCounted(losses, labels, ignoreIndex);
 }
 
 function meanCounted(losses: Tensor, labels: Tensor, ignoreIndex: number): Tensor {
-  if (labels.dtype === "uint32" && ignoreIndex < 0) return losses.mean(); // no label is negative
-  const ignored = labels.equal(ignoreIndex);
+  const ignored = labels.equal(ignoredLabel(labels, ignoreIndex));
   return ignored.where(0, losses).sum().div(ignored.equal(0).cast("float32").sum());
 }
 
@@ -62,9 +62,9 @@ export function defaultChunk(tokens: number, classes: number): number {
  *
  * @param hidden float32 `[…, width]`
  * @param head float32 `[classes, width]`
- * @param labels int32 or uint32 `[…]`; a label that is no class and not `ignoreIndex` counts as a logit of zero
+ * @param labels int32 or uint32 `[…]`, as for {@linkcode crossEntropy}
  * @returns a scalar
- * @throws TypeError where the shapes do not fit, RangeError where `chunk` is no integer of at least 1
+ * @throws TypeError where the shapes do not fit, RangeError where `chunk` is no integer of at least 1 or a label is no class
  *
  * @example
  * ```ts
@@ -80,6 +80,7 @@ export function headLoss(
   { chunk, ignoreIndex = -100 }: HeadLossOptions = {},
 ): Tensor {
   checkHead(hidden, head, labels, chunk);
+  checkClasses(labels, head.shape[0], ignoreIndex);
   const [classes, width] = head.shape;
   const rows = hidden.reshape([labels.size, width]);
   const list = labels.reshape([labels.size]);

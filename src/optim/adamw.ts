@@ -6,7 +6,8 @@
 
 import { bfloat16Pairs, packBfloat16Pairs, pairsOf, unpackBfloat16 } from "../bits.ts";
 import { atCaller } from "../core/errors.ts";
-import { constant, type Tensor } from "../tensor.ts";
+import { isFinite } from "../finite.ts";
+import { constant, finiteOr, type Tensor } from "../tensor.ts";
 
 /** Tensors by parameter name. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
@@ -58,6 +59,8 @@ export interface AdamWOptions {
    * gradient is freed as soon as its parameter is updated. The global norm of these gradients by default.
    */
   readonly norm?: Tensor;
+  /** uint32 scalar: where it is 0, nothing is updated. A loss that is not finite, say. */
+  readonly when?: Tensor;
 }
 
 /** What one update gives. */
@@ -92,11 +95,11 @@ function readMoment(moment: Tensor, { shape }: Tensor): Tensor {
   return moment.dtype === "uint32" ? unpackBfloat16(moment, shape) : moment;
 }
 
-/** The next running mean, stored as the one before. `seed` is that of the random bits it is rounded by. */
-function nextMoment(moment: Tensor, value: Tensor, { beta, seed }: { readonly beta: number; readonly seed: Tensor }): Tensor {
-  const next = (before: Tensor, now: Tensor) => before.mul(beta).add(now.mul(1 - beta));
-  if (moment.dtype !== "uint32") return next(moment, value);
-  const [before, now] = [bfloat16Pairs(moment), pairsOf(value)];
+/** The next running mean, stored as the one before: what is kept of it and what comes to it. `seed` is that of the bits it is rounded by. */
+function nextMoment(moment: Tensor, share: Tensor, { keep, seed }: { readonly keep: Tensor; readonly seed: Tensor }): Tensor {
+  const next = (before: Tensor, now: Tensor) => before.mul(keep).add(now);
+  if (moment.dtype !== "uint32") return next(moment, share);
+  const [before, now] = [bfloat16Pairs(moment), pairsOf(share)];
   return packBfloat16Pairs([next(before[0], now[0]), next(before[1], now[1])], { seed });
 }
 
@@ -128,7 +131,10 @@ function chunked<T>(list: readonly T[], length: number): T[][] {
  * p ← p (1 - rate · decay) - rate · m̂ / (√v̂ + epsilon). Moments stay as they are stored; those in bfloat16 are rounded up or down at
  * random, with the probability that makes their mean right, by bits that depend on the step alone.
  *
- * @throws TypeError when a parameter has no gradient or no moment
+ * Where the norm of the gradients is NaN or infinite, parameters and moments stay as they are. With `norm` that one decides, and of these
+ * gradients those elements count as zero which are not finite: nothing waits for the others.
+ *
+ * @throws TypeError when a parameter has no gradient or no moment, RangeError where a number is out of range: steps count from 1
  *
  * @example
  * ```ts
@@ -145,19 +151,27 @@ export function adamw(state: AdamWState, options: AdamWOptions): AdamWResult {
   const { decays = (name: string) => !name.endsWith("norm.weight") } = options;
   const names = Object.keys(state.parameters);
   checkNames(names, state);
+  checkNumbers(state.step, options);
   const gradientNorm = globalNorm(mapRecord(state.parameters, (_, name) => state.gradients[name]));
   const coefficient = clipNorm > 0 ? constant(clipNorm).div((options.norm ?? gradientNorm).add(1e-6)).minimum(1) : undefined;
   const step = asTensor(state.step);
-  const rate = asTensor(options.learningRate);
+  const isSound = isFinite(options.norm ?? gradientNorm);
+  const moves = options.when ? isSound.bitAnd(options.when.reshape([])) : isSound;
+  const rate = moves.where(asTensor(options.learningRate).reshape([]), 0);
+  const [keep1, keep2] = [beta1, beta2].map((beta) => moves.where(constant(beta), 1));
   const correction1 = startCorrection(beta1, state.step);
   const correction2 = startCorrection(beta2, state.step);
   const result: AdamWResult = { parameters: {}, moments: { first: {}, second: {} }, gradientNorm };
   for (const [index, name] of names.entries()) {
     const parameter = state.parameters[name];
-    const gradient = coefficient ? state.gradients[name].mul(coefficient) : state.gradients[name];
+    const clipped = coefficient ? state.gradients[name].mul(coefficient) : state.gradients[name];
+    const gradient = moves.where(options.norm ? finiteOr(clipped, 0) : clipped, 0);
     const seedOf = (place: number) => step.cast("uint32").mul(0x9e3779b9).add(2 * index + place); // another for each tensor and step
-    const first = nextMoment(state.moments.first[name], gradient, { beta: beta1, seed: seedOf(0) });
-    const second = nextMoment(state.moments.second[name], gradient.square(), { beta: beta2, seed: seedOf(1) });
+    const first = nextMoment(state.moments.first[name], gradient.mul(1 - beta1), { keep: keep1, seed: seedOf(0) });
+    const second = nextMoment(state.moments.second[name], gradient.square().mul(1 - beta2), {
+      keep: keep2,
+      seed: seedOf(1),
+    });
     const [mean, meanSquare] = [first, second].map((moment) => readMoment(moment, parameter));
     const move = mean.div(correction1).div(meanSquare.div(correction2).sqrt().add(epsilon));
     const kept = weightDecay !== 0 && decays(name) ? parameter.mul(constant(1).sub(rate.mul(weightDecay))) : parameter;
@@ -185,6 +199,19 @@ function asTensor(value: number | Tensor): Tensor {
 
 function mapRecord(record: NamedTensors, fn: (tensor: Tensor, name: string) => Tensor): Record<string, Tensor> {
   return Object.fromEntries(Object.entries(record).map(([name, tensor]) => [name, fn(tensor, name)]));
+}
+
+function checkNumbers(step: number | Tensor, options: AdamWOptions): void {
+  const { learningRate, beta1 = 0, beta2 = 0, epsilon = 0, weightDecay = 0, clipNorm = 0 } = options;
+  const check = (holds: boolean, wanted: string, got: number) => {
+    if (!holds) throw atCaller(new RangeError(`Cannot update by AdamW: wanted ${wanted}, got ${got}`));
+  };
+  if (typeof step === "number") check(Number.isInteger(step) && step >= 1, "a step counted from 1", step);
+  if (typeof learningRate === "number") check(Number.isFinite(learningRate), "a finite learningRate", learningRate);
+  for (const [name, beta] of Object.entries({ beta1, beta2 })) check(beta >= 0 && beta < 1, `${name} from 0 to below 1`, beta);
+  for (const [name, value] of Object.entries({ epsilon, weightDecay, clipNorm })) {
+    check(value >= 0 && value < Infinity, `${name} to be a finite number of at least 0`, value);
+  }
 }
 
 function checkNames(names: readonly string[], { gradients, moments }: AdamWState): void {

@@ -12,8 +12,11 @@ import { compileSquares, gaussNewtonTraces, type LogitPiecesFunction } from "../
 import type { TensorTrace, TraceState } from "../quant/trace_state.ts";
 import { hutchTraces } from "../quant/hutch_traces.ts";
 import { compileProducts, hessianTraces, type LossFunction, type TraceOptions, type TraceProgress } from "../quant/traces.ts";
-import { constant } from "../tensor.ts";
-import type { Batch } from "../train/data.ts";
+import { tensor } from "../create.ts";
+import { requireFinite } from "../finite.ts";
+import { constant, type Tensor } from "../tensor.ts";
+import { realize } from "../trace.ts";
+import { type Batch, ignoredTarget, requireTokens } from "../train/data.ts";
 import { disposeAll } from "../train/trainer.ts";
 import { languageModelLoss, logitsInPieces, type TokenTensors, tokenTensors } from "./data.ts";
 
@@ -182,7 +185,11 @@ export async function calibrate(
   for (const name of names) (groups[groupOf(name, granularity)] ??= []).push(name);
   const largestError = (progress: TraceProgress) => Math.max(...Object.values(scaleErrors(progress.groups, options)));
   const enough = (progress: TraceProgress) => largestError(progress) < tolerance;
-  const data = batches.map(tokenTensors);
+  for (const batch of batches) requireTokens(batch, model.config.vocabularySize, "Cannot calibrate");
+  realize(Object.values(model.parameters));
+  await requireFinite(model.parameters, "calibrate");
+  const isMasked = batches.some(({ targets }) => targets.includes(ignoredTarget));
+  const data = batches.map((batch) => ({ ...tokenTensors(batch), ...isMasked && { counts: countedTargets(batch) } }));
   let found: TraceProgress | undefined;
   try {
     if (options.estimator === "hutch++") return await calibrateAlone(model, data, { names, groups, granularity }, options);
@@ -226,6 +233,11 @@ async function calibrateAlone(
   });
   const found = { traces, groups: shared, probes: (2 * sketch + queries) * batches.length };
   return calibrationOf(found, { groups, granularity, estimator: "hutch++" }, { ...options, curvature });
+}
+
+/** Ones where a prediction counts. */
+function countedTargets({ targets, shape }: Batch): Tensor {
+  return tensor(targets.map((target) => target === ignoredTarget ? 0 : 1), { shape });
 }
 
 /** What is differentiated for each curvature. */

@@ -11,7 +11,8 @@ import { llama, type LlamaModel, type Project } from "../llama/model.ts";
 import { crossEntropy } from "../nn/loss.ts";
 import { constant } from "../tensor.ts";
 import { compile } from "../trace.ts";
-import type { BatchSize } from "../train/data.ts";
+import { requireFinite } from "../finite.ts";
+import { type BatchSize, requireIds } from "../train/data.ts";
 
 /** Settings of {@linkcode heldOutLoss}. */
 export interface EvaluationOptions extends Partial<BatchSize> {
@@ -50,7 +51,8 @@ const batchesPerRead = 32;
  *
  * @param tokens the text, two tokens at least
  * @param options `batchSize` 8 and `sequenceLength` 128 by default
- * @throws RangeError where the text or an option is too small
+ * @throws RangeError where the text or an option is too small, an id is no token of the model, or the loss is not finite: it names the
+ * parameter that holds NaN
  *
  * @example
  * ```ts
@@ -77,7 +79,8 @@ export async function heldOutLoss(
   }
   const batchLoss = compileLoss(model, options.project);
   const total = Math.min(tokens.length - 1, maxBatches * batchSize * sequenceLength);
-  const rows = rowsAtOnce(batchSize, 4 * sequenceLength * model.config.vocabularySize);
+  const { vocabularySize } = model.config;
+  const rows = rowsAtOnce(batchSize, 4 * sequenceLength * vocabularySize);
   const perRun = rows * sequenceLength;
   let sum = 0;
   for (let start = 0; start < total;) {
@@ -85,7 +88,7 @@ export async function heldOutLoss(
     const counts: number[] = [];
     const losses = [];
     for (; start < total && losses.length < batchesPerRead; start += perRun) {
-      const { inputs, targets } = windowsAt(tokens, { start, shape: [rows, sequenceLength] });
+      const { inputs, targets } = windowsAt(tokens, { start, shape: [rows, sequenceLength], vocabularySize });
       losses.push(batchLoss({ inputs, targets }));
       counts.push(Math.min(perRun, total - start));
     }
@@ -95,7 +98,14 @@ export async function heldOutLoss(
     onProgress?.(Math.min(start, total), total);
   }
   const lossNats = sum / total;
+  if (!Number.isFinite(lossNats)) await explain(model, lossNats);
   return { lossNats, perplexity: Math.exp(lossNats), tokens: total };
+}
+
+/** Throws a RangeError that names the parameter at fault, or says that there is none. */
+async function explain({ parameters }: LlamaModel, lossNats: number): Promise<never> {
+  await requireFinite(parameters, `evaluate (the loss is ${lossNats})`);
+  throw new RangeError(`Cannot evaluate: the loss is ${lossNats}, though all parameters are finite; its activations overflow`);
 }
 
 /** The largest part of a batch whose logits fit, at least one window. */
@@ -122,8 +132,12 @@ function compileLoss(model: LlamaModel, project?: Project) {
 }
 
 /** Consecutive windows from `start` on; what lies behind the text is filled up, with targets that do not count. */
-function windowsAt(tokens: ArrayLike<number>, { start, shape }: { start: number; shape: readonly [number, number] }) {
+function windowsAt(
+  tokens: ArrayLike<number>,
+  { start, shape, vocabularySize }: { start: number; shape: readonly [number, number]; vocabularySize: number },
+) {
   const length = shape[0] * shape[1];
+  requireIds(tokens, { from: start, to: Math.min(tokens.length, start + length + 1), vocabularySize }, "Cannot evaluate");
   const inputs = Int32Array.from({ length }, (_, index) => tokens[start + index] ?? 0);
   const targets = Int32Array.from({ length }, (_, index) => tokens[start + index + 1] ?? ignored);
   return { inputs: tensor(inputs, { shape }), targets: tensor(targets, { shape }) };

@@ -18,6 +18,7 @@ import { isBias, isNorm, parameterShapes, quantizedNames } from "../llama/parame
 import type { PackedFormat } from "../pack/format.ts";
 import { reorderMatrix } from "../pack/groups.ts";
 import { sizeOf } from "../core/shape.ts";
+import { requireFinite } from "../finite.ts";
 import { checkHalf, downloaded } from "../llama/transfer.ts";
 import {
   halfAction,
@@ -25,6 +26,7 @@ import {
   type PackedSizes,
   packingCounter,
   type PackingProgress,
+  parameterPieces,
   refuseBias,
   sumSizes,
   ternaryMatrix,
@@ -115,14 +117,13 @@ function floatSource({ config, parameters }: LanguageModel, name: string, { embe
   const parameter = parameters[name];
   const { shape } = parameter;
   const order = ggufRowOrder(name, config);
-  const ordered = () => order ? parameter.gather(tensor(order)) : parameter;
   const isSmall = isNorm(name) || isBias(name);
   const isEmbedding = name.startsWith("model.embed_tokens") || name.startsWith("lm_head");
   if (isEmbedding && embeddings === "q8_0") return eightBits(parameter, name);
   return {
     type: isSmall ? "F32" : "F16",
     shape,
-    pieces: () => downloaded(ordered(), { dtype: isSmall ? "float32" : "float16", action: halfAction(name) }),
+    pieces: () => parameterPieces(parameter, { name, order, dtype: isSmall ? "float32" : "float16" }),
   };
 }
 
@@ -133,6 +134,7 @@ function eightBits(parameter: Tensor, name: string): GgufSource {
     throw new RangeError(`Cannot pack "${name}" as q8_0: columns must be a multiple of ${blockLength}, got ${shape[1]}`);
   }
   const pieces = async function* () {
+    await requireFinite({ [name]: parameter }, "pack");
     await checkHalf(parameter, halfAction(name)); // of the scales
     for await (const piece of downloaded(parameter, { dtype: "float32", action: halfAction(name) })) {
       yield float32ToQ8_0(viewAs(piece, Float32Array<ArrayBuffer>));

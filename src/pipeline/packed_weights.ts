@@ -4,10 +4,13 @@
  * @module
  */
 
-import { partsOf } from "../core/names.ts";
+import { partName, partsOf } from "../core/names.ts";
 import { sizeOf } from "../core/shape.ts";
+import { tensor } from "../create.ts";
+import { countNotFinite, notFiniteIn, requireFinite } from "../finite.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
 import type { LlamaConfig } from "../llama/config.ts";
+import { downloaded } from "../llama/transfer.ts";
 import { parameterShapes } from "../llama/parameters.ts";
 import type { PackedFormat, TernaryMatrix } from "../pack/format.ts";
 import { mergeScales } from "../pack/groups.ts";
@@ -60,7 +63,8 @@ export async function ternaryMatrix(
   const quantization = packedQuantization(model, given);
   const weight = model.parameters[name];
   const kept = await asTernary(weight, quantization.groupSize);
-  const matrix = kept ?? await quantized(weight, { ...quantization, parameters: partsOf(quantization.parameters ?? {}, name) });
+  const own = { ...quantization, parameters: partsOf(quantization.parameters ?? {}, name) };
+  const matrix = kept ?? await quantized(weight, own, name);
   const fits = format.holdsExactly(matrix.groupSize) || !allowLoss;
   return fits ? matrix : mergeScales(matrix, format.finestGroup);
 }
@@ -68,13 +72,17 @@ export async function ternaryMatrix(
 async function quantized(
   weight: Tensor,
   { quantizer: name, ...state }: Quantization,
+  tensorName: string,
 ): Promise<TernaryMatrix> {
   const quantizer = quantizerNamed(name);
   if (!quantizer.codes) throw new RangeError(`Cannot pack weights quantized by "${name}": they are no integers times scales`);
   refuseBias(name);
   const { codes, scales } = quantizer.codes(weight, state);
-  const [codeData, scaleData] = await Promise.all([codes.data(), scales.data()]);
-  [codes, scales].forEach((tensor) => tensor.dispose());
+  const notFinite = countNotFinite(weight);
+  const [codeData, scaleData, [count]] = await Promise.all([codes, scales, notFinite].map((each) => each.data()));
+  [codes, scales, notFinite].forEach((tensor) => tensor.dispose());
+  const learned = Object.entries(state.parameters ?? {}).map(([part, value]) => [partName(tensorName, part), value]);
+  if (count > 0 || notFiniteIn(scaleData)) await requireFinite(Object.fromEntries([[tensorName, weight], ...learned]), "pack");
   const [rows, columns] = weight.shape;
   return { codes: Int8Array.from(codeData), scales: Float32Array.from(scaleData), rows, columns, groupSize: state.groupSize };
 }
@@ -83,6 +91,15 @@ async function quantized(
 export function refuseBias(name: string): void {
   if (!quantizerNamed(name).bias) return;
   throw new RangeError(`Cannot pack weights quantized by "${name}": the file has no place for its biases`);
+}
+
+/** Bytes of a parameter that is not quantized. Throws a RangeError that names it where a value is NaN, infinite, or too large for half precision. */
+export async function* parameterPieces(
+  parameter: Tensor,
+  { name, dtype, order }: { readonly name: string; readonly dtype: "float32" | "float16"; readonly order?: Uint32Array },
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  await requireFinite({ [name]: parameter }, "pack");
+  yield* downloaded(order ? parameter.gather(tensor(order)) : parameter, { dtype, action: halfAction(name) });
 }
 
 /** What cannot be done with a parameter that half precision does not hold. */

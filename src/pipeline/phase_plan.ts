@@ -13,7 +13,7 @@ import { annealing } from "../quant/annealing.ts";
 import { temperatureScaleOf } from "../quant/guidance.ts";
 import type { Quantizer } from "../quant/quantizer.ts";
 import { givenRules, isDecayed, recipeNamed, type RuleOptions, rulesOf, type WeightRules } from "../recipes.ts";
-import type { Batch, BatchReader } from "../train/data.ts";
+import { type Batch, type BatchReader, requireTokens } from "../train/data.ts";
 import type { Prepare, StepInputs, TrainerOptions } from "../train/trainer.ts";
 import { microBatches } from "./data.ts";
 import { teacherConstants, trainingLoss } from "./distillation.ts";
@@ -41,6 +41,7 @@ export function phasePlan(model: LlamaModel, quantizer: Quantizer, options: Trai
     let done = begun;
     const inputsOf = (next: IteratorResult<Batch, unknown>): StepInputs | undefined => {
       if (next.done) return undefined;
+      requireTokens(next.value, model.config.vocabularySize, "Cannot train");
       const { temperature, pressure } = anneal.at(done);
       const step = done++;
       const annealed = { pressure, temperature, meanTemperature: temperature * meanScale };

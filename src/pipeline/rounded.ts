@@ -5,6 +5,7 @@
  */
 
 import { partsOf } from "../core/names.ts";
+import { describeNotFinite, notFiniteIn } from "../finite.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import { biasName, type LlamaModel } from "../llama/model.ts";
 import { type Parameters, quantizedNames } from "../llama/parameters.ts";
@@ -17,6 +18,10 @@ import { realize } from "../trace.ts";
  * The model that is packed in the end, with its weights as float32: the linear maps of the layers rounded, all else as it is. A model
  * without `quantization` is returned as it is, since its parameters are what it computes with. The other parameters are shared. Where the
  * quantizer adds a bias, it is among the parameters, under Hugging Face's name.
+ *
+ * A weight that holds NaN gives groups of NaN, and a loss that `heldOutLoss` refuses by the weight's name.
+ *
+ * @throws RangeError that names a weight with NaN or infinity, where its numbers are still on the host
  *
  * @example
  * ```ts
@@ -34,6 +39,7 @@ export function roundedModel<M extends LlamaModel & { readonly quantization?: Qu
   const names = quantizedNames(config);
   const state = { ...settings, hard: true };
   const known: Parameters = { ...parameters, ...learned };
+  names.forEach((name) => refuseOnHost(name, parameters[name]));
   const entries = Object.entries(quantizedParameters(known, quantizer, names, () => state));
   const made = entries.filter(([name, value]) => value !== known[name]);
   const rounded = realize(made.map(([, value]) => value));
@@ -41,6 +47,12 @@ export function roundedModel<M extends LlamaModel & { readonly quantization?: Qu
     ...model,
     parameters: { ...parameters, ...Object.fromEntries(made.map(([name], index) => [name, rounded[index]])) },
   };
+}
+
+/** Throws a RangeError where a weight that was not uploaded yet holds NaN or infinity; on the device they spread over its groups. */
+function refuseOnHost(name: string, { node }: Tensor): void {
+  const found = node.value?.host && notFiniteIn(node.value.host);
+  if (found) throw new RangeError(`Cannot round: ${describeNotFinite({ name, ...found })}`);
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { ownerOf } from "../core/names.ts";
+import { requireFinite } from "../finite.ts";
 import type { ProgramBytes } from "../core/program.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
 import type { LlamaModel } from "../llama/model.ts";
@@ -151,11 +152,13 @@ export async function* train(
   }
   const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
   const plan = phasePlan(model, quantizer, options);
+  await requireFinite(options.distillation?.teacher.parameters ?? {}, "distil");
   let state = firstState(model, quantizer, { ...options, groupSize });
   const reader = readBatches(data, steps - state.step);
   const trainedModel = ({ parameters }: TrainingState) => latentModel(model, parameters, options);
   const checkpoint = checkpoints(options);
   try {
+    await requireFinite(state.parameters, "train");
     for (const { hard, end } of [{ hard: false, end: steps - hardSteps }, { hard: true, end: steps }]) {
       const count = end - state.step;
       if (count <= 0 || options.signal?.aborted) continue;

@@ -22,13 +22,13 @@ export type LogitPiecesFunction = (...inputs: Parameters<LogitsFunction>) => rea
 const rowsOf = ({ size, shape }: Tensor): number => size / shape[shape.length - 1];
 
 /**
- * A random direction of the logits whose covariance is the Hessian of the mean cross-entropy with respect to them, (diag(p) - p pᵀ) / rows for
- * each row: with random signs e and r = √p e, that is r - p Σr.
+ * A random direction of the logits whose covariance is the Hessian of the sum of their cross-entropies with respect to them, diag(p) - p pᵀ
+ * for each row: with random signs e and r = √p e, that is r - p Σr.
  */
-function randomSlope(logits: Tensor, { seed, rows }: { readonly seed: Tensor; readonly rows: number }): Tensor {
+function randomSlope(logits: Tensor, seed: Tensor): Tensor {
   const p = logits.softmax().stopGradient();
   const root = p.sqrt().mul(randomSigns(logits.shape, { seed }));
-  return root.sub(p.mul(root.sum({ axes: -1, keepDims: true }))).div(Math.sqrt(rows));
+  return root.sub(p.mul(root.sum({ axes: -1, keepDims: true })));
 }
 
 /** What one probe computes. */
@@ -46,7 +46,13 @@ export function squaredGradients(
 ): Tensor[] {
   const outputs = [logits(parameters, batch)].flat();
   const rows = outputs.reduce((sum, each) => sum + rowsOf(each), 0);
-  const products = outputs.map((each, place) => each.mul(randomSlope(each, { seed: seed.add(place), rows })).sum());
+  const root = batch.counts ? batch.counts.sum().cast("float32").sqrt() : Math.sqrt(rows);
+  let start = 0;
+  const products = outputs.map((each, place) => {
+    const slope = randomSlope(each, seed.add(place));
+    const counts = batch.counts?.reshape([rows]).slice([start], [start += rowsOf(each)]).reshape([...each.shape.slice(0, -1), 1]);
+    return each.mul((counts ? counts.where(slope, 0) : slope).div(root)).sum();
+  });
   const along = products.reduce((sum, each) => sum.add(each));
   return gradients(along, names.map((name) => parameters[name])).map((slope) => slope.square().sum());
 }
@@ -81,7 +87,8 @@ function gradientProbe(
  *
  * A probe holds what a gradient of the loss holds, and of gradients only one or two tensors' at a time. Probes, batches, groups, standard errors and `resume` are those of `hessianTraces`.
  *
- * @param logits of every row that the loss is the mean over
+ * @param logits of every row that the loss is the mean over. A batch may say by `counts`, uint32, one for each row, which rows those are:
+ * rows of 0 do not count
  * @yields the estimates after each probe; first those of `resume`, where there is one
  * @throws Error where an estimate is not finite, RangeError where there is no batch or `resume` is of other settings
  *

@@ -183,13 +183,40 @@ function cutBatch(tokens: ArrayLike<number>, starts: readonly number[], sequence
   }
   const inputs = new Uint32Array(starts.length * sequenceLength);
   const targets = new Uint32Array(inputs.length);
+  const isChecked = tokens instanceof Uint32Array || tokens instanceof Uint16Array || tokens instanceof Uint8Array;
   for (const [row, start] of starts.entries()) {
+    if (!isChecked) requireIds(tokens, { from: start, to: start + sequenceLength + 1 }, "Cannot make a batch");
     for (let at = 0; at < sequenceLength; at++) {
       inputs[row * sequenceLength + at] = tokens[start + at];
       targets[row * sequenceLength + at] = tokens[start + at + 1];
     }
   }
   return { inputs, targets, shape: [starts.length, sequenceLength] };
+}
+
+/** Throws a RangeError unless the ids of a range are integers from 0 on, and below `vocabularySize`; or `ignored`. */
+export function requireIds(
+  ids: ArrayLike<number>,
+  { from = 0, to = ids.length, vocabularySize = 2 ** 32, ignored = 0 }: {
+    readonly from?: number;
+    readonly to?: number;
+    readonly vocabularySize?: number;
+    readonly ignored?: number;
+  },
+  action: string,
+): void {
+  for (let at = from; at < to; at++) {
+    const id = ids[at];
+    if (Number.isInteger(id) && id >= 0 && id < vocabularySize || id === ignored) continue;
+    const also = ignored === 0 ? "" : `, or ${ignored} for a target that does not count`;
+    throw new RangeError(`${action}: the token id ${id} at ${at}, wanted integers from 0 to ${vocabularySize - 1}${also}`);
+  }
+}
+
+/** Throws a RangeError unless a batch is of tokens of a vocabulary; targets may be {@linkcode ignoredTarget}. */
+export function requireTokens({ inputs, targets }: Batch, vocabularySize: number, action: string): void {
+  requireIds(inputs, { vocabularySize }, action);
+  requireIds(targets, { vocabularySize, ignored: ignoredTarget }, `${action} (targets)`);
 }
 
 /** A number in [0, 1) that looks random and depends on the three counters alone. */

@@ -6,6 +6,7 @@
 
 import type { ProgramBytes } from "../core/program.ts";
 import { gradients } from "../autodiff/gradients.ts";
+import { isFinite } from "../finite.ts";
 import { adamw, globalNorm, type Moments } from "../optim/adamw.ts";
 import { constant, type Tensor } from "../tensor.ts";
 import { compile, type Compiled } from "../trace.ts";
@@ -87,7 +88,7 @@ function compileWhole(loss: Loss, prepare: Prepare, optimizer: Optimizer) {
   return compile((inputs: Shared & Update & { batch: Tensors }) => {
     const { parameters, batch, constants, controls } = inputs;
     const lossNats = loss(prepare(parameters, { constants, controls }), { batch, constants, controls });
-    return { lossNats, ...updated(inputs, gradientsOf(lossNats, parameters), optimizer) };
+    return { lossNats, ...updated({ ...inputs, lossNats }, gradientsOf(lossNats, parameters), optimizer) };
   }, { donate: ["parameters", "moments", "batch", "norm"] });
 }
 
@@ -117,7 +118,8 @@ function compileAccumulated(loss: Loss, prepare: Prepare, optimizer: Optimizer) 
     const used = { ...parameters, ...changed(inputs) };
     const terms = Object.entries(sums.slopes).map(([name, slope]) => used[name].mul(slope.mul(share)).sum());
     const whole = terms.reduce((total, term) => total.add(term), constant(0)); // its gradients are those of the loss
-    return { lossNats: sums.lossNats.mul(share), ...updated(inputs, gradientsOf(whole, parameters), optimizer) };
+    const lossNats = sums.lossNats.mul(share);
+    return { lossNats, ...updated({ ...inputs, lossNats }, gradientsOf(whole, parameters), optimizer) };
   };
   const programs: Programs = {
     changed,
@@ -177,8 +179,13 @@ function gradientsOf(loss: Tensor, tensors: Tensors): Record<string, Tensor> {
   return Object.fromEntries(names.map((name, index) => [name, slopes[index]]));
 }
 
-function updated(state: Update, slopes: Tensors, optimizer: Optimizer): Omit<Updated, "lossNats"> {
-  const { parameters, moments, step, learningRate, norm } = state;
-  const result = adamw({ parameters, gradients: slopes, moments, step }, { ...optimizer, learningRate, norm });
+/** The update; none where the loss or a gradient is not finite. */
+function updated(
+  { parameters, moments, step, learningRate, norm, lossNats }: Update & { readonly lossNats: Tensor },
+  slopes: Tensors,
+  optimizer: Optimizer,
+): Omit<Updated, "lossNats"> {
+  const options = { ...optimizer, learningRate, norm, when: isFinite(lossNats) };
+  const result = adamw({ parameters, gradients: slopes, moments, step }, options);
   return norm ? { ...result, norm: result.gradientNorm } : result;
 }

@@ -6,6 +6,7 @@
 
 import type { ProgramBytes } from "../core/program.ts";
 import { type AdamWOptions, initialMoments, type MomentDType, type Moments } from "../optim/adamw.ts";
+import { describeNotFinite, firstNotFinite } from "../finite.ts";
 import { isTensor, type Tensor } from "../tensor.ts";
 import { compileStep } from "./step.ts";
 
@@ -125,19 +126,20 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
   let pending: PendingStep[] = [];
   let reading: Promise<StepResult[]> | undefined;
   let finished = false;
+  const sound = (bundle: Promise<StepResult[]>) => soundResults(bundle, () => state);
   async function* unread(): AsyncGenerator<StepResult, void> {
     const [earlier, last] = [reading, pending.splice(0)];
     reading = undefined;
-    if (earlier) yield* await earlier;
-    if (last.length > 0) yield* await read.bundle(last);
+    if (earlier) yield* sound(earlier);
+    if (last.length > 0) yield* sound(read.bundle(last));
   }
   try {
     for (let index = 0; index < steps && !signal?.aborted; index++) {
       const given = inputs(index);
       const input = given instanceof Promise ? await given : given; // nothing is waited for where it is there
       if (input === undefined) break;
-      const { batch, learningRate, controls = {} } = input;
       const step = state.step + 1;
+      const { batch, learningRate, controls = {} } = checked(input, step);
       const whole = { ...state, batch, controls, constants, step, learningRate };
       const { lossNats, gradientNorm, ...next } = run(whole);
       state = { ...next, step };
@@ -146,13 +148,13 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
       if (index === 0) {
         const bytes = await run.bytes(whole);
         if (bytes) options.onMemory?.(bytes);
-        yield* await read.bundle(pending.splice(0)); // soon, for those who wait
+        yield* sound(read.bundle(pending.splice(0))); // soon, for those who wait
       } else if (pending.length === readEvery) {
         const earlier = reading;
         reading = read.bundle(pending);
         pending = [];
         await undefined; // the read is queued here, before the next steps
-        if (earlier) yield* await earlier;
+        if (earlier) yield* sound(earlier);
       }
       if (checkpoint?.due(step)) {
         yield* unread();
@@ -200,9 +202,15 @@ function bundleReader() {
     since = now;
     const values = await Promise.all(bundle.flatMap(({ lossNats, gradientNorm }) => [lossNats.item(), gradientNorm.item()]));
     disposeAll(bundle.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm]));
-    return bundle.map(({ step, inputs: { learningRate, controls = {}, items = 0 } }, index) =>
-      finite({ step, lossNats: values[2 * index], gradientNorm: values[2 * index + 1], learningRate, controls, items, seconds })
-    );
+    return bundle.map(({ step, inputs: { learningRate, controls = {}, items = 0 } }, index) => ({
+      step,
+      lossNats: values[2 * index],
+      gradientNorm: values[2 * index + 1],
+      learningRate,
+      controls,
+      items,
+      seconds,
+    }));
   };
   return {
     bundle(steps: readonly PendingStep[]): Promise<StepResult[]> {
@@ -218,13 +226,33 @@ function bundleReader() {
   };
 }
 
-function finite(result: StepResult): StepResult {
-  const { step, lossNats, gradientNorm, learningRate } = result;
-  if (Number.isFinite(lossNats) && Number.isFinite(gradientNorm)) return result;
-  throw new Error(
+/** The results of a bundle up to one whose loss or gradient is not finite. */
+async function* soundResults(bundle: Promise<StepResult[]>, stateOf: () => TrainingState): AsyncGenerator<StepResult, void> {
+  for (const result of await bundle) {
+    if (!Number.isFinite(result.lossNats) || !Number.isFinite(result.gradientNorm)) throw await diverged(result, stateOf());
+    yield result;
+  }
+}
+
+/** The error of a step whose loss or gradient is not finite; it has changed nothing. */
+async function diverged(
+  { step, lossNats, gradientNorm, learningRate }: StepResult,
+  { parameters }: TrainingState,
+): Promise<Error> {
+  const found = await firstNotFinite(parameters);
+  return new Error(
     `Training diverged at step ${step}: loss ${lossNats}, gradient norm ${gradientNorm}. ` +
-      `Lower the learning rate (${learningRate}) or raise the warm-up`,
+      (found ? `The parameter ${describeNotFinite(found)}` : `No parameter was changed by it, all are finite`) +
+      `. Lower the learning rate (${learningRate}) or raise the warm-up`,
   );
+}
+
+/** Inputs whose numbers are finite; throws a RangeError where one is not. */
+function checked(inputs: StepInputs, step: number): StepInputs {
+  const numbers = { learningRate: inputs.learningRate, ...inputs.controls };
+  const wrong = Object.entries(numbers).find(([, value]) => !Number.isFinite(value));
+  if (wrong) throw new RangeError(`Cannot run step ${step} with a ${wrong[0]} of ${wrong[1]}: wanted a finite number`);
+  return inputs;
 }
 
 /** Frees the memory of a tree of tensors. */

@@ -179,3 +179,58 @@ Deno.test("adamw() refuses a parameter without a gradient or a moment", () => {
   throws(() => adamw(state, { learningRate: 1 }), /Cannot update "w": there is no second moment for it/);
   deepEqual(Object.keys(adamw({ ...state, moments }, { learningRate: 1 }).parameters), ["w"]);
 });
+
+for (const backend of ["reference", "webgpu"] as const) {
+  for (const dtype of ["float32", "bfloat16"] as const) {
+    Deno.test(`a NaN or infinite gradient anywhere changes nothing, moments in ${dtype} included (${backend})`, async () => {
+      await useBackend(backend);
+      const step = compile(({ parameters, gradients, moments, step }: State & { step: Tensor }) =>
+        adamw({ parameters, gradients, moments, step }, { learningRate: 0.1 })
+      );
+      const parameters = tensors({ ...start(), more: [-0, 3e38, -1e-30, 7] });
+      const sound = tensors({ ...slopes(1), more: [1, 2, 3, 4] });
+      const { moments } = step({ parameters, gradients: sound, moments: initialMoments(parameters, { dtype }), step: 1 });
+      const before = await bitsOf({ parameters, moments });
+      const beyond = backend === "webgpu" ? [1e30] : []; // its square is, in float32
+      for (const value of [NaN, Infinity, -Infinity, ...beyond]) {
+        const gradients = { ...tensors(slopes(2)), more: tensor([1, value, 3, 4]) };
+        const { gradientNorm, ...after } = step({ parameters, gradients, moments, step: 2 });
+        deepEqual(await bitsOf(after), before, `${value}`);
+        ok(!Number.isFinite(await gradientNorm.item()));
+      }
+    });
+  }
+}
+
+type State = Pick<Parameters<typeof adamw>[0], "parameters" | "gradients" | "moments">;
+
+/** Numbers of parameters and moments. */
+async function bitsOf({ parameters, moments }: Pick<State, "parameters" | "moments">): Promise<number[][]> {
+  const all = [parameters, moments.first, moments.second].flatMap((record) => Object.values(record));
+  return await Promise.all(all.map(async (each) => [...await each.data()]));
+}
+
+Deno.test("with a norm given, elements that are not finite count as zero, and nothing moves where the norm or `when` says so", async () => {
+  await useBackend("webgpu");
+  const state = () => ({ parameters: { w: tensor([1, 2]) }, gradients: { w: tensor([NaN, 1]) }, step: 1 });
+  const update = (options: Partial<AdamWOptions>) => {
+    const given = state();
+    return adamw({ ...given, moments: initialMoments(given.parameters) }, { learningRate: 0.1, weightDecay: 0, ...options })
+      .parameters.w.data();
+  };
+  close(await update({ norm: tensor(1) }), [1, 1.9], { relative: 1e-5 });
+  close(await update({ norm: tensor(NaN) }), [1, 2]);
+  close(await update({ norm: tensor(1), when: tensor(Uint32Array.of(0)) }), [1, 2]);
+});
+
+Deno.test("steps count from 1, and settings are finite numbers in their ranges", async () => {
+  await useBackend("reference");
+  const parameters = { w: tensor([1]) };
+  const update = (step: number, options: Partial<AdamWOptions>) =>
+    adamw({ parameters, gradients: parameters, moments: initialMoments(parameters), step }, { learningRate: 0.1, ...options });
+  throws(() => update(0, {}), /wanted a step counted from 1, got 0/);
+  throws(() => update(1.5, {}), /wanted a step counted from 1, got 1.5/);
+  throws(() => update(1, { learningRate: Infinity }), /wanted a finite learningRate, got Infinity/);
+  throws(() => update(1, { beta1: -0.1 }), /wanted beta1 from 0 to below 1, got -0.1/);
+  throws(() => update(1, { epsilon: NaN }), /wanted epsilon to be a finite number of at least 0, got NaN/);
+});

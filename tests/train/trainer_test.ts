@@ -62,7 +62,7 @@ Deno.test("a loss that is not finite is named by its step, however late it is re
   await rejects(async () => {
     for await (const { step } of trainSteps(start(), { loss, inputs: bad, steps: 30, readEvery: 4 })) steps.push(step);
   }, /Training diverged at step 3: /);
-  deepEqual(steps, [1]);
+  deepEqual(steps, [1, 2]);
 });
 
 Deno.test("what a step needs of the device's memory is told once", async () => {
@@ -75,4 +75,42 @@ Deno.test("a run that is left early leaves no failure behind", async () => {
   const w: Tensor = tensor([0, 0, 0]);
   for await (const { step } of trainSteps(initialState({ w }), { loss, inputs, steps: 40, readEvery: 2 })) if (step === 5) break;
   equal((await tensor([1]).data())[0], 1);
+});
+
+for (const backend of ["reference", "webgpu"] as const) {
+  for (const pieces of [1, 2]) {
+    Deno.test(`a step whose loss or gradient is not finite changes nothing, in ${pieces} pieces (${backend})`, async () => {
+      await useBackend(backend);
+      const lossOf: TrainerOptions["loss"] = ({ w, v }, { batch }) =>
+        w.mul(batch.target).abs().sqrt().sum().add(v.square().sum());
+      const batchOf = (values: number[]) => Array.from({ length: pieces }, () => ({ target: tensor(values) }));
+      // a root of zero has an infinite gradient; NaN in the data makes both NaN; the loss alone overflows at last
+      for (const values of [[1, 0, 1], [1, NaN, 1], [1, Infinity, 2]]) {
+        const seen: number[][] = [];
+        const initial = initialState({ w: tensor([1, 2, 3]), v: tensor([1, 1]) });
+        await rejects(async () => {
+          const run = trainSteps(initial, {
+            loss: lossOf,
+            steps: 3,
+            inputs: (step) => ({ batch: batchOf(step === 1 ? values : [1, 1, 1]), learningRate: 0.1 }),
+            observe: async ({ parameters, moments, step }) => {
+              const list = [parameters, moments.first, moments.second].flatMap((record) => Object.values(record));
+              seen[step] = (await Promise.all(list.map(async (each) => [...await each.data()]))).flat();
+            },
+          });
+          for await (const _ of run);
+        }, /Training diverged at step 2: loss .*No parameter was changed by it, all are finite. Lower the learning rate \(0.1\)/);
+        deepEqual(seen[2], seen[1]);
+        ok(seen[3].some((value, index) => value !== seen[2][index]));
+      }
+    });
+  }
+}
+
+Deno.test("a parameter that is not finite is named where training diverges", async () => {
+  await useBackend("webgpu");
+  const run = trainSteps(initialState({ w: tensor([0, NaN, 0]) }), { loss, inputs, steps: 2 });
+  await rejects(async () => {
+    for await (const _ of run);
+  }, /Training diverged at step 1: .* The parameter "w" holds NaN at 1; wanted finite numbers/);
 });
