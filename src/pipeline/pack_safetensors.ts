@@ -19,15 +19,16 @@ import {
 import type { Checkpoint } from "../io/safetensors_file.ts";
 import { configJson, type LanguageModel, type Quantization } from "../llama/checkpoint.ts";
 import { isBias, isNorm, parameterShapes, quantizedNames } from "../llama/parameters.ts";
-import { savedDTypes } from "../llama/transfer.ts";
+import { requireFinite } from "../finite.ts";
+import { downloaded, savedDTypes } from "../llama/transfer.ts";
 import { type PackedFormat, type TernaryMatrix, ternaryWeights } from "../pack/format.ts";
 import type { StoredParameter } from "./packed_maps.ts";
 import {
   type Fitting,
+  halfAction,
   packedQuantization,
   type PackedSizes,
   packingCounter,
-  parameterPieces,
   sumSizes,
   ternaryMatrix,
 } from "./packed_weights.ts";
@@ -73,7 +74,8 @@ export async function packedEntries(
   for (const name of Object.keys(parameterShapes(config)).filter((name) => !(name in entries))) {
     const { shape } = parameters[name];
     const dtype = isNorm(name) || isBias(name) ? "float32" : "float16";
-    const pieces = () => parameterPieces(parameters[name], { name, dtype });
+    await requireFinite({ [name]: parameters[name] }, "pack"); // before anything is written
+    const pieces = () => downloaded(parameters[name], { dtype, action: halfAction(name) });
     entries[name] = { dtype: savedDTypes[dtype], shape, pieces };
     packed(name);
   }
