@@ -213,10 +213,13 @@ export function requireIds(
   }
 }
 
-/** Throws a RangeError unless a batch is of tokens of a vocabulary; targets may be {@linkcode ignoredTarget}. */
+/** Throws a RangeError unless a batch is of tokens of a vocabulary; targets may be {@linkcode ignoredTarget}, but for one at least. */
 export function requireTokens({ inputs, targets }: Batch, vocabularySize: number, action: string): void {
   requireIds(inputs, { vocabularySize }, action);
   requireIds(targets, { vocabularySize, ignored: ignoredTarget }, `${action} (targets)`);
+  if (targets.length > 0 && targets.every((target) => target === ignoredTarget)) {
+    throw new RangeError(`${action}: no target of the batch counts, so that it has no loss; leave it out`);
+  }
 }
 
 /** A number in [0, 1) that looks random and depends on the three counters alone. */
