@@ -4,7 +4,6 @@
  * @module
  */
 
-import { tensor } from "../create.ts";
 import { bytesOf, viewAs } from "../io/bytes.ts";
 import { float32ToQ8_0 } from "../io/ggml_floats.ts";
 import { ggmlTypes } from "../io/ggml_types.ts";
