@@ -8,7 +8,7 @@ import process from "node:process";
 import { type Arm, arms } from "../experiment/arms.ts";
 import { type Clock, type StepCost, stepCosts } from "../experiment/cost.ts";
 import { experimentPage, reportOf } from "../experiment/page.ts";
-import { secondsLeft } from "../experiment/plan.ts";
+import { partsLeft, secondsLeft } from "../experiment/plan.ts";
 import { runExperiment } from "../experiment/run.ts";
 import type { Experiment } from "../experiment/settings.ts";
 import { openStore, type Store } from "../experiment/store.ts";
@@ -29,7 +29,7 @@ import {
   withDistillation,
 } from "./experiment_config.ts";
 import { makeWritableFolder } from "./files.ts";
-import { openLog } from "./log.ts";
+import { openLog, openOverallLog } from "./log.ts";
 import { main } from "./main.ts";
 import { closing, shellWord } from "./summary.ts";
 import { formatSeconds, table } from "./table.ts";
@@ -113,9 +113,12 @@ async function timeSteps(
 
 /** Runs what is not stored, and writes `results.json`, `results.md` and `report.html`. */
 async function wholeExperiment(experiment: Experiment, config: ExperimentConfig, store: Store) {
-  const left = await secondsLeft(experiment, store);
+  const parts = await partsLeft(experiment, store);
+  const left = await secondsLeft(experiment, parts);
   console.error(left > 0 ? `about ${formatSeconds(left)} to go` : "everything is there already");
-  const results = await runExperiment(experiment, store);
+  using log = openOverallLog(parts);
+  const results = await runExperiment({ ...experiment, log }, store);
+  log.complete();
   const { arms, settings, seeds } = experiment;
   const { learningRates: _, distillation: __, evaluation: ___, ...timed } = settings;
   const costs = await store.result(

@@ -54,6 +54,42 @@ export function openLog({ metricsPath, stream }: LogOptions = {}): TrainingLog {
   };
 }
 
+/** A piece of work with trainings in it. */
+export interface LoggedPart {
+  /** As `begin` is told of its training. */
+  readonly title: string;
+  /** In any unit, the same for all parts. */
+  readonly cost: number;
+}
+
+/** Open a log that shows how far all of some parts are, which come in their order; each may have more in it than its training. */
+export function openOverallLog(
+  parts: readonly LoggedPart[],
+  { stream }: Pick<LogOptions, "stream"> = {},
+): TrainingLog & { /** All parts are done. */ complete(): void } {
+  const total = parts.reduce((sum, { cost }) => sum + cost, 0);
+  const shown = progress({ title: "experiment", total, unit: "%", stream });
+  let before = 0;
+  let current = { title: "", cost: 0, steps: 1 };
+  return {
+    begin(title, steps) {
+      const at = parts.findIndex((part) => part.title === title);
+      before = parts.slice(0, Math.max(0, at)).reduce((sum, { cost }) => sum + cost, 0);
+      current = { title, cost: parts[at]?.cost ?? 0, steps };
+    },
+    step(metrics) {
+      const { title, cost, steps } = current;
+      shown.update(before + cost * metrics.step / steps, `${title} ${metrics.step}/${steps} · ${describe(metrics)}`);
+    },
+    end() {}, // there is more in a part than its training
+    complete() {
+      if (total > 0) shown.update(total);
+      shown.done();
+    },
+    [Symbol.dispose]: () => shown.done(),
+  };
+}
+
 /** The numbers of a step that people watch. */
 function describe({ lossNats, tokensPerSecond, pressure, temperature }: StepMetrics): string {
   const parts = [`loss ${lossNats.toFixed(3)}`, `${Math.round(tokensPerSecond)} tokens/s`];

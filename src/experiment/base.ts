@@ -52,7 +52,7 @@ export async function baseOf(seed: number, experiment: Experiment, store: Store)
   let trained: LlamaModel | undefined;
   const { trainingLosses } = await store.result(`seed-${seed}/base`, baseSettings(settings), async () => {
     const initial = initialModel(settings.model, { seed, deviation: settings.deviation });
-    const { model, steps } = await trainLogged(`seed ${seed}, base`, initial, settings.pretrain, {
+    const { model, steps } = await trainLogged(baseTitle(seed), initial, settings.pretrain, {
       ...experiment,
       seed: seedFor(seed, "pretrain"),
     });
@@ -72,6 +72,9 @@ export async function baseOf(seed: number, experiment: Experiment, store: Store)
   );
   return { seed, trainingLosses, ...measured, model };
 }
+
+/** What the training of a base is called. */
+export const baseTitle = (seed: number): string => `seed ${seed}, base`;
 
 /** Whether {@linkcode baseOf} would have to train. */
 export async function hasBase(seed: number, { settings }: Experiment, store: Store): Promise<boolean> {

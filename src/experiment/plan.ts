@@ -8,8 +8,8 @@ import { initialModel } from "../llama/parameters.ts";
 import { train } from "../pipeline/train.ts";
 import { batches } from "../train/data.ts";
 import { disposeAll } from "../train/trainer.ts";
-import { hasBase } from "./base.ts";
-import { armSettings } from "./run.ts";
+import { baseTitle, hasBase } from "./base.ts";
+import { armSettings, armTitle } from "./run.ts";
 import { curvaturesOf, type Experiment } from "./settings.ts";
 import type { Store } from "./store.ts";
 
@@ -20,27 +20,35 @@ const probeCosts = { hessian: 3.5, "gauss-newton": 1 } as const;
 /** What arms cost over full precision, evaluation on the way aside, and what is not counted at all. */
 const allowance = 1.1;
 
-/** Steps in full precision that cost about as much as all that is not stored yet. */
-async function stepsLeft(experiment: Experiment, store: Store): Promise<number> {
+/** A part of an experiment that has to be run. */
+export interface Part {
+  /** As the log is told of its training. */
+  readonly title: string;
+  /** Steps in full precision that cost about as much as all of it. */
+  readonly cost: number;
+}
+
+/** What is not stored yet, in the order in which it is run. */
+export async function partsLeft(experiment: Experiment, store: Store): Promise<Part[]> {
   const { settings: { pretrain, arm, calibration, evaluation }, seeds, arms } = experiment;
-  let steps = 0;
+  const parts: Part[] = [];
   for (const seed of seeds) {
     if (!await hasBase(seed, experiment, store)) {
       const probes = curvaturesOf(experiment).reduce((sum, curvature) => sum + probeCosts[curvature] * calibration.probes, 0);
-      steps += pretrain.steps + evaluationCost * evaluation.batches + probes;
+      parts.push({ title: baseTitle(seed), cost: pretrain.steps + evaluationCost * evaluation.batches + probes });
     }
     for (const each of arms) {
       if (await store.has(`seed-${seed}/${each.name}`, armSettings(each, experiment))) continue;
       const onTheWay = each.untrained ? 0 : arm.steps + evaluationCost * evaluation.curveBatches * evaluation.points;
-      steps += onTheWay + evaluationCost * evaluation.batches;
+      parts.push({ title: armTitle(seed, each), cost: onTheWay + evaluationCost * evaluation.batches });
     }
   }
-  return steps;
+  return parts;
 }
 
-/** Seconds that what is not stored yet will take, by a few steps that are timed; 0 where everything is stored. */
-export async function secondsLeft(experiment: Experiment, store: Store): Promise<number> {
-  const steps = await stepsLeft(experiment, store);
+/** Seconds that parts will take, by a few steps that are timed; 0 where there are none. */
+export async function secondsLeft(experiment: Experiment, parts: readonly Part[]): Promise<number> {
+  const steps = parts.reduce((sum, { cost }) => sum + cost, 0);
   return steps === 0 ? 0 : allowance * steps * await secondsOfStep(experiment);
 }
 

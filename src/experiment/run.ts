@@ -94,6 +94,9 @@ export function armSettings(arm: Arm, { settings }: Experiment): unknown {
   };
 }
 
+/** What the training of an arm is called. */
+export const armTitle = (seed: number, { label }: Pick<Arm, "label">): string => `seed ${seed}, ${label}`;
+
 async function runArm(arm: Arm, base: Base, calibrations: Calibrations, experiment: Experiment): Promise<ArmResult> {
   const { settings } = experiment;
   const options = armOptions(arm, settings);
@@ -110,7 +113,7 @@ async function runArm(arm: Arm, base: Base, calibrations: Calibrations, experime
   const watch = new WeightWatch(ofWeights.groupSize);
   const curve: { step: number; lossNats: number }[] = [];
   const points = pointsOf(options.steps, settings.evaluation.points);
-  const { model, steps } = await trainLogged(`seed ${base.seed}, ${arm.label}`, base.model, {
+  const { model, steps } = await trainLogged(armTitle(base.seed, arm), base.model, {
     ...options,
     ...(arm.alpha !== undefined
       ? { temperatureScales: scalesOf(calibrations[curvatureOf(arm, settings)]!, guidanceOf(arm, settings)) }

@@ -1,4 +1,4 @@
-import { openLog } from "../../src/cli/log.ts";
+import { openLog, openOverallLog } from "../../src/cli/log.ts";
 import type { ProgressStream } from "../../src/cli/progress.ts";
 import type { StepMetrics } from "../../src/train/log.ts";
 import { deepEqual, equal, match, throws } from "../assert.ts";
@@ -73,4 +73,25 @@ Deno.test("a step that is not a number in JSON is still one line", () => {
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
+});
+
+Deno.test("an experiment shows how far all of it is, and its parts by name", () => {
+  const lines: string[] = [];
+  const log = openOverallLog([{ title: "base", cost: 10 }, { title: "rounded", cost: 10 }, { title: "ste", cost: 20 }], {
+    stream: pipe(lines),
+  });
+  log.begin("base", 50);
+  log.step(metrics(50));
+  log.end();
+  log.begin("ste", 50);
+  log.step(metrics(25));
+  log[Symbol.dispose]();
+  match(lines[0], /^experiment 25 % · base 50\/50 · loss 2\.500 · /);
+  match(lines.at(-1)!, /^experiment 75 % · ste 25\/50 · .* · ended after /);
+  const whole: string[] = [];
+  const done = openOverallLog([{ title: "base", cost: 10 }], { stream: pipe(whole) });
+  done.begin("base", 50);
+  done.step(metrics(1));
+  done.complete();
+  match(whole.at(-1)!, /^experiment 100 % · .* · took /);
 });
