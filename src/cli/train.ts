@@ -14,18 +14,19 @@ import type { RunConfig } from "./config.ts";
 import { UsageError } from "./errors.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
+import { checkMemory, deviceMemory } from "./memory_plan.ts";
 import { modelFolder, startModel } from "./models.ts";
 import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
 import { closing, shellWord, summaryTable } from "./summary.ts";
-import { command, runConfig } from "./train_options.ts";
+import { command, modelConfigOf, runConfig } from "./train_options.ts";
 import { Run } from "./train_run.ts";
 
 /** The model that a run begins with. */
 async function begin(config: RunConfig): Promise<LanguageModel> {
-  const { model, seed, sequenceLength, sample } = config;
+  const { model, seed, sequenceLength } = config;
   if ("path" in model) {
     const given = await startModel(model.path);
     const { maxPositions } = given.config;
@@ -34,9 +35,7 @@ async function begin(config: RunConfig): Promise<LanguageModel> {
       `sequenceLength must be at most ${maxPositions}, the longest context of ${model.path}, got ${sequenceLength}`,
     );
   }
-  const { initializerRange: deviation, ...sizes } = model;
-  const maxPositions = Math.max(sequenceLength, sample.tokens + sample.prompt.length * 4); // tokens that it is used with
-  return { ...initialModel({ ...sizes, maxPositions }, { seed, deviation }), tokenizer: byteTokenizer };
+  return { ...initialModel(await modelConfigOf(config), { seed, deviation: model.initializerRange }), tokenizer: byteTokenizer };
 }
 
 /** The text that a run reads. */
@@ -66,6 +65,8 @@ if (import.meta.main) {
     const { config, name } = await runConfig(flags);
     const folder = flags.output ?? `runs/${name}`;
     await checkRunFolder(folder);
+    const memory = flags.adapterMemory === undefined ? await deviceMemory() : flags.adapterMemory * 1e9;
+    await checkMemory(config, await modelConfigOf(config), memory);
     const start = await begin(config);
     const data = await dataOf(config, start, { signal: context.signal, cache: flags.cache });
     const inputs = { data: data.key, ...("path" in config.model ? { "model.path": await modelDigest(config.model.path) } : {}) };

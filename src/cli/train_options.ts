@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { LlamaConfig } from "../llama/config.ts";
 import { storageNames } from "../pack/fitting.ts";
 import { recipeNames } from "../recipes.ts";
 import type { Command, Values } from "./args.ts";
@@ -62,6 +63,24 @@ export const command = {
       ...{ ...whole, minimum: 0 },
       description: "Save memory: compute the inner results of every N-th layer again in the backward pass (1: all layers)",
     },
+    clipBy: {
+      type: "string",
+      choices: ["step", "before"],
+      value: "NORM",
+      description: "Clip gradients by the norm of the step, or of the step before, which takes less memory",
+    },
+    moments: {
+      type: "string",
+      choices: ["float32", "bfloat16"],
+      value: "TYPE",
+      description: "How the optimizer keeps its moments; bfloat16 takes half the memory",
+    },
+    adapterMemory: {
+      type: "number",
+      value: "GB",
+      minimum: 0.001,
+      description: "Memory of the adapter: what does not fit is refused",
+    },
     fresh: { type: "boolean", description: "Begin anew: an unfinished run in the folder is moved aside instead of going on" },
     maxSteps: { ...whole, minimum: 2, description: "Cut each phase of training to so many steps" },
   },
@@ -83,6 +102,8 @@ const fields = {
   groupSize: ["quantize", "groupSize"],
   for: ["output", "format"],
   recomputeEvery: ["recomputeEvery"],
+  clipBy: ["optimizer", "clipBy"],
+  moments: ["optimizer", "moments"],
   seed: ["seed"],
 } as const satisfies Partial<Record<keyof TrainFlags, readonly string[]>>;
 
@@ -93,7 +114,7 @@ type Json = Record<string, unknown>;
  *
  * @throws {UsageError} As `loadConfig` does.
  */
-export async function runConfig(flags: TrainFlags): Promise<{ readonly config: RunConfig; readonly name: string }> {
+export async function runConfig(flags: Partial<TrainFlags>): Promise<{ readonly config: RunConfig; readonly name: string }> {
   const path = flags.config ?? (flags.model === undefined ? "configs/quickstart.json" : undefined);
   const typed = withFlags(path === undefined ? {} : await readConfig(path), flags);
   const model = (typed as { model?: { path?: unknown } })?.model?.path;
@@ -104,8 +125,15 @@ export async function runConfig(flags: TrainFlags): Promise<{ readonly config: R
   return { config: overrideConfig(config, { steps, maxSteps }), name };
 }
 
+/** Architecture of the model that a run trains. Its weights are not read. */
+export async function modelConfigOf({ model, sequenceLength, sample }: RunConfig): Promise<LlamaConfig> {
+  if ("path" in model) return await modelConfig(model.path);
+  const { initializerRange: _, ...sizes } = model;
+  return { ...sizes, maxPositions: Math.max(sequenceLength, sample.tokens + sample.prompt.length * 4) }; // tokens that it is used with
+}
+
 /** A configuration as parsed, with the fields that options set. */
-function withFlags(value: unknown, flags: TrainFlags): unknown {
+function withFlags(value: unknown, flags: Partial<TrainFlags>): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value; // refused when it is resolved
   const config: Json = { ...value, ...(flags.model === undefined ? {} : { model: { path: flags.model } }) };
   if (flags.data === PACKAGED_CORPUS) setField(config, ["data", "corpus"], flags.data);

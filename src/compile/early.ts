@@ -57,7 +57,9 @@ export function placeEarly(fusion: Fusion): Fusion {
     for (const node of reads[index]) if (donated.has(nodes[node].leaf ?? -1)) users.set(node, placed.length - 1);
   }
   for (const index of groups.keys().filter((index) => freedom[index].isEarly)) {
-    const placeOf = (node: number) => Math.max(makers.get(node) ?? 0, freedom[index].overwrites ? users.get(node) ?? 0 : 0);
+    const size = sizeOf(nodes[groups[index].roots[0]].shape);
+    const overwrites = (node: number) => freedom[index].overwrites && sizeOf(nodes[node].shape) === size; // not a learning rate
+    const placeOf = (node: number) => Math.max(makers.get(node) ?? 0, overwrites(node) ? users.get(node) ?? 0 : 0);
     put(index, reads[index].values().reduce((latest, node) => Math.max(latest, placeOf(node)), 0));
   }
   return { ...fusion, groups: placed.flat() };

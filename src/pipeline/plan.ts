@@ -23,12 +23,17 @@ export interface PlanOptions extends BatchSize {
   readonly calibration?: CalibrationOptions;
   /** Sequences at a time in an evaluation; as many as in training by default. */
   readonly evaluationBatchSize?: number;
+  /** Which phases are planned; by default all, calibration where it has settings. */
+  readonly phases?: readonly PhaseName[];
 }
+
+/** What runs on the device. */
+export type PhaseName = "calibration" | "training" | "evaluation";
 
 /** The memory of one phase, in bytes. */
 export interface PhasePlan {
   /** What runs. */
-  readonly phase: "calibration" | "training" | "evaluation";
+  readonly phase: PhaseName;
   /** Of the program that runs again and again. */
   readonly program: ProgramBytes;
   /** Parameters of the model that it started from, which stay beside. */
@@ -85,19 +90,22 @@ export async function planTraining(config: LlamaConfig, options: PlanOptions): P
   const { batchSize, sequenceLength, training = {}, calibration, evaluationBatchSize = batchSize } = options;
   const model = placeholderModel(config);
   const parameterBytes = bytesOf(Object.keys(model.parameters), model);
-  const planned = {
-    ...calibration && { calibration: await calibrationBytes(model, [batchSize, sequenceLength], calibration) },
-    training: await trainingBytes(model, [batchSize, sequenceLength], {
-      ...training,
-      steps: 1 + (training.annealing?.hardSteps ?? 0),
-    }),
-    evaluation: await evaluationBytes(model, { batchSize: evaluationBatchSize, sequenceLength }),
+  const shape = [batchSize, sequenceLength] as const;
+  const steps = 1 + (training.annealing?.hardSteps ?? 0);
+  const planners: Record<PhaseName, () => Promise<ProgramBytes | undefined>> = {
+    calibration: () => calibrationBytes(model, shape, calibration),
+    training: () => trainingBytes(model, shape, { ...training, steps }),
+    evaluation: () => evaluationBytes(model, { batchSize: evaluationBatchSize, sequenceLength }),
   };
-  const phases = Object.entries(planned).map(([phase, program]): PhasePlan => {
+  const wanted = options.phases ??
+    (["calibration", "training", "evaluation"] as const).filter((phase) => phase !== "calibration" || calibration);
+  const phases: PhasePlan[] = [];
+  for (const phase of wanted) {
+    const program = await planners[phase]();
     if (!program) throw new Error("Cannot plan memory on the reference backend: it has no device, wanted WebGPU");
     const base = phase === "training" && !training.donate ? parameterBytes : 0; // it trains a copy
-    return { phase: phase as PhasePlan["phase"], program, base, total: program.total + base };
-  });
+    phases.push({ phase, program, base, total: program.total + base });
+  }
   const counted = (names: readonly string[]) => bytesOf(names, model) / 4;
   return {
     parameters: counted(Object.keys(model.parameters)),
