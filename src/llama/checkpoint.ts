@@ -19,6 +19,7 @@ import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { checkTensors, isSameHead, learnedNames, storedTensor, tiedHead } from "./checkpoint_tensors.ts";
 import { cameWith, companionJson, type Companions, companionsOf, readCompanions, textSettingsOf } from "./companions.ts";
 import { type HuggingFaceConfig, huggingFaceConfig, type LlamaConfig, llamaConfig } from "./config.ts";
+import { clipNames, clipQuantization, isOnlineBitnet, onlineBitnet } from "./foreign_quantization.ts";
 import type { LlamaModel } from "./model.ts";
 import { type Parameters, parameterShapes } from "./parameters.ts";
 import { downloaded, type SavedDType, savedDTypes, uploaded } from "./transfer.ts";
@@ -215,6 +216,14 @@ async function languageModel(
   }
   const names = Object.keys(parameterShapes(settings.config));
   const model = { ...settings, parameters: await readTensors(checkpoint, names, keep) };
+  const clips = clipNames(checkpoint, settings.config);
+  if (clips.length > 0 && !quantization) {
+    const values = await readTensors(checkpoint, clips, "float32");
+    return {
+      ...model,
+      quantization: clipQuantization(json, values, { config: settings.config, action: `Cannot load ${source}` }),
+    };
+  }
   if (!quantization) return model;
   const learned = learnedNames(checkpoint, settings.config);
   const own = learned.length > 0 ? { parameters: await readTensors(checkpoint, learned, "float32") } : {};
@@ -243,7 +252,11 @@ export async function modelSettings(
     );
   }
   const quantization = quantizationOf(json, source);
-  checkTensors(checkpoint, config, { action, learned: quantization ? learnedNames(checkpoint, config) : [], ...reading });
+  checkTensors(checkpoint, config, {
+    action,
+    learned: quantization ? learnedNames(checkpoint, config) : clipNames(checkpoint, config),
+    ...reading,
+  });
   if (config.tieEmbeddings && checkpoint.tensors.has(tiedHead) && !await isSameHead(checkpoint)) {
     throw new RangeError(
       `${action}: config.json says that the head is the embedding (tie_word_embeddings), but "${tiedHead}" differs from it; set ` +
@@ -283,8 +296,8 @@ const quantizationFields: Readonly<Record<Exclude<keyof Quantization, "parameter
   baselinePressure: (value) => value === undefined || typeof value === "boolean",
 };
 
-function quantizationOf({ hestia }: JsonObject, source: string): Quantization | undefined {
-  if (hestia === undefined) return undefined;
+function quantizationOf({ hestia, quantization_config: other }: JsonObject, source: string): Quantization | undefined {
+  if (hestia === undefined) return isOnlineBitnet(other) ? onlineBitnet : undefined;
   const fail = (wanted: string) =>
     new TypeError(`Cannot load ${source}: the field hestia of its config.json must ${wanted}, got ${JSON.stringify(hestia)}`);
   if (!isJsonObject(hestia)) throw fail('be {"quantizer": name, "groupSize": number}');

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isOnlineBitnet } from "./foreign_quantization.ts";
 import type { Field, FieldTable } from "../io/fields.ts";
 import { families, type FamilyName, familyNames } from "./families.ts";
 
@@ -217,10 +218,13 @@ const shared: FieldTable = {
   },
   torch_dtype: dtype,
   dtype,
-  quantization_config: none(
-    "how weights are quantized",
-    "open it with the command or function of its packed format, or unpack it first",
-  ),
+  quantization_config: {
+    means: "how weights are quantized",
+    wanted: "null, or BitNet layers that round while they run",
+    accepts: isOnlineBitnet,
+    remedy: "open it with the command or function of its packed format, or unpack it first",
+  },
+  w_bits: { means: "bits of a weight, by ParetoQ", wanted: "0, for ternary", accepts: (value) => value === 0 },
   quantization: none("how weights are quantized, by MLX"),
   auto_map: none("code that comes with the model", "remove it if that computes what the model_type says"),
   is_decoder: { means: "whether it writes text", ignored: "all models here do" },

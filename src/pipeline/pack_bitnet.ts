@@ -13,6 +13,7 @@ import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
 import { companionsOf, readCompanions } from "../llama/companions.ts";
 import { type LanguageModel, modelSettings, type Quantization } from "../llama/checkpoint.ts";
 import { type HuggingFaceConfig, llamaConfig } from "../llama/config.ts";
+import { isOnlineBitnet } from "../llama/foreign_quantization.ts";
 import { parameterShapes } from "../llama/parameters.ts";
 import { bitnet } from "../pack/bitnet.ts";
 import {
@@ -81,7 +82,7 @@ export async function packBitnet(folder: string, model: LanguageModel, options: 
 
 /** Whether a folder's `config.json` says that its weights lie in the layout of {@linkcode packBitnet}. */
 export function isBitnet({ quantization_config: quantization }: JsonObject): boolean {
-  return isJsonObject(quantization) && quantization.quant_method === "bitnet";
+  return isJsonObject(quantization) && quantization.quant_method === "bitnet" && !isOnlineBitnet(quantization);
 }
 
 /** The fields of a `quantization_config` that are known. */
