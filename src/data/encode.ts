@@ -35,7 +35,7 @@ export interface EncodedPiece {
   readonly piece: LocatedPiece;
 }
 
-/** A piece, and a number that depends on the first piece of its document alone, from 0 to 1, evenly spread. */
+/** A piece, and a number that depends on how its document begins, from 0 to 1, evenly spread. */
 export type LocatedPiece = Piece & { readonly fate: number };
 
 /** Encodes pieces, in their order. `using` ends its workers. */
@@ -130,9 +130,12 @@ function framedConversation(
   return { ids: whole, learned };
 }
 
+/** Characters that decide the fate of a document: no piece that does not end it is shorter, wherever a tokenizer lets it be cut. */
+const decisiveLength = 1 << 16;
+
 /** The fate of a document that begins with a piece. */
 export function fateOf(piece: Piece): number {
-  return hashOf("messages" in piece ? JSON.stringify(piece.messages) : piece.text);
+  return hashOf("messages" in piece ? JSON.stringify(piece.messages) : piece.text.slice(0, decisiveLength));
 }
 
 /** A hash of a text as a number from 0 to 1 (FNV-1a over its code units, Fowler, Noll and Vo, with the finalizer of MurmurHash3). */
