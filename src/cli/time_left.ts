@@ -49,7 +49,7 @@ export class TimeLeft {
     const fresh = this.#inBundles && this.#samples.length > 1 && now - this.#samples.at(-1)!.at < ONE_MOMENT; // more may be on its way
     const samples = fresh ? this.#samples.slice(0, -1) : this.#samples;
     const last = samples.at(-1);
-    if (this.total === undefined || !last) return undefined;
+    if (this.total === undefined || !last || this.#samples.at(-1)!.done >= this.total) return undefined;
     const rate = this.#rate(samples[0], last);
     return rate === undefined ? undefined : Math.max(0, ((this.total - last.done) / rate - (now - last.at)) / 1000);
   }

@@ -162,7 +162,11 @@ export class Run {
     let trained: TrainedModel | undefined;
     this.log.begin(title, settings.steps);
     const { recomputeEvery } = this.config;
-    const onMemory = (bytes: ProgramBytes) => console.error(`${title}: ${memoryText(bytes)}`);
+    let most = 0;
+    const onMemory = (bytes: ProgramBytes): void => {
+      if (bytes.total > most) console.error(`${title}: ${memoryText(bytes)}`); // steps of later kinds seldom take more
+      most = Math.max(most, bytes.total);
+    };
     const { signal } = this.context;
     for await (const event of train(model, data, { ...settings, ...going, recomputeEvery, onMemory, signal })) {
       if (event.type === "end") trained = { ...event.model, quantization: event.quantization };
@@ -202,12 +206,13 @@ export class Run {
 /** What people call the model in full precision. */
 export const baseTitle = ({ model }: Pick<RunConfig, "model">): string => "path" in model ? "base" : "full precision";
 
-/** Peak of device memory in a training step, and its parts. */
+/** Peak of device memory in a training step, and its parts, the largest first. */
 function memoryText({ total, ...parts }: ProgramBytes): string {
-  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-  return `a step takes ${megabytes(total)} of device memory (${
-    Object.entries(parts).filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${megabytes(bytes)}`).join(", ")
-  })`;
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+  const told = Object.entries(parts).filter(([, bytes]) => bytes > 0.01 * total).sort(([, a], [, b]) => b - a);
+  return `a step takes ${megabytes(total)} MB of device memory: ${
+    told.map(([name, bytes]) => `${name} ${megabytes(bytes)}`).join(", ")
+  }`;
 }
 
 /** A line of `metrics.jsonl`. */
