@@ -48,12 +48,13 @@ fn gradient_at(index: u32) -> Quad {
   return gradient[index]; //: load
 }
 
-// The nearest code.
-fn hard_code(w: Quad, border: Element) -> Quad {
+// The nearest code. A scale that is not finite has no codes: it times zero is NaN.
+fn hard_code(w: Quad, scale: Element) -> Quad {
   if (LOWER) {
-    return select(Quad(), Quad(1.0), w > Quad(border)) - select(Quad(), Quad(1.0), w <= Quad(-border));
+    let x = w / scale;
+    return select(Quad(), Quad(1.0), x > Quad(0.5)) - select(Quad(), Quad(1.0), x <= Quad(-0.5));
   }
-  return select(Quad(), sign(w), abs(w) > Quad(border));
+  return select(Quad(), sign(w), abs(w) > Quad(0.5 * scale));
 }
 
 // Of the result by the weight and by the scale.
@@ -66,7 +67,7 @@ struct Slopes {
 // is exp(-k). The variance of the code is a sum of products of positive numbers, so that nothing cancels.
 fn slopes_of(w: Quad, scale: Element, k: Element, last: Element) -> Slopes {
   if (HARD) {
-    return Slopes(Quad(1.0), hard_code(w, 0.5 * scale));
+    return Slopes(Quad(1.0), hard_code(w, scale));
   }
   let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;
@@ -111,6 +112,9 @@ fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) places
         through_scale += g * slopes_of(w, scale, k, last).scale;
       }
       of_scale = select(0.0, share / size, OFFSET || mean >= EPSILON) * total(dot(through_scale, Quad(1.0)), lane, member);
+    } else if (!HARD) {
+      let bits = bitcast<u32>(mean);
+      of_scale = select(0.0, bitcast<Element>(bits | 0x7fc00000u), (bits & 0x7f800000u) == 0x7f800000u); // no weight of the group has a slope
     }
 
     for (var quad = member; quad < params.quads; quad += MEMBERS) { //: quads

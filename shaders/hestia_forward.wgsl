@@ -42,19 +42,20 @@ fn weight_at(index: u32) -> Quad {
   return weight[index]; //: load
 }
 
-// The nearest code.
-fn hard_code(w: Quad, border: Element) -> Quad {
+// The nearest code. A scale that is not finite has no codes: it times zero is NaN.
+fn hard_code(w: Quad, scale: Element) -> Quad {
   if (LOWER) {
-    return select(Quad(), Quad(1.0), w > Quad(border)) - select(Quad(), Quad(1.0), w <= Quad(-border));
+    let x = w / scale;
+    return select(Quad(), Quad(1.0), x > Quad(0.5)) - select(Quad(), Quad(1.0), x <= Quad(-0.5));
   }
-  return select(Quad(), sign(w), abs(w) > Quad(border));
+  return select(Quad(), sign(w), abs(w) > Quad(0.5 * scale));
 }
 
 // Of x = w / scale: with u = 2 |x| - 1, the codes 0, sign(x) and -sign(x) weigh t : near^2 : far^2, where t = exp(-|u| k) and none exceeds 1; `last`
 // is exp(-k).
 fn code_of(w: Quad, scale: Element, k: Element, last: Element) -> Quad {
   if (HARD) {
-    return hard_code(w, 0.5 * scale);
+    return hard_code(w, scale);
   }
   let x = w / scale;
   let u = 2.0 * abs(x) - 1.0;

@@ -215,3 +215,12 @@ export function givenRules<S extends Section>(section: S, options: RuleOptions<R
   const given = Object.entries(options).filter(([field, value]) => value !== undefined && fields.includes(field));
   return Object.fromEntries(given) as RuleOptions<Recipe[S]>;
 }
+
+/** The recipe that options follow, and those of their rules that differ from it: all there is to store. */
+export function differingRules<S extends Section>(section: S, options: RuleOptions<Recipe[S]>): RuleOptions<Recipe[S]> {
+  const { name: recipe, [section]: rules } = recipeNamed(options.recipe);
+  const differing = Object.entries(givenRules(section, options)).filter(([field, value]) =>
+    rules[field as keyof Recipe[S]] !== value
+  );
+  return { ...Object.fromEntries(differing), recipe } as RuleOptions<Recipe[S]>;
+}

@@ -14,6 +14,7 @@ import {
   curvatures,
   curvatureTitles,
   defaultCurvature,
+  estimators,
 } from "../pipeline/calibrate.ts";
 import { isTraceState, type TraceState } from "../quant/trace_state.ts";
 import { traceHeatMap } from "../report/heat_map.ts";
@@ -22,6 +23,7 @@ import type { Command } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { UsageError } from "./errors.ts";
+import { defaultRecipe, recipeNames } from "../recipes.ts";
 import { showCalibration } from "./calibration_progress.ts";
 import { main } from "./main.ts";
 import { loadModelFolder, modelOption, refusing, required } from "./models.ts";
@@ -57,9 +59,9 @@ const command = {
       type: "string",
       choices: curvatures,
       value: "NAME",
-      default: defaultCurvature,
       description:
-        "What is traced: the Gauss-Newton part of the Hessian, by gradients, or the Hessian, by Hessian-vector products",
+        "What is traced: the Gauss-Newton part of the Hessian, by gradients, or the Hessian, by Hessian-vector products " +
+        `(default: ${defaultCurvature}; hessian by Hutch++)`,
     },
     probes: { type: "integer", value: "N", minimum: 1, default: 256, description: "Products or gradients at most" },
     tolerance: {
@@ -85,8 +87,30 @@ const command = {
       default: 0,
       description: "Save memory: compute the inner results of every N-th layer again (1: all layers)",
     },
-    alpha: { type: "number", default: 0.5, description: "Strength of the scales; negative turns their order round" },
-    kappa: { type: "number", default: 1, description: "Steepness of the score" },
+    recipe: {
+      type: "string",
+      value: "NAME",
+      choices: recipeNames,
+      default: defaultRecipe,
+      description: "Release of the method whose rules make scales of traces",
+    },
+    estimator: {
+      type: "string",
+      value: "NAME",
+      choices: estimators,
+      default: "joint",
+      description: "Probes of all tensors at once, or Hutch++ of the Hessian, one tensor after another, as released",
+    },
+    sketch: { type: "integer", value: "N", minimum: 1, default: 10, description: "Columns of the sketch of Hutch++" },
+    queries: { type: "integer", value: "N", minimum: 0, default: 20, description: "Probes of what the sketch leaves" },
+    alpha: { type: "number", description: "Strength of the scales; negative turns their order round (default: the recipe's)" },
+    sensitive: {
+      type: "string",
+      value: "HOW",
+      choices: ["hotter", "cooler"],
+      description: "What tensors of high curvature are (default: the recipe's)",
+    },
+    kappa: { type: "number", description: "Steepness of the score (default: the recipe's)" },
     seed: { type: "integer", value: "N", minimum: 0, default: 0, description: "Seed of probes and batches" },
   },
 } as const satisfies Command;

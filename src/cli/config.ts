@@ -58,6 +58,21 @@ const phase = (
   style: v.optional(oneOf(scheduleStyles), "wsd"),
 });
 
+/** Rules of the weights: those of the recipe where they are left out. */
+export const weightFields = {
+  /** "offset" adds `scaleEpsilon` to the mean magnitude of a group, "clamped" takes the larger of the two. */
+  scaleRule: v.optional(oneOf(["offset", "clamped"])),
+  scaleEpsilon: v.optional(positive()),
+  /** Whether gradients flow through the scale. */
+  scaleGradient: v.optional(flag()),
+  /** Code of a weight in the middle of two: the lower one, or the one nearer to zero. */
+  tieRule: v.optional(oneOf(["lower", "zero"])),
+  /** Added to each temperature. */
+  temperatureOffset: v.optional(notNegative()),
+  /** Whether straight-through baselines follow the pressure too. */
+  baselinePressure: v.optional(flag()),
+} as const;
+
 /** A model that is made of random numbers, with a byte-level tokenizer. */
 const newModel = section({
   hiddenSize: v.optional(count(), 128),
@@ -147,17 +162,7 @@ const runSchema = section({
       groupSize: v.optional(groupSize(), 128),
       /** "float16" rounds scales in training as the packed file stores them. */
       scaleDtype: v.optional(oneOf(["float32", "float16"]), "float32"),
-      /** "offset" adds `scaleEpsilon` to the mean magnitude of a group, "clamped" takes the larger of the two. */
-      scaleRule: v.optional(oneOf(["offset", "clamped"])),
-      scaleEpsilon: v.optional(positive()),
-      /** Whether gradients flow through the scale. */
-      scaleGradient: v.optional(flag()),
-      /** Code of a weight in the middle of two: the lower one, or the one nearer to zero. */
-      tieRule: v.optional(oneOf(["lower", "zero"])),
-      /** Added to each temperature. */
-      temperatureOffset: v.optional(notNegative()),
-      /** Whether straight-through baselines follow the pressure too. */
-      baselinePressure: v.optional(flag()),
+      ...weightFields,
       /** Temperature of the first step. */
       initialTemperature: v.optional(positive()),
       /** Share of the steps over which the pressure rises to 1. */

@@ -9,9 +9,10 @@ import { type Arm, armNamed, arms, baselineArm, defaultArms } from "../experimen
 import type { ExperimentSettings } from "../experiment/settings.ts";
 import { curvatures } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
-import { overrideConfig, readConfig, resolveConfig, type RunConfig } from "./config.ts";
+import { overrideConfig, readConfig, resolveConfig, type RunConfig, weightFields } from "./config.ts";
 import { didYouMean, UsageError } from "./errors.ts";
 import { between, count, finite, notNegative, oneOf, positive, section, text } from "./fields.ts";
+import { givenRules, recipeNames } from "../recipes.ts";
 import { annealingOptions, phaseOptions, weightOptions } from "./phase_options.ts";
 
 /** Names become names of files. */
@@ -27,6 +28,10 @@ const variantSchema = section({
   learningRate: v.optional(positive()),
   alpha: v.optional(finite()),
   curvature: v.optional(oneOf(curvatures)),
+  /** Follows a release in all that its recipe says. */
+  recipe: v.optional(oneOf(recipeNames as readonly ["hestia-2026", "hestia-2025"])),
+  ...weightFields,
+  initialTemperature: v.optional(positive()),
   compressRatio: v.optional(between(0, 1)),
   annealRatio: v.optional(between(0, 1)),
   annealStyle: v.optional(oneOf(annealingStyles)),
@@ -130,9 +135,13 @@ function checkNames(
 /** Every arm that may be asked for: those of the table, then the variants of the configuration. */
 export function armsOf({ experiment: { variants, learningRates } }: ExperimentConfig): readonly Arm[] {
   const variantArm = ([name, variant]: [string, v.InferOutput<typeof variantSchema>]): Arm => {
-    const { of, label, learningRate = learningRates[of], alpha, curvature, annealStyle: style, ...times } = variant;
-    const [annealing, own] = [{ style, ...times }, { learningRate, alpha, curvature }].map(known);
-    return { ...armNamed(of), ...own, name, label, ...(Object.keys(annealing).length > 0 ? { annealing } : {}) };
+    const { of, label, learningRate = learningRates[of], alpha, curvature, recipe, annealStyle: style } = variant;
+    const { initialTemperature, compressRatio, annealRatio, endTemperature, hardSteps } = variant;
+    const times = { style, initialTemperature, compressRatio, annealRatio, endTemperature, hardSteps };
+    const { recipe: _, ...rules } = givenRules("weights", variant);
+    const [annealing, own] = [times, { learningRate, alpha, curvature, recipe }].map(known);
+    const parts = Object.entries({ annealing, weights: rules }).filter(([, part]) => Object.keys(part).length > 0);
+    return { ...armNamed(of), ...own, name, label, ...Object.fromEntries(parts) };
   };
   return [...arms, ...Object.entries(variants).map(variantArm)];
 }

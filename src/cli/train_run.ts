@@ -168,7 +168,8 @@ export class Run {
       most = Math.max(most, bytes.total);
     };
     const { signal } = this.context;
-    for await (const event of train(model, data, { ...settings, ...going, recomputeEvery, onMemory, signal })) {
+    const objective = { ...settings.objective, endTokens: this.start.endTokens?.slice(0, 1) }; // what follows each document
+    for await (const event of train(model, data, { ...settings, ...going, objective, recomputeEvery, onMemory, signal })) {
       if (event.type === "end") trained = { ...event.model, quantization: event.quantization };
       else this.log.step(metricsOf(event, phase));
     }

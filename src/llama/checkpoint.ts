@@ -12,7 +12,7 @@ import { isJsonObject, type JsonObject } from "../io/json.ts";
 import type { SafetensorsSource } from "../io/safetensors.ts";
 import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
 import { writeCheckpointTensors } from "../io/safetensors_shards.ts";
-import { defaultRecipe, givenRules, recipeNames, type RuleOptions, type WeightRules } from "../recipes.ts";
+import { differingRules, recipeNames, type RuleOptions, type WeightRules } from "../recipes.ts";
 import { realize } from "../trace.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -279,7 +279,7 @@ function storedDType({ tensors }: Checkpoint): SavedDType {
 /** What `config.json` says of latent weights. The recipe is always named: files without one are older than the release of 2026. */
 function savedQuantization({ quantizer, groupSize, scaleDtype, ...rules }: Quantization): JsonObject {
   const rounding = scaleDtype === "float16" ? { scaleDtype } : {};
-  return { quantizer, groupSize, ...rounding, recipe: defaultRecipe, ...givenRules("weights", rules) };
+  return { quantizer, groupSize, ...rounding, ...differingRules("weights", rules) };
 }
 
 /** Fields of `hestia` in a `config.json`, and what each may be. */

@@ -12,7 +12,7 @@ import { tokenTensors } from "./data.ts";
 
 /** Settings of the objective. Rules that are not given are those of the recipe. */
 export interface ObjectiveOptions extends RuleOptions<ObjectiveRules> {
-  /** Tokens that end a document; none by default. */
+  /** Tokens that end a document; none by default. A batch that says itself which targets count keeps them as targets. */
   readonly endTokens?: readonly number[];
 }
 
@@ -34,8 +34,9 @@ const ignored = -100;
  */
 export function weighedPieces(pieces: readonly Batch[], options: ObjectiveOptions): WeighedBatch {
   const { endTargets, divisor } = rulesOf("objective", options);
-  const ends = new Set(endTargets === "ignored" ? options.endTokens : []);
-  if (ends.size === 0 && divisor === "predicted") return { batch: pieces.map(tokenTensors), lossShare: 1 };
+  const isTold = pieces.some(({ targets }) => targets.includes(ignoredTarget));
+  const ends = new Set(endTargets === "ignored" && !isTold ? options.endTokens : []);
+  if (ends.size === 0 && divisor === "predicted" && !isTold) return { batch: pieces.map(tokenTensors), lossShare: 1 };
   const counted = pieces.map((piece) => ({ piece, ...countLabels(piece, ends) }));
   const predicted = counted.reduce((sum, each) => sum + each.predicted, 0);
   const items = divisor === "predicted" ? predicted : counted.reduce((sum, each) => sum + each.labels, 0);

@@ -16,7 +16,7 @@ import type { AnnealingOptions } from "../quant/annealing.ts";
 import { learnedParameters } from "../quant/project.ts";
 import type { Quantizer } from "../quant/quantizer.ts";
 import { type QuantizerName, quantizerNamed } from "../quant/registry.ts";
-import { givenRules, recipeNamed, type RuleOptions, type WeightRules } from "../recipes.ts";
+import { differingRules, type RuleOptions, type WeightRules } from "../recipes.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile, realize } from "../trace.ts";
 import { type Batch, type BatchReader, readBatches } from "../train/data.ts";
@@ -275,11 +275,7 @@ function latentModel(
   if (quantizer === "none") return model;
   const rounding = scaleDtype === "float16" ? { scaleDtype } : {};
   const parameters = others.length > 0 ? { parameters: Object.fromEntries(others) } : {};
-  const { name: recipe } = recipeNamed(options.recipe);
-  return {
-    ...model,
-    quantization: { quantizer, groupSize, ...rounding, recipe, ...givenRules("weights", options), ...parameters },
-  };
+  return { ...model, quantization: { quantizer, groupSize, ...rounding, ...differingRules("weights", options), ...parameters } };
 }
 
 /** Tensors with memory of their own, which a step may overwrite. */

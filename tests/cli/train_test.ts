@@ -13,7 +13,7 @@ const tiny = {
   sequenceLength: 16,
   pretrain: { steps: 9, warmupSteps: 1 },
   calibration: { probes: 2, batches: 2 },
-  quantize: { groupSize: 64, steps: 8, warmupSteps: 1, hardSteps: 2 },
+  quantize: { groupSize: 64, steps: 8, warmupSteps: 1, hardSteps: 2, tieRule: "zero", scaleRule: "offset" },
   evaluation: { batches: 2 },
   sample: { prompt: "Call", tokens: 4 },
 };
@@ -75,8 +75,12 @@ Deno.test("deno task train runs every phase and leaves a complete folder, the sa
       equal(Object.keys(record).length, 7);
       ok("model.layers.0.self_attn.q_proj.weight" in record);
     }
-    const { quantizer, groupSize } = (await readJson(`${folder}/a/model/config.json`)).hestia;
-    deepEqual([quantizer, groupSize], ["hestia", 64]);
+    deepEqual((await readJson(`${folder}/a/model/config.json`)).hestia, {
+      quantizer: "hestia",
+      groupSize: 64,
+      recipe: "hestia-2026",
+      tieRule: "zero",
+    });
     equal((await readJson(`${folder}/a/config.json`)).optimizer.beta2, 0.95);
     for (const file of ["base/model.safetensors", "model/model.safetensors", "model/tokenizer.json", "packed/model.gguf"]) {
       ok((await Deno.stat(`${folder}/a/${file}`)).isFile);

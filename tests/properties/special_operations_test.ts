@@ -29,6 +29,7 @@ import type { PrimitiveName } from "../../src/ops/primitives.ts";
 import { halfTable, halfTableMatmul, halfTableRows } from "../../src/pack/half_table.ts";
 import { packWeights } from "../../src/pack/packed_weight.ts";
 import { after, applyFused } from "../../src/tensor.ts";
+import { recipeNames } from "../../src/recipes.ts";
 import { deepEqual } from "../assert.ts";
 import { read } from "../support/backends.ts";
 import { runLowered, type Variation } from "../support/lowered.ts";
@@ -238,10 +239,12 @@ const layers: Table = {
   ...Object.assign(
     {},
     ...[true, false].flatMap((hard) =>
-      [36, 37].map((width) =>
-        named(
-          `hestia${hard ? ", hard" : ""} of ${width}`,
-          () => ((w) => [hestia(w, { temperature: 0.3, pressure: 0.7, groupSize: width, hard }), w])(rows(width)),
+      recipeNames.flatMap((recipe) =>
+        [36, 37].map((width) =>
+          named(
+            `${recipe}${hard ? ", hard" : ""} of ${width}`,
+            () => ((w) => [hestia(w, { recipe, temperature: 0.3, pressure: 0.7, groupSize: width, hard }), w])(rows(width)),
+          )
         )
       )
     ),
@@ -321,7 +324,7 @@ const exceptions: readonly Exception[] = [
     allows: (_, wanted, index) => Number.isNaN(wanted) && Math.floor(index / headDim) % positions > 0,
   },
   {
-    which: /^hestia, hard of \d+, gradient/,
+    which: /^hestia-2025, hard of \d+, gradient/,
     because: "of a weight that is NaN or infinite, its group has no gradient, and training refuses it by name",
     allows: (_, __, index) => index >= 36,
   },
