@@ -101,8 +101,8 @@ interface Span {
 
 /**
  * The ids of a conversation, and which of them the assistant speaks. Where the template marks that (`{% generation %}`), its marks
- * decide; elsewhere the conversation is rendered message by message, and a turn of the assistant is what it adds to the text behind the
- * generation prompt, as far as the token that ends it. The spelling of a special token within a message is taken for that token, as
+ * decide; elsewhere the conversation is rendered message by message, and a turn of the assistant is what stands behind the generation
+ * prompt, as far as the special token that ends it. The spelling of a special token within a message is taken for that token, as
  * transformers does.
  *
  * @throws {TypeError} as {@linkcode renderChat}, and where turns cannot be told apart, since the template rewrites earlier messages
@@ -125,7 +125,7 @@ export async function encodeChat(
   const isMarked = /\{%-?\s*generation\s*-?%\}/.test(template);
   const { text, spans } = isMarked
     ? await markedTurns(template, messages, options)
-    : endedBySpecial(await addedTurns(template, messages, options), tokenizer);
+    : await addedTurns(template, messages, { ...options, tokenizer });
   const ids = tokenizer.encode(text, { parseSpecial: true });
   return { ids, isAssistant: idsWithin(spans, { tokenizer, text, ids }) };
 }
@@ -155,29 +155,52 @@ interface Turns {
   readonly spans: readonly Span[];
 }
 
-async function addedTurns(template: string, messages: readonly ChatMessage[], options: ChatOptions): Promise<Turns> {
+/** Turns by what each adds to the text behind the prompt for it. */
+async function addedTurns(
+  template: string,
+  messages: readonly ChatMessage[],
+  { tokenizer, ...options }: ChatOptions & { readonly tokenizer: Tokenizer },
+): Promise<Turns> {
+  const special = (tokenizer.toJSON().added_tokens ?? []).filter(isJsonObject).filter((token) => token.special === true)
+    .map(({ content }) => String(content));
   const text = await renderChat(template, messages, options);
   const spans: Span[] = [];
-  for (const [at, { role }] of messages.entries()) {
-    if (role !== "assistant") continue;
+  for (const [at, message] of messages.entries()) {
+    if (message.role !== "assistant") continue;
     const before = await renderChat(template, messages.slice(0, at), { ...options, addGenerationPrompt: true });
     const after = at === messages.length - 1 ? text : await renderChat(template, messages.slice(0, at + 1), options);
-    const start = sharedLength(before, after);
-    const end = sharedLength(after, text);
-    if (end <= start || start < (spans.at(-1)?.end ?? 0)) throw rewritten(at);
-    spans.push({ start, end });
+    const start = sharedLength(before, text);
+    const spoken = endOfContent(message, text, start);
+    if (spoken === undefined || start < (spans.at(-1)?.end ?? 0)) throw rewritten(at);
+    const end = endOfSpecial(text, spoken, special) ?? sharedLength(after, text);
+    if (end < spoken) throw rewritten(at);
+    if (end > start) spans.push({ start, end });
   }
   return { text, spans };
 }
 
-/** Turns without the white space that the template writes behind the special token that ends them. */
-function endedBySpecial({ text, spans }: Turns, tokenizer: Tokenizer): Turns {
-  const special = (tokenizer.toJSON().added_tokens ?? []).filter(isJsonObject).map(({ content }) => String(content));
-  const ended = spans.map(({ start, end }) => {
-    const spoken = text.slice(start, end).trimEnd();
-    return special.some((token) => spoken.endsWith(token)) ? { start, end: start + spoken.length } : { start, end };
-  });
-  return { text, spans: ended };
+/** Where the last of what a message says ends in a text, from `start` on; undefined where its content is not there. */
+function endOfContent({ role: _, ...said }: ChatMessage, text: string, start: number): number | undefined {
+  let end = start;
+  for (const part of textsIn(said)) {
+    const at = text.indexOf(part, end);
+    if (at >= 0) end = at + part.length;
+    else if (part === String(said.content).trim()) return undefined;
+  }
+  return end;
+}
+
+/** All texts in a value, without white space around them. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === "string") return value.trim() === "" ? [] : [value.trim()];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(textsIn) : [];
+}
+
+/** Where the first special token from `start` on ends. */
+function endOfSpecial(text: string, start: number, special: readonly string[]): number | undefined {
+  const ends = special.map((token) => ({ at: text.indexOf(token, start), token })).filter(({ at }) => at >= 0);
+  const first = ends.reduce((a, b) => b.at < a.at ? b : a, { at: Infinity, token: "" });
+  return first.at < Infinity ? first.at + first.token.length : undefined;
 }
 
 function rewritten(at: number): TypeError {

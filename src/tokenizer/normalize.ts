@@ -7,7 +7,7 @@
 import type { JsonObject } from "../io/json.ts";
 import { byteSymbols } from "./bytes.ts";
 import { stepsOf } from "./fields.ts";
-import { compileRegex, forEachMatch } from "./regex.ts";
+import { compileRegex } from "./regex.ts";
 
 /** A text for a text. */
 export type Rewrite = (text: string) => string;
@@ -52,10 +52,10 @@ function rewriteOf(step: JsonObject): Rewrite {
 export function replacement({ pattern, content }: JsonObject): Rewrite {
   const { String: literal, Regex: regex } = pattern as { readonly String?: string; readonly Regex?: string };
   if (literal !== undefined) return (text) => literal === "" ? text : text.replaceAll(literal, () => content as string);
-  const expression = compileRegex(regex!);
+  const found = compileRegex(regex!);
   return (text) => {
     let [rewritten, at] = ["", 0];
-    forEachMatch(expression, text, (start, end) => {
+    found.forEachMatch(text, (start, end) => {
       rewritten += text.slice(at, start) + content;
       at = end;
     });

@@ -6,24 +6,68 @@
 
 import { bracketed, parseRegex, type RegexNode } from "./regex_parse.ts";
 
+/** An expression that finds all its matches in a text. */
+export class Pattern {
+  /**
+   * @param expression sticky
+   * @param skip characters, sticky too: where the expression does not match at one of them, it does not match at those that follow
+   */
+  constructor(private readonly expression: RegExp, private readonly skip?: RegExp) {}
+
+  /** Calls `visit` with the start and end of each match, from the first on. */
+  forEachMatch(text: string, visit: (start: number, end: number) => void): void {
+    const { expression } = this;
+    for (let start = 0; start <= text.length;) {
+      expression.lastIndex = start;
+      const end = expression.test(text) ? expression.lastIndex : -1;
+      if (end >= 0) visit(start, end);
+      start = end > start ? end : this.#next(text, start, end < 0);
+    }
+  }
+
+  #next(text: string, start: number, failed: boolean): number {
+    if (failed && this.skip) {
+      this.skip.lastIndex = start;
+      if (this.skip.test(text)) return this.skip.lastIndex;
+    }
+    return start + (text.codePointAt(start)! > 0xffff ? 2 : 1);
+  }
+}
+
 /**
- * The sticky expression that matches what `pattern` matches in Oniguruma, which Hugging Face's tokenizers use.
+ * The pattern that matches what an expression matches in Oniguruma, which Hugging Face's tokenizers use.
  *
  * @throws {RangeError} where something is not supported, or where the expression takes more than time in proportion to the text
  */
-export function compileRegex(pattern: string): RegExp {
-  const tree = parseRegex(pattern);
+export function compileRegex(text: string): Pattern {
+  const tree = parseRegex(text);
   const nested = findNested(tree);
   if (nested) {
+    const repeated = source(nested, { groups: 0 });
     throw new RangeError(
-      `its regular expression repeats ${
-        source(nested, { groups: 0 })
-      }, which has repetitions or alternatives itself: such take minutes`,
+      `its regular expression repeats ${repeated}, which has repetitions or alternatives itself: such take minutes`,
     );
   }
-  const expression = new RegExp(source(tree, { groups: 0 }), "vy");
-  refuseSlow(expression, pattern);
-  return expression;
+  const run = leadingRun(tree);
+  const pattern = new Pattern(
+    new RegExp(source(tree, { groups: 0 }), "vy"),
+    run === undefined ? undefined : new RegExp(`${run}+`, "vy"),
+  );
+  refuseSlow(pattern, text);
+  return pattern;
+}
+
+/**
+ * Characters that an expression begins with, as many as there are: a class. What follows them fails again from each of them on, where it
+ * failed from the first. Undefined where an alternative begins otherwise.
+ */
+function leadingRun(node: RegexNode): string | undefined {
+  if (node.kind === "choice") {
+    const runs = node.parts.map(leadingRun);
+    return runs.every((run) => run !== undefined) ? `[${runs.join("&&")}]` : undefined;
+  }
+  if (node.kind === "sequence") return node.parts.length > 0 ? leadingRun(node.parts[0]) : undefined;
+  return node.kind === "repeat" && node.least <= 1 && node.most === Infinity ? asClass(node.inner) : undefined;
 }
 
 /** JavaScript's spelling of a tree. */
@@ -80,33 +124,19 @@ const samples = [" ", "\n", "\t", "a", "A", "é", "1", "²", "-", "'", "_", "!",
 /** Milliseconds that 64 K characters may take: a few are needed, and seconds where time grows with the square. */
 const slow = 200;
 
-function refuseSlow(expression: RegExp, pattern: string): void {
+function refuseSlow(pattern: Pattern, spelled: string): void {
   for (const sample of samples) {
     for (let length = 64; length <= 1 << 16; length *= 2) {
       const text = sample.repeat(length) + "\u0001";
       const time = () => {
         const start = performance.now();
-        forEachMatch(expression, text, () => {});
+        pattern.forEachMatch(text, () => {});
         return performance.now() - start;
       };
       if (time() < slow || time() < slow || time() < slow) continue;
       throw new RangeError(
-        `its regular expression ${pattern} takes more than ${slow} ms for ${length} times ${JSON.stringify(sample)}`,
+        `its regular expression ${spelled} takes more than ${slow} ms for ${length} times ${JSON.stringify(sample)}`,
       );
     }
-  }
-}
-
-/** Calls `visit` with the start and end of each match of a sticky expression, from the first on. */
-export function forEachMatch(expression: RegExp, text: string, visit: (start: number, end: number) => void): void {
-  for (let start = 0; start <= text.length;) {
-    expression.lastIndex = start;
-    if (!expression.test(text)) {
-      start += text.codePointAt(start)! > 0xffff ? 2 : 1;
-      continue;
-    }
-    const end = expression.lastIndex;
-    visit(start, end);
-    start = end > start ? end : start + (text.codePointAt(start)! > 0xffff ? 2 : 1);
   }
 }

@@ -7,7 +7,8 @@
 import type { JsonObject } from "../io/json.ts";
 import { stepsOf } from "./fields.ts";
 import { toByteSymbols } from "./normalize.ts";
-import { compileRegex, forEachMatch } from "./regex.ts";
+import { compileRegex, Pattern } from "./regex.ts";
+import { spelled } from "./regex_parse.ts";
 
 /** Takes a piece of a text; `isFirst` where it begins the text. */
 export type Take = (piece: string, isFirst: boolean) => void;
@@ -59,19 +60,21 @@ function partsOf(step: JsonObject): Step[] {
     case "Split":
       return [matching(patternOf(step.pattern as JsonObject), step.behavior as Behavior, step.invert === true)];
     case "Digits":
-      return [matching(/\p{N}/vy, step.individual_digits === true ? "Isolated" : "Contiguous")];
+      return [matching(new Pattern(/\p{N}/vy), step.individual_digits === true ? "Isolated" : "Contiguous")];
     case "Punctuation":
-      return [matching(/[\p{P}$+<=>^`\|~]/vy, (step.behavior ?? "Isolated") as Behavior)];
+      return [matching(new Pattern(/[\p{P}$+<=>^`\|~]/vy), (step.behavior ?? "Isolated") as Behavior)];
     case "Whitespace":
       return [
         matching(
-          /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/vy,
+          new Pattern(
+            /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/vy,
+          ),
           "Removed",
           true,
         ),
       ];
     case "WhitespaceSplit":
-      return [matching(/\p{White_Space}/vy, "Removed")];
+      return [matching(new Pattern(/\p{White_Space}/vy), "Removed")];
     case "CharDelimiterSplit":
       return [matching(patternOf({ String: step.delimiter }), "Removed")];
     default:
@@ -82,28 +85,25 @@ function partsOf(step: JsonObject): Step[] {
 /** What becomes of what a pattern matches. */
 type Behavior = "Removed" | "Isolated" | "MergedWithPrevious" | "MergedWithNext" | "Contiguous";
 
-const patterns = new Map<string, RegExp>();
+const patterns = new Map<string, Pattern>();
 
 /** A pattern, compiled once: to see that it is fast takes time. */
-function compiled(pattern: string): RegExp {
-  let expression = patterns.get(pattern);
-  if (!expression) patterns.set(pattern, expression = compileRegex(pattern));
-  return expression;
+function compiled(text: string): Pattern {
+  let pattern = patterns.get(text);
+  if (!pattern) patterns.set(text, pattern = compileRegex(text));
+  return pattern;
 }
 
-function patternOf(pattern: JsonObject): RegExp {
-  if (typeof pattern.Regex === "string") return compiled(pattern.Regex);
-  return new RegExp(
-    (pattern.String as string).replace(/[^a-zA-Z0-9]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`),
-    "vy",
-  );
+function patternOf({ Regex: regex, String: literal }: JsonObject): Pattern {
+  if (typeof regex === "string") return compiled(regex);
+  return new Pattern(new RegExp([...literal as string].map(spelled).join(""), "vy"));
 }
 
-function matching(expression: RegExp, behavior: Behavior, invert = false): Step {
+function matching(pattern: Pattern, behavior: Behavior, invert = false): Step {
   if (behavior === "Isolated") {
     return (piece, isFirst, take) => {
       let at = 0;
-      forEachMatch(expression, piece, (start, end) => {
+      pattern.forEachMatch(piece, (start, end) => {
         if (start > at) take(piece.slice(at, start), isFirst && at === 0);
         if (end > start) take(piece.slice(start, end), isFirst && start === 0);
         at = end;
@@ -112,7 +112,7 @@ function matching(expression: RegExp, behavior: Behavior, invert = false): Step 
     };
   }
   return (piece, isFirst, take) => {
-    for (const { start, end } of joined(spansOf(expression, piece, invert), behavior)) {
+    for (const { start, end } of joined(spansOf(pattern, piece, invert), behavior)) {
       take(piece.slice(start, end), isFirst && start === 0);
     }
   };
@@ -125,10 +125,10 @@ interface Span {
 }
 
 /** Matches and what lies between them. */
-function spansOf(expression: RegExp, piece: string, invert: boolean): Span[] {
+function spansOf(pattern: Pattern, piece: string, invert: boolean): Span[] {
   const spans: Span[] = [];
   let at = 0;
-  forEachMatch(expression, piece, (start, end) => {
+  pattern.forEachMatch(piece, (start, end) => {
     if (start > at) spans.push({ start: at, end: start, matches: invert });
     spans.push({ start, end, matches: !invert });
     at = end;

@@ -70,6 +70,41 @@ Deno.test("marks of the template decide where it has them", async () => {
   deepEqual(turns(tokenizer, encoded), ["| |H|o| |\ufffd|\ufffd|\ufffd|\ufffd| |<|im_end|>", "|<|im_end|>"]);
 });
 
+/** Ends with the prompt for the assistant whether that is asked for or not, as Llama 3's first one did. */
+const alwaysPrompting = template.replace("{% if add_generation_prompt %}", "{% if true %}");
+/** Shows thoughts of the last turn alone, as Qwen 3's does. */
+const thinking = template.replace(
+  "message.content | trim",
+  "('<think>x</think>' if message.role == 'assistant' and loop.last else '') + message.content | trim",
+);
+
+for (
+  const [name, each, last] of [["prompts always", alwaysPrompting, ""], [
+    "writes the last turn otherwise",
+    thinking,
+    "|<|t|h|i|n|k|>|x|<|/|t|h|i|n|k|>",
+  ]]
+) {
+  Deno.test(`a template that ${name} has its turns marked`, async () => {
+    const tokenizer = await chatTokenizer();
+    const found = turns(tokenizer, await encodeChat(tokenizer, each, messages));
+    deepEqual(found, ["|H|o| |\ufffd|\ufffd|\ufffd|\ufffd|<|im_end|>", `${last}|<|im_end|>`]);
+  });
+}
+
+Deno.test("calls of tools belong to the turn", async () => {
+  const tokenizer = await chatTokenizer();
+  const calling = template.replace(
+    "message.content | trim",
+    "message.content | trim + (message.tool_calls[0].name if message.tool_calls else '')",
+  );
+  const call = [messages[1], { role: "assistant", content: "", tool_calls: [{ name: "now" }] }, {
+    role: "tool",
+    content: "12:00",
+  }];
+  deepEqual(turns(tokenizer, await encodeChat(tokenizer, calling, call)), ["|n|o|w|<|im_end|>"]);
+});
+
 Deno.test("what cannot be rendered or told apart is an error", async () => {
   await rejects(renderChat("{% for %}", []), { name: "TypeError", message: /^Cannot read the chat template: / });
   await rejects(renderChat("{{ raise_exception('no system') }}", []), { message: /^Cannot render the chat template: no system/ });
