@@ -27,14 +27,25 @@ import { headLogSums } from "./head.ts";
  * ```
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, { ignoreIndex = -100 }: { ignoreIndex?: number } = {}): Tensor {
-  checkLabels(logits, labels, ignoreIndex);
-  const losses = logits.dtype === "float32" ? applyFused(rowLosses, [logits, labels]) : rowLosses.compose([logits, labels], {});
-  return meanCounted(losses, labels, ignoreIndex);
+  const { sum, count } = crossEntropySum(logits, labels, { ignoreIndex });
+  return sum.div(count);
 }
 
-function meanCounted(losses: Tensor, labels: Tensor, ignoreIndex: number): Tensor {
+/** What {@linkcode crossEntropy} is the quotient of: for logits that come in pieces. */
+export function crossEntropySum(
+  logits: Tensor,
+  labels: Tensor,
+  { ignoreIndex = -100 }: { ignoreIndex?: number } = {},
+): { sum: Tensor; count: Tensor } {
+  checkLabels(logits, labels, ignoreIndex);
+  const losses = logits.dtype === "float32" ? applyFused(rowLosses, [logits, labels]) : rowLosses.compose([logits, labels], {});
+  return counted(losses, labels, ignoreIndex);
+}
+
+/** Sum of the losses whose labels count, and how many do. */
+function counted(losses: Tensor, labels: Tensor, ignoreIndex: number): { sum: Tensor; count: Tensor } {
   const ignored = labels.equal(ignoredLabel(labels, ignoreIndex));
-  return ignored.where(0, losses).sum().div(ignored.equal(0).cast("float32").sum());
+  return { sum: ignored.where(0, losses).sum(), count: ignored.equal(0).cast("float32").sum() };
 }
 
 /** Settings of {@linkcode headLoss}. */
@@ -86,5 +97,6 @@ export function headLoss(
   const list = labels.reshape([labels.size]);
   const logSums = headLogSums(rows, head, { chunk: chunk ?? defaultChunk(labels.size, classes) });
   const chosen = rows.mul(head.gather(list)).sum({ axes: -1 });
-  return meanCounted(logSums.reshape([labels.size]).sub(chosen), list, ignoreIndex);
+  const { sum, count } = counted(logSums.reshape([labels.size]).sub(chosen), list, ignoreIndex);
+  return sum.div(count);
 }

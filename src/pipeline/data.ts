@@ -68,16 +68,21 @@ export function weighted(mean: Tensor, { share }: Readonly<Record<string, Tensor
 /** Bytes that logits may take together. */
 const logitBytes = 2 ** 26;
 
-/** Logits `[rows, vocabulary]` of hidden vectors `[…, hidden]`, in pieces of 64 MiB at most, but for single rows. */
-export function logitsInPieces(model: LlamaModel, hidden: Tensor): Tensor[] {
-  const { hiddenSize, vocabularySize } = model.config;
-  const count = hidden.size / hiddenSize;
+/** Rows of `[…, width]`, in pieces whose logits take 64 MiB at most, but for single rows. */
+export function rowsInPieces(x: Tensor, width: number, { vocabularySize }: LlamaConfig): Tensor[] {
+  const count = x.size / width;
   const most = Math.max(1, Math.floor(logitBytes / (4 * vocabularySize)));
-  const rows = hidden.reshape([count, hiddenSize]);
+  const rows = x.reshape([count, width]);
+  if (count <= most) return [rows];
   return Array.from({ length: Math.ceil(count / most) }, (_, piece) => {
     const [start, stop] = [piece * most, Math.min(count, (piece + 1) * most)];
-    return head(model, stop - start === count ? rows : rows.slice([start, 0], [stop, hiddenSize]));
+    return rows.slice([start, 0], [stop, width]);
   });
+}
+
+/** Logits `[rows, vocabulary]` of hidden vectors `[…, hidden]`, in pieces that exist one after the other. */
+export function logitsInPieces(model: LlamaModel, hidden: Tensor): Tensor[] {
+  return rowsInPieces(hidden, model.config.hiddenSize, model.config).map((rows) => head(model, rows));
 }
 
 /** Mean cross-entropy of the next token, in nats. Logits of more than 64 MiB are computed in chunks of the vocabulary. */
@@ -88,10 +93,15 @@ export function languageModelLoss(
   options?: LlamaOptions,
 ): Tensor {
   const model = { config, parameters };
-  const { normed, name } = headOperands(model, llamaHidden(model, batch.inputs, { ...options, documents: batch.documents }));
-  const weight = parameters[name];
-  const inChunks = defaultChunk(batch.targets.size, config.vocabularySize) < config.vocabularySize;
+  return hiddenLoss(model, llamaHidden(model, batch.inputs, { ...options, documents: batch.documents }), batch);
+}
+
+/** The same from what {@linkcode llamaHidden} gives. */
+export function hiddenLoss(model: LlamaModel, hidden: Tensor, batch: Readonly<Record<string, Tensor>>): Tensor {
+  const { normed, name } = headOperands(model, hidden);
+  const [weight, { vocabularySize }] = [model.parameters[name], model.config];
   const { targets } = batch;
+  const inChunks = defaultChunk(targets.size, vocabularySize) < vocabularySize;
   const loss = inChunks ? headLoss(normed, weight, targets) : crossEntropy(normed.matmul(weight.transpose()), targets);
   return weighted(loss, batch);
 }

@@ -5,11 +5,12 @@
  */
 
 import type { LlamaConfig } from "../llama/config.ts";
-import { llama, type LlamaModel, type LlamaOptions } from "../llama/model.ts";
+import { recompute } from "../autodiff/recompute.ts";
+import { head, llamaHidden, type LlamaModel, type LlamaOptions } from "../llama/model.ts";
 import { distillationLoss, type DistillationLossOptions } from "../nn/distillation.ts";
 import { crossEntropy } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
-import { languageModelLoss, weighted } from "./data.ts";
+import { hiddenLoss, languageModelLoss, rowsInPieces, weighted } from "./data.ts";
 
 /** Settings of distillation in `train`. */
 export interface Distillation extends DistillationLossOptions {
@@ -46,9 +47,19 @@ export function trainingLoss(
   const own = Object.entries(constants).filter(([name]) => name.startsWith(prefix));
   const known = Object.fromEntries(own.map(([name, value]) => [name.slice(prefix.length), value]));
   const { inputs, documents } = batch;
-  const logits = llama({ config, parameters }, inputs, { ...options, documents });
-  const wanted = llama({ config: teacher.config, parameters: known }, inputs, { documents });
-  return weighted(crossEntropy(logits, batch.targets), batch).mul(1 - weight).add(
-    distillationLoss(logits, wanted, softening).mul(weight),
+  const models: readonly LlamaModel[] = [{ config, parameters }, { config: teacher.config, parameters: known }];
+  const [hidden, seen] = models.map((model, at) => llamaHidden(model, inputs, { ...(at === 0 ? options : {}), documents }));
+  const rows = rowsInPieces(hidden, config.hiddenSize, config);
+  if (rows.length === 1) {
+    const logits = head(models[0], hidden);
+    const divergence = distillationLoss(logits, head(models[1], seen), softening);
+    return weighted(crossEntropy(logits, batch.targets), batch).mul(1 - weight).add(divergence.mul(weight));
+  }
+  const divergence = recompute((student: Tensor, teacher: Tensor) =>
+    // so that logits of one piece exist at a time, in the backward pass too
+    distillationLoss(head(models[0], student), head(models[1], teacher), softening)
   );
+  const pieces = rowsInPieces(seen, teacher.config.hiddenSize, config)
+    .map((others, at) => divergence(rows[at], others).mul(others.shape[0] / inputs.size));
+  return hiddenLoss(models[0], hidden, batch).mul(1 - weight).add(pieces.reduce((sum, each) => sum.add(each)).mul(weight));
 }

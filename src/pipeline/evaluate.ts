@@ -7,12 +7,13 @@
 import { atCaller } from "../core/errors.ts";
 import type { ProgramBytes } from "../core/program.ts";
 import { tensor } from "../create.ts";
-import { llama, type LlamaModel, type Project } from "../llama/model.ts";
-import { crossEntropy } from "../nn/loss.ts";
+import { llamaHidden, type LlamaModel, type Project } from "../llama/model.ts";
+import { crossEntropySum } from "../nn/loss.ts";
 import { constant } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import { requireFinite } from "../finite.ts";
 import { type BatchSize, requireIds } from "../train/data.ts";
+import { logitsInPieces } from "./data.ts";
 
 /** Settings of {@linkcode heldOutLoss}. */
 export interface EvaluationOptions extends Partial<BatchSize> {
@@ -126,9 +127,16 @@ export async function evaluationBytes(
 }
 
 function compileLoss(model: LlamaModel, project?: Project) {
-  return compile(({ inputs, targets }) => crossEntropy(llama(model, inputs, { project }), targets, { ignoreIndex: ignored }), {
-    donate: ["inputs", "targets"],
-  });
+  return compile(({ inputs, targets }) => {
+    const pieces = logitsInPieces(model, llamaHidden(model, inputs, { project }));
+    const labels = targets.reshape([targets.size]);
+    let start = 0;
+    const sums = pieces.map((logits) =>
+      crossEntropySum(logits, labels.slice([start], [start += logits.shape[0]]), { ignoreIndex: ignored })
+    );
+    const total = (which: "sum" | "count") => sums.map((each) => each[which]).reduce((a, b) => a.add(b));
+    return total("sum").div(total("count"));
+  }, { donate: ["inputs", "targets"] });
 }
 
 /** Consecutive windows from `start` on; what lies behind the text is filled up, with targets that do not count. */

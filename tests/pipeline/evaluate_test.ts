@@ -1,8 +1,10 @@
-import { tensor } from "../../mod.ts";
+import { crossEntropy, distillationLoss, gradients, initialModel, tensor, useBackend } from "../../mod.ts";
 import { llama } from "../../src/llama/model.ts";
-import { heldOutLoss, rowsAtOnce } from "../../src/pipeline/evaluate.ts";
+import { teacherConstants, trainingLoss } from "../../src/pipeline/distillation.ts";
+import { evaluationBytes, heldOutLoss, rowsAtOnce } from "../../src/pipeline/evaluate.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { sampleText, tinyModel } from "../support/models.ts";
+import { close } from "../support/numbers.ts";
 
 const model = tinyModel({ layers: 1 });
 const text = sampleText(150);
@@ -58,4 +60,41 @@ Deno.test("the seam for other projections is kept", async () => {
 Deno.test("a text of one token has nothing to predict", async () => {
   await rejects(heldOutLoss(model, text.subarray(0, 1)), /Cannot evaluate 1 tokens in batches of 8 × 128/);
   await rejects(heldOutLoss(model, text, { sequenceLength: 0 }), /Cannot evaluate 150 tokens in batches of 8 × 0/);
+});
+
+/** A model whose logits of 70 tokens take more than 64 MiB, and are computed in pieces. */
+const wide = () =>
+  initialModel({ ...{ vocabularySize: 250_007, hiddenSize: 4, layers: 1, heads: 1, keyValueHeads: 1 }, intermediateSize: 4 }, {
+    seed: 1,
+    deviation: 0.5,
+  });
+
+Deno.test("logits of one window never exist as a whole where they are large, and the loss is the same", async () => {
+  await useBackend("webgpu");
+  const model = wide();
+  const tokens = Uint32Array.from({ length: 71 }, (_, at) => at * 3511 % 250_007);
+  const { lossNats } = await heldOutLoss(model, tokens, { batchSize: 1, sequenceLength: 70 });
+  const [inputs, targets] = [tokens.slice(0, 70), tokens.slice(1)].map((ids) => tensor(ids, { shape: [1, 70] }));
+  const wanted = await crossEntropy(llama(model, inputs), targets).item();
+  ok(Math.abs(lossNats - wanted) < 1e-5 * wanted, `${lossNats}, wanted ${wanted}`);
+  const { scratch } = (await evaluationBytes(model, { batchSize: 1, sequenceLength: 70 }))!;
+  ok(scratch < 1.1 * 2 ** 26, `${scratch} bytes`);
+});
+
+Deno.test("distillation in pieces has the loss and the gradients of the whole", async () => {
+  await useBackend("webgpu");
+  const [student, teacher] = [wide(), wide()];
+  const norm = "model.norm.weight";
+  const sharper = { ...teacher, parameters: { ...teacher.parameters, [norm]: teacher.parameters[norm].mul(1.3) } };
+  const ids = Uint32Array.from({ length: 70 }, (_, at) => at * 3511 % 250_007);
+  const batch = { inputs: tensor(ids, { shape: [1, 70] }), targets: tensor(ids.toReversed(), { shape: [1, 70] }) };
+  const distillation = { teacher: sharper, weight: 0.3 };
+  const { config, parameters } = student;
+  const loss = trainingLoss(config, parameters, { batch, constants: teacherConstants(distillation), distillation });
+  const logits = llama(student, batch.inputs);
+  const whole = crossEntropy(logits, batch.targets).mul(0.7).add(distillationLoss(logits, llama(sharper, batch.inputs)).mul(0.3));
+  const [pieces, wanted] = await Promise.all(
+    [loss, whole].map(async (each) => [await each.item(), ...await gradients(each, [parameters[norm]])[0].data()]),
+  );
+  close(pieces, wanted, { relative: 1e-3, absolute: 1e-5 });
 });
