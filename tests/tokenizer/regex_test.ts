@@ -23,7 +23,7 @@ const cases: [pattern: string, text: string, found: string[]][] = [
   ["^b|b$", "ab\nb", ["b", "b"]],
   ["\\Ab|\\bb", "bb b", ["b", "b"]],
   ["a?+a|b", "ab aa", ["b", "aa"]],
-  ["\\s+$|\\s*\\n+", "a  b \n c\n d  ", [" \n", "\n", "  "]],
+  ["\\s+$|\\s*\\n+", "a  b \n c\n d  ", [" ", "\n", "\n", "  "]],
   ["[\\]\\-^]", "-^]", ["-", "^", "]"]],
   ["\\x41\\x{1F40B}\\u00e9", "A🐋é", ["A🐋é"]],
   ["(?<name>a)(b)(?:c)?", "abc ab", ["abc", "ab"]],
