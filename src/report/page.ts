@@ -4,7 +4,7 @@
  * @module
  */
 
-import { escaped } from "./plot.ts";
+import { escaped } from "./svg_document.ts";
 
 /** A part of a page. Bodies are HTML. */
 export interface Section {

@@ -5,7 +5,7 @@
  */
 
 import * as Plot from "@observablehq/plot";
-import { parseHTML } from "linkedom";
+import { escaped, SvgDocument } from "./svg_document.ts";
 
 /** Colours of series, as the page's style sheet defines them for light and dark: names are distinguishable also without colour vision. */
 export const seriesColors: readonly string[] = Array.from({ length: 8 }, (_, index) => `var(--series-${index + 1})`);
@@ -17,16 +17,10 @@ export const quietColor = "var(--quiet)";
 export function drawn(title: string, numbers: readonly number[], options: Plot.PlotOptions): string {
   const broken = numbers.find((value) => !Number.isFinite(value));
   if (broken !== undefined) throw new RangeError(`Cannot draw "${title}": one of its numbers is ${broken}`);
-  const { document } = parseHTML("<!doctype html><html><body></body></html>") as unknown as { document: never };
+  const document = new SvgDocument() as never;
   const size = { width: 760, height: 300, marginLeft: 56, marginBottom: 40, style: { fontSize: "12px" } };
   const element = Plot.plot({ document, ...size, grid: true, ...options }) as { outerHTML: string };
   return element.outerHTML.replace("<svg ", `<svg role="img" aria-label="${escaped(title)}" `);
-}
-
-/** Text as it may stand in HTML and in attributes. */
-export function escaped(text: string): string {
-  const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-  return text.replace(/[&<>"]/g, (character) => entities[character]);
 }
 
 /** What a chart calls a series, and how it is drawn. */

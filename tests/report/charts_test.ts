@@ -1,6 +1,7 @@
 import { barChart, histogramChart, intervalChart, lineChart } from "../../src/report/charts.ts";
 import { figure, htmlTable, page } from "../../src/report/page.ts";
 import { legend } from "../../src/report/plot.ts";
+import { SvgDocument } from "../../src/report/svg_document.ts";
 import { equal, match, ok, throws } from "../assert.ts";
 
 const axes = { title: "a < b", x: "step", y: "loss" };
@@ -67,4 +68,21 @@ Deno.test("a page holds all that it needs, in light and dark, and text stays tex
   match(html, /<figcaption>caption<\/figcaption>/);
   match(html, /repeating-linear-gradient/);
   ok(!/https?:|<script|<link|src=/.test(html));
+});
+
+Deno.test("a drawn document is well-formed XML: texts and attributes are escaped, children are where they were put", () => {
+  const document = new SvgDocument();
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("title", 'a "b" & <c>');
+  svg.style.setProperty("font-size", "12px");
+  svg.append("1 < 2 & 3");
+  const [first, second] = ["a", "b"].map((name) => document.createElementNS(svg.namespaceURI, name));
+  svg.appendChild(second);
+  svg.insertBefore(first, second);
+  svg.appendChild(second).textContent = "x";
+  equal(
+    svg.outerHTML,
+    '<svg title="a &quot;b&quot; &amp; &lt;c&gt;" style="font-size:12px">1 &lt; 2 &amp; 3<a/><b>x</b></svg>',
+  );
+  equal(svg.textContent, "1 < 2 & 3x");
 });
