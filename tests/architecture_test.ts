@@ -9,6 +9,7 @@ import { deepEqual, equal, ok } from "./assert.ts";
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
   recipes: ["core"],
+  release: ["core"],
   shaders: [],
   kernels: ["core", "shaders"],
   ops: ["core", "kernels"],
@@ -26,8 +27,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   optim: ["core", "recipes", "tensor", "create", "bits", "finite", "trace", "autodiff", "kernels"],
   io: ["core", "tensor", "create", "bits", "trace"],
   tokenizer: ["core", "io"],
-  llama: ["core", "recipes", "tensor", "create", "bits", "finite", "trace", "autodiff", "nn", "io", "tokenizer"],
-  quant: ["core", "recipes", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
+  llama: ["core", "recipes", "release", "tensor", "create", "bits", "finite", "trace", "autodiff", "nn", "io", "tokenizer"],
+  quant: ["core", "recipes", "release", "kernels", "tensor", "create", "trace", "autodiff", "nn"],
   pack: ["core", "tensor", "create", "bits", "trace", "kernels", "nn", "io", "quant"],
   train: ["core", "tensor", "create", "finite", "trace", "autodiff", "optim", "io"],
   data: ["core", "io", "tokenizer", "train"],
@@ -52,7 +53,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "report",
   ],
   conformance: [
-    ...["core", "recipes", "tensor", "create", "trace", "autodiff"],
+    ...["core", "recipes", "release", "tensor", "create", "trace", "autodiff"],
     ...["nn", "optim", "io", "llama", "quant", "train", "pipeline"],
   ],
 };

@@ -12,7 +12,7 @@ import { annealing } from "../quant/annealing.ts";
 import { temperatureScales } from "../quant/guidance.ts";
 import { quantizedProject } from "../quant/project.ts";
 import type { QuantizerState } from "../quant/quantizer.ts";
-import { isQuantizable, releaseConfig } from "../quant/release_files.ts";
+import { isQuantizable, releaseConfig } from "../release.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";

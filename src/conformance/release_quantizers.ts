@@ -7,11 +7,10 @@
 import { gradients } from "../autodiff/gradients.ts";
 import { hessianVectorProduct } from "../autodiff/hessian.ts";
 import { zeros } from "../create.ts";
-import { codebookOf } from "../quant/codebook.ts";
 import { phaseQuantize } from "../quant/phase.ts";
 import type { QuantizerState } from "../quant/quantizer.ts";
 import { quantizerNamed } from "../quant/registry.ts";
-import { quantizerNameOf, releaseConfig } from "../quant/release_files.ts";
+import { codebookOf, quantizerNameOf, releaseConfig } from "../release.ts";
 import type { RecipeName } from "../recipes.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";

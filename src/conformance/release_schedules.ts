@@ -6,9 +6,8 @@
 
 import { learningRateMultiplier, type ScheduleOptions, scheduleStyles } from "../optim/schedule.ts";
 import { annealing } from "../quant/annealing.ts";
-import { codebookOf } from "../quant/codebook.ts";
 import { scaleOfScore, temperatureScales } from "../quant/guidance.ts";
-import { isQuantizable, releaseConfig, releaseConfigText, tracedName, tracesFromText } from "../quant/release_files.ts";
+import { codebookOf, isQuantizable, releaseConfig, releaseConfigText, tracedName, tracesFromText } from "../release.ts";
 import type { Case } from "./case.ts";
 import type { Computed } from "./compare.ts";
 import { recipe } from "./release_quantizers.ts";

@@ -4,15 +4,17 @@
  * @module
  */
 
-import { makeFolder, readJsonFile } from "../io/files.ts";
+import { decodeUtf8 } from "../io/encoding.ts";
+import { makeFolder, readFileIfThere, readJsonFile } from "../io/files.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import type { Bytes } from "../io/bytes.ts";
 import { type ReadingOptions, short } from "../io/fields.ts";
-import { isJsonObject, type JsonObject } from "../io/json.ts";
+import { isJsonObject, type JsonObject, parseJsonObject } from "../io/json.ts";
 import type { SafetensorsSource } from "../io/safetensors.ts";
 import { type Checkpoint, withCheckpoint } from "../io/safetensors_file.ts";
 import { writeCheckpointTensors } from "../io/safetensors_shards.ts";
 import { differingRules, recipeNames, type RuleOptions, type WeightRules } from "../recipes.ts";
+import { quantizerNameOf, releaseConfig } from "../release.ts";
 import { realize } from "../trace.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -185,10 +187,37 @@ export async function loadCheckpoint(folder: string, options: LoadOptions = {}):
   const config = await readJsonFile(`${folder}/config.json`);
   const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
   const files = await readCompanions(folder);
+  const released = await releaseQuantization(folder);
   return await withCheckpoint(
     folder,
-    (checkpoint) => languageModel({ config, tokenizer, files, checkpoint }, { source: `"${folder}"`, ...options }),
+    (checkpoint) =>
+      languageModel({ config: { ...released ? { hestia: released } : {}, ...config }, tokenizer, files, checkpoint }, {
+        source: `"${folder}"`,
+        ...options,
+      }),
   );
+}
+
+/**
+ * How the release of 2026 quantized the weights of a folder, as its own file beside them says; undefined where there is none. Throws a
+ * `RangeError` for what only the release does.
+ */
+async function releaseQuantization(folder: string): Promise<JsonObject | undefined> {
+  const name = "hestia_config.json";
+  const bytes = await readFileIfThere(`${folder}/${name}`);
+  if (!bytes) return undefined;
+  const source = `${name} of "${folder}"`;
+  const config = releaseConfig(parseJsonObject(decodeUtf8(bytes, { source }), `Cannot read ${source}`));
+  const skipped = config.skip_modules.filter((entry) => entry !== "lm_head");
+  if (skipped.length > 0) {
+    throw new RangeError(
+      `Cannot load "${folder}": its ${name} skips ${skipped.join(", ")}, wanted all linear maps of the layers quantized`,
+    );
+  }
+  const { codebook, group_size: groupSize, scale_eps: scaleEpsilon } = config;
+  const quantizer = config.codebook === "ternary" ? (config.method === "ste" ? "ternary" : "hestia") : quantizerNameOf(config);
+  const rules = differingRules("weights", { recipe: "hestia-2026", scaleEpsilon });
+  return { quantizer, groupSize: codebook === "fairy2i" ? 0 : groupSize, ...rules };
 }
 
 /** The parts of a model in Hugging Face's layout. */

@@ -20,33 +20,6 @@ export function checkCodebook(codebook: readonly number[]): void {
   }
 }
 
-/** The codebooks that have a name. */
-const namedCodebooks: Readonly<Record<string, readonly number[]>> = {
-  ternary: ternaryCodebook,
-  binary: [-1, 1],
-  int2: [-2, -1, 0, 1],
-};
-
-/**
- * The codebook that a text names: "ternary", "binary" (-1, 1), "int2" (-2, -1, 0, 1), or two or more numbers with commas between, in any
- * order.
- *
- * @throws RangeError where the text is neither
- */
-export function codebookOf(text: string): readonly number[] {
-  if (Object.hasOwn(namedCodebooks, text)) return namedCodebooks[text];
-  const entries = text.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
-  const codes = [...new Set(entries)].sort((a, b) => a - b);
-  if (codes.length >= 2 && codes.every(Number.isFinite)) return codes;
-  throw atCaller(
-    new RangeError(
-      `Cannot quantize to the codebook "${text}": wanted ${
-        Object.keys(namedCodebooks).join(", ")
-      }, or two numbers or more, such as -1,0,1`,
-    ),
-  );
-}
-
 /**
  * The entry of the codebook that is nearest to each element. A tie goes to the lower entry, or to the one nearer to zero, which for the
  * ternary codebook is rounding half to even. The derivative is zero.

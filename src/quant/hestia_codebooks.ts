@@ -4,7 +4,7 @@
  * @module
  */
 
-import { codebookOf } from "./codebook.ts";
+import { codebookOf } from "../release.ts";
 import { hestiaOver } from "./hestia.ts";
 import type { Quantizer } from "./quantizer.ts";
 

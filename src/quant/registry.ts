@@ -5,7 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
-import { codebookOf } from "./codebook.ts";
+import { codebookOf } from "../release.ts";
 import { dltQuantizer } from "./dlt.ts";
 import { hestiaOver, hestiaQuantizer } from "./hestia.ts";
 import { hestiaCodebookQuantizers } from "./hestia_codebooks.ts";

@@ -108,8 +108,7 @@ export function tracesOf(moments: Readonly<Record<string, SampleMoments>>, probe
   ));
 }
 
-/** Whether a value read from a file has fields. */
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
+const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Whether a value read from a file has the form of a state. */

@@ -67,6 +67,30 @@ Deno.test("a checkpoint always names its recipe; one without a name is older tha
   }, { ...model, quantization: { quantizer: "ternary", groupSize: 0 } });
 });
 
+Deno.test("a checkpoint of the release of 2026 says in its own file how it was quantized", async () => {
+  await inCheckpoint(async (folder) => {
+    const of = async (fields: object) => {
+      await Deno.writeTextFile(`${folder}/hestia_config.json`, JSON.stringify(fields));
+      return (await loadCheckpoint(folder)).quantization;
+    };
+    const recipe = "hestia-2026";
+    deepEqual(await of({}), { quantizer: "hestia", groupSize: 128, recipe });
+    deepEqual(await of({ codebook: "2,-3,0.5", group_size: -1, scale_eps: 1e-4 }), {
+      quantizer: "hestia:2,-3,0.5",
+      groupSize: -1,
+      recipe,
+      scaleEpsilon: 1e-4,
+    });
+    deepEqual(await of({ method: "ste", codebook: "binary" }), { quantizer: "ternary:binary", groupSize: 128, recipe });
+    deepEqual(await of({ codebook: "fairy2i", fairy2i_steps: 3 }), { quantizer: "fairy_v3", groupSize: 0, recipe });
+    await rejects(
+      of({ skip_modules: ["lm_head", "mlp.up_proj"] }),
+      /hestia_config\.json skips mlp\.up_proj, wanted all linear maps/,
+    );
+    await rejects(of({ scale_epsilon: 1 }), /scale_epsilon is not a field; there are method, codebook/);
+  });
+});
+
 Deno.test("a checkpoint in full precision has no field of ours, and a head where it is not tied", async () => {
   const own = tinyModel({ layers: 1, tieEmbeddings: false, ropeScaling: undefined });
   await inCheckpoint(async (folder) => {

@@ -1,7 +1,8 @@
 /** The relaxation against its formula, written out in plain numbers. */
 
 import { compile, gradients, hessianVectorProduct, type Tensor, tensor, useBackend } from "../../mod.ts";
-import { absmeanCodes, codebookOf, nearestCode } from "../../src/quant/codebook.ts";
+import { absmeanCodes, nearestCode } from "../../src/quant/codebook.ts";
+import { codebookOf } from "../../src/release.ts";
 import { hestia, type HestiaOptions } from "../../src/quant/hestia.ts";
 import { quantizerNamed } from "../../src/quant/registry.ts";
 import { softCode } from "../../src/quant/relaxation.ts";

@@ -4,8 +4,38 @@
  * @module
  */
 
-import { codebookOf } from "./codebook.ts";
-import { isRecord } from "./trace_state.ts";
+import { atCaller } from "./core/errors.ts";
+
+type JsonRecord = Readonly<Record<string, unknown>>;
+
+const isRecord = (value: unknown): value is JsonRecord => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The codebooks that have a name. */
+const namedCodebooks: Readonly<Record<string, readonly number[]>> = {
+  ternary: [-1, 0, 1],
+  binary: [-1, 1],
+  int2: [-2, -1, 0, 1],
+};
+
+/**
+ * The codebook that a text names: "ternary", "binary" (-1, 1), "int2" (-2, -1, 0, 1), or two or more numbers with commas between, in any
+ * order.
+ *
+ * @throws RangeError where the text is neither
+ */
+export function codebookOf(text: string): readonly number[] {
+  if (Object.hasOwn(namedCodebooks, text)) return namedCodebooks[text];
+  const entries = text.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
+  const codes = [...new Set(entries)].sort((a, b) => a - b);
+  if (codes.length >= 2 && codes.every(Number.isFinite)) return codes;
+  throw atCaller(
+    new RangeError(
+      `Cannot quantize to the codebook "${text}": wanted ${
+        Object.keys(namedCodebooks).join(", ")
+      }, or two numbers or more, such as -1,0,1`,
+    ),
+  );
+}
 
 /** Content of `hestia_config.json`, as the release writes it beside a checkpoint of latent weights. */
 export interface ReleaseConfig {
