@@ -13,6 +13,9 @@ import { writeRows } from "../nn/write_rows.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile, realize } from "../trace.ts";
 
+/** Elements that are sent without waiting for their arrival. */
+const unnoticed = 1 << 20;
+
 /** Element types of stored weights. */
 export type StoredDType = "F32" | "F16" | "BF16" | "F64";
 
@@ -24,8 +27,8 @@ export interface StoredTensor {
   readonly bytes: (start: number, length: number) => Promise<Uint8Array> | Uint8Array;
 }
 
-/** Elements that travel together by default: 64 MB as float32. */
-const usualPiece = 1 << 24;
+/** Elements that travel together by default: 128 MB as float32. */
+const usualPiece = 1 << 25;
 
 /** How {@linkcode uploaded} goes about it. */
 export interface UploadOptions {
@@ -49,8 +52,10 @@ export async function uploaded(
   const { dtype, shape, bytes } = stored;
   const size = sizeOf(shape);
   const whole = size <= pieceElements || shape.length < 2;
-  const value = whole ? widened(await bytes(0, size * elementBytes[dtype]), dtype, shape) : await inPieces(stored, pieceElements);
-  const [single] = realize([value]);
+  const single = whole
+    ? widened(await bytes(0, size * elementBytes[dtype]), dtype, shape)
+    : await inPieces(stored, pieceElements);
+  if (whole && size > unnoticed) await arrived(single);
   if (keep === "float32") return single;
   if (dtype !== "F16") await checkHalf(single, `Cannot hold "${name}" in float16`);
   const [half] = realize([single.cast("float16")]);
@@ -58,13 +63,15 @@ export async function uploaded(
   return half;
 }
 
-/** The float32 values of stored bytes, made on the device of the words that they are: what it has computed, the host does not keep. */
+/** The float32 values of stored bytes, made on the device of the words that they are, which neither it nor the host keeps. */
 function widened(bytes: Uint8Array, dtype: StoredDType, shape: Shape): Tensor {
   if (dtype === "F64") return widened(bytesOf(Float32Array.from(tensorValues({ dtype, shape, bytes }))), "F32", shape);
   const padded = bytes.length % 4 === 0 ? bytes : paddedBytes(bytes);
   const words = tensor(viewAs(padded, Uint32Array<ArrayBuffer>));
-  if (dtype === "F32") return fromBits(words).reshape(shape);
-  return dtype === "F16" ? unpackFloat16(words, shape) : unpackBfloat16(words, shape);
+  const unpack = { F32: () => fromBits(words).reshape(shape), F16: unpackFloat16, BF16: unpackBfloat16 }[dtype];
+  const [value] = realize([unpack(words, shape)]);
+  words.dispose();
+  return value;
 }
 
 function paddedBytes(bytes: Uint8Array): Bytes {
@@ -86,7 +93,7 @@ async function inPieces({ dtype, shape, bytes }: StoredTensor, pieceElements: nu
   const rowBytes = width * elementBytes[dtype];
   for (let row = 0; row < rows; row += perPiece) {
     const count = Math.min(perPiece, rows - row);
-    const [piece] = realize([widened(await bytes(row * rowBytes, count * rowBytes), dtype, [count, width])]);
+    const piece = widened(await bytes(row * rowBytes, count * rowBytes), dtype, [count, width]);
     ({ table } = placed({ table, rows: piece, position: tensor(Uint32Array.of(row), { shape: [] }) }));
     piece.dispose();
     await arrived(table);
