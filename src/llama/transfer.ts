@@ -67,7 +67,7 @@ export async function uploaded(
 function widened(bytes: Uint8Array, dtype: StoredDType, shape: Shape): Tensor {
   if (dtype === "F64") return widened(bytesOf(Float32Array.from(tensorValues({ dtype, shape, bytes }))), "F32", shape);
   const padded = bytes.length % 4 === 0 ? bytes : paddedBytes(bytes);
-  const words = tensor(viewAs(padded, Uint32Array<ArrayBuffer>));
+  const words = tensor(viewAs(padded, Uint32Array<ArrayBuffer>), { copy: false });
   const unpack = { F32: () => fromBits(words).reshape(shape), F16: unpackFloat16, BF16: unpackBfloat16 }[dtype];
   const [value] = realize([unpack(words, shape)]);
   words.dispose();

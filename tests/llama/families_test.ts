@@ -73,6 +73,7 @@ async function packedAgrees(model: LanguageModel): Promise<void> {
   const wanted = await llama(halves, batch()).data();
   const packed = await openPacked(await pack(halves, { format: "f16" }));
   deepEqual(packed.config, model.config);
+  deepEqual([packed.endTokens, packed.chatTemplate], [model.endTokens, model.chatTemplate]);
   close(await llama(packed, batch()).data(), wanted, { relative: 1e-4, absolute: 1e-4, says: "packed logits" });
 }
 

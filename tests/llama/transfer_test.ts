@@ -34,14 +34,14 @@ function stored(dtype: StoredDType, shape: readonly number[]) {
   return { stored: { dtype, shape, bytes }, all, wanted: files[dtype].rounded(values), most: () => most };
 }
 
-const shapes = [[1], [7], [5, 3], [13, 9], [12, 11], [2, 8, 3]];
+const shapes = [[7], [13, 9], [2, 8, 3]];
 
 for (const backend of ["webgpu", "reference"] as const) {
   Deno.test(`tensors of every type come to the device and back to the bit, whole and in pieces (${backend})`, async () => {
     await useBackend(backend);
     for (const dtype of ["F32", "F16", "BF16", "F64"] as const) {
       for (const shape of shapes) {
-        for (const pieceElements of [1 << 24, 30, 8]) {
+        for (const pieceElements of [1 << 24, 30]) {
           const says = `${dtype} [${shape}] in pieces of ${pieceElements}`;
           const { stored: file, all, wanted, most } = stored(dtype, shape);
           const value = await uploaded(file, { name: "x", pieceElements });
