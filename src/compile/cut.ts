@@ -23,7 +23,7 @@ import { sameShape, type Shape, sizeOf } from "../core/shape.ts";
 import { prune } from "./choose.ts";
 import { GraphBuilder, type Part } from "./graph_builder.ts";
 import { mostPositions, tooManyPositions } from "./positions.ts";
-import { partsOf, spaceOf, windowIn } from "./spaces.ts";
+import { divisionOf, type DivisionSettings, type Space, spaceOf, windowIn } from "./spaces.ts";
 
 /** A graph of tensors that buffers hold, and what became of inputs and outputs. */
 export interface CutGraph {
@@ -232,19 +232,23 @@ class Cutter {
       this.#cutsOf(input).forEach((places, axis) => places.forEach((at) => cuts[space.operands[index][axis]]?.add(at)))
     );
     const sorted = cuts.map((places) => [...places].sort((a, b) => a - b));
-    const bound = space.operands.filter((_, index) => !this.#whole.has(node.inputs[index])); // what is whole fits, or has no memory
-    const results = new Map<string, Part>();
-    for (const part of partsOf({ start, stop }, bound, sorted, this.#most)) {
+    const operands = space.operands.filter((_, index) => !this.#whole.has(node.inputs[index])); // what is whole fits, or has no memory
+    return this.#part(node, space, { part: { start, stop }, operands, cuts: sorted, most: this.#most });
+  }
+
+  /** What a part of a space gives: added up or put together from smaller parts where an operand of it is too large. */
+  #part(node: FlatNode, space: Space, { part, ...settings }: DivisionSettings & { readonly part: Box }): number {
+    const division = divisionOf(part, settings);
+    if (!division) {
       const windows = node.inputs.map((input, index) => this.#window(input, windowIn(part, space.operands[index])));
-      const result = space.compute(this.#builder, windows, part);
-      const at = windowIn(part, space.output);
-      const others = results.get(`${at.start}`);
-      results.set(`${at.start}`, {
-        box: at,
-        node: others ? this.#builder.push(space.combine, [others.node, result]) : result,
-      });
+      return space.compute(this.#builder, windows, part);
     }
-    return this.#builder.stitch(box, [...results.values()]);
+    const results = division.parts.map((each): Part => ({
+      box: windowIn(each, space.output),
+      node: this.#part(node, space, { part: each, ...settings }),
+    }));
+    if (space.output.includes(division.axis)) return this.#builder.stitch(windowIn(part, space.output), results);
+    return results.map(({ node }) => node).reduce((sum, each) => this.#builder.push(space.combine, [sum, each]));
   }
 
   /** Where a node is cut along each axis. */

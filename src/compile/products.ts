@@ -44,6 +44,20 @@ function buffersOf(products: readonly ProductTerms[]): Set<number> {
   return new Set(products.flatMap(({ terms }) => terms.flatMap(({ a, b }) => [a.base, b.base])));
 }
 
+/** How many buffers a kernel binds for the operands of products: those of each side, even if both have one in common. */
+function boundOperands(products: readonly ProductTerms[]): number {
+  const distinct = (side: "a" | "b") => new Set(products.flatMap(({ terms }) => terms.map((term) => term[side].base))).size;
+  return distinct("a") + distinct("b");
+}
+
+/** What the elements that follow products read besides these: it is bound once more where it is an operand too. */
+function readAfter({ graph, stored }: Fusion, products: readonly Product[]): Set<number> {
+  const nodes = products.map(({ node }) => node);
+  const after = products.flatMap(({ roots }) => roots).filter((root) => !nodes.includes(root));
+  const reads = after.flatMap((root) => [...readsOf(graph, stored, root, nodes).keys()]);
+  return new Set(reads.filter((node) => !nodes.includes(node)));
+}
+
 /** Rewrites trees of additions. */
 class SumRewriter {
   readonly #nodes: FlatNode[] = [];
@@ -126,8 +140,8 @@ class SumRewriter {
     const { nodes } = this.graph;
     const chunks: number[][] = [];
     const fits = (list: readonly number[]) => {
-      const buffers = buffersOf(list.map((product) => productTerms(nodes, nodes[product])));
-      return list.length <= MATMUL_MAX_PARTS && buffers.size + 1 <= this.maxBuffers;
+      const operands = boundOperands(list.map((product) => productTerms(nodes, nodes[product])));
+      return list.length <= MATMUL_MAX_PARTS && operands + 1 <= this.maxBuffers;
     };
     for (const product of products) {
       const last = chunks.at(-1);
@@ -153,11 +167,9 @@ export function sumProducts(graph: Graph, { maxBuffers }: { maxBuffers: number }
   return new SumRewriter(graph, maxBuffers).run();
 }
 
-/** Stored nodes that a product reads. */
-function operandsOf(nodes: readonly FlatNode[], node: FlatNode): Set<number> {
-  return isProduct(node)
-    ? buffersOf([productTerms(nodes, node)])
-    : new Set(node.inputs.map((_, position) => kernelInput(nodes, node, position).base));
+/** How many buffers a kernel binds for the operands of a product. */
+function operandCount(nodes: readonly FlatNode[], node: FlatNode): number {
+  return isProduct(node) ? boundOperands([productTerms(nodes, node)]) : node.inputs.length;
 }
 
 /** Settings of `absorbProducts`. */
@@ -182,9 +194,8 @@ function absorbedProduct({ graph, stored }: Fusion, group: Group, { readers, max
     for (const [node, aligned] of readsOf(graph, stored, each)) reads.set(node, (reads.get(node) ?? true) && aligned);
   }
   const fits = (product: number) => {
-    const sources = operandsOf(nodes, nodes[product]);
-    const others = [...reads.keys(), ...group.roots].filter((node) => node !== product && !sources.has(node));
-    return sources.size + new Set(others).size <= maxBuffers;
+    const others = readAfter({ graph, stored, groups: [] }, [{ node: product, roots: group.roots }]).union(new Set(group.roots));
+    return operandCount(nodes, nodes[product]) + others.size <= maxBuffers;
   };
   return [...reads.keys()].sort((a, b) => b - a).find((node) =>
     (isProduct(nodes[node]) || !texelReads && goesOn(nodes[node])) && reads.get(node) && readers.get(node) === 1 &&
@@ -217,7 +228,8 @@ export function absorbProducts(fusion: Fusion, options: AbsorbOptions): Fusion {
 const maxShared = 2 ** 24;
 
 /** Two kernels of products of one layout as one. */
-function productsTogether({ graph: { nodes } }: Fusion, maxBuffers: number): Join {
+function productsTogether(fusion: Fusion, maxBuffers: number): Join {
+  const { nodes } = fusion.graph;
   const known = new Map<number, ProductTerms & { readonly text: string }>();
   const termsOf = ({ node }: Product) => {
     let found = known.get(node);
@@ -235,8 +247,9 @@ function productsTogether({ graph: { nodes } }: Fusion, maxBuffers: number): Joi
     const [readsA, readsB] = [a, b].map((group) => joiner.reads(group));
     if (a.roots.some((root) => readsB.has(root)) || b.roots.some((root) => readsA.has(root))) return undefined;
     const roots = [...a.roots, ...b.roots];
-    if (readsA.union(readsB).union(new Set(roots)).size > maxBuffers) return undefined;
-    const sources = [...buffersOf(products.map(termsOf))];
+    const terms = products.map(termsOf);
+    if (boundOperands(terms) + readAfter(fusion, products).union(new Set(roots)).size > maxBuffers) return undefined;
+    const sources = [...buffersOf(terms)];
     const elements = sources.reduce((sum, source) => sum + sizeOf(nodes[source].shape), 0);
     return elements <= maxShared ? { roots, products } : undefined;
   };

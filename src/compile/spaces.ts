@@ -127,20 +127,32 @@ export function windowIn({ start, stop }: Box, axes: Axes): Box {
   return { start: axes.map((axis) => axis < 0 ? 0 : start[axis]), stop: axes.map((axis) => axis < 0 ? 1 : stop[axis]) };
 }
 
+/** A part of a space divided along an axis. */
+export interface Division {
+  readonly axis: number;
+  readonly parts: readonly Box[];
+}
+
+/** What decides where a space is divided. */
+export interface DivisionSettings {
+  readonly operands: readonly Axes[];
+  /** For each axis of the space where operands are cut anyway. */
+  readonly cuts: readonly (readonly number[])[];
+  /** Elements that an operand of a part may have. */
+  readonly most: number;
+}
+
 /**
- * Parts of a part of a space of which no operand needs more than `most` elements. They end where operands are cut anyway, as far as
- * possible.
- *
- * @param cuts for each axis of the space where that is
+ * Divides a part of a space of which an operand is too large: where operands are cut anyway, as far as possible. `undefined` where none
+ * is.
  */
-export function partsOf(part: Box, operands: readonly Axes[], cuts: readonly (readonly number[])[], most: number): Box[] {
+export function divisionOf(part: Box, { operands, cuts, most }: DivisionSettings): Division | undefined {
   const large = operands.find((axes) => sizeOf(boxShape(windowIn(part, axes))) > most)?.filter((axis) => axis >= 0);
-  if (!large) return [part];
+  if (!large) return undefined;
   const inside = (axis: number) => cuts[axis].filter((at) => part.start[axis] < at && at < part.stop[axis]);
-  const axis = large.find((each) => inside(each).length > 0);
-  const longer = large.find((each) => part.stop[each] - part.start[each] > 1)!;
-  const ends = axis === undefined ? [middleOf(part.start[longer], part.stop[longer])] : inside(axis);
-  return divided(part, axis ?? longer, ends).flatMap((each) => partsOf(each, operands, cuts, most));
+  const cut = large.find((axis) => inside(axis).length > 0);
+  const axis = cut ?? large.find((each) => part.stop[each] - part.start[each] > 1)!;
+  return { axis, parts: divided(part, axis, cut === undefined ? [middleOf(part.start[axis], part.stop[axis])] : inside(axis)) };
 }
 
 /** The middle between two positions, so that the first half is a multiple of four long where that is possible. */

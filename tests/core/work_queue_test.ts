@@ -43,6 +43,22 @@ Deno.test("work that waits for something holds what was asked for after it", asy
   equal(queue.isIdle, true);
 });
 
+Deno.test("work that is not done when it returns holds what was asked for after it, and the queue is not idle", async () => {
+  const log: string[] = [];
+  const [queue, work] = [new WorkQueue<string>(), noting(log)];
+  queue.push({ ...work("a"), run: () => Promise.resolve().then(() => void log.push("a is done")) });
+  queue.push(work("b"));
+  queue.open("x");
+  deepEqual([log, queue.isIdle], [[], false]);
+  while (queue.held) await queue.held;
+  deepEqual([log, queue.isIdle], [["a is done", "b on x"], true]);
+  queue.push({ ...work("c"), run: () => Promise.resolve().then(() => void log.push("c is done")) });
+  equal(queue.isIdle, false);
+  queue.push(work("d"));
+  while (queue.held) await queue.held;
+  deepEqual(log.slice(2), ["c is done", "d on x"]);
+});
+
 Deno.test("work that fails at once throws; work that fails later hears of it, and what follows is done", () => {
   const log: string[] = [];
   const [queue, work] = [new WorkQueue<string>(), noting(log)];

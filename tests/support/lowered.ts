@@ -10,6 +10,7 @@ import { flattenGraph } from "../../src/compile/flatten.ts";
 import { lower, type LowerOptions } from "../../src/compile/lower.ts";
 import { variantNames } from "../../src/compile/variants.ts";
 import type { DeviceLimits } from "../../src/kernels/kernel.ts";
+import { heldBytes } from "../../src/core/program.ts";
 import { sizeOf } from "../../src/core/shape.ts";
 
 /** What varies: the compiler's options, limits below those of the device, and how large inputs are read. */
@@ -31,7 +32,7 @@ export async function runLowered(
 ): Promise<TensorData[]> {
   const { maxBindingBytes } = limits ?? {};
   const device = await useBackend("webgpu", {
-    limits: maxBindingBytes ? { maxBindingBytes, maxBufferBytes: maxBindingBytes } : {},
+    limits: maxBindingBytes ? { maxBindingBytes, maxBufferBytes: heldBytes(maxBindingBytes) } : {},
   }) as Backend;
   const { graph, leaves } = flattenGraph(outputs.map(({ node }) => node), [], new Set());
   const target = {

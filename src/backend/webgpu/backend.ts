@@ -12,7 +12,7 @@ import { pieceLengths } from "../../core/pieces.ts";
 import { textureBytes } from "../../core/texels.ts";
 import type { Graph, Program } from "../../core/program.ts";
 import type { DeviceLimits, KernelTarget } from "../../kernels/kernel.ts";
-import { BufferPool } from "./buffers.ts";
+import { BufferPool, longestBuffer } from "./buffers.ts";
 import { hostArray, toDevice } from "./convert.ts";
 import { type Services, WebGpuExecutable } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -99,7 +99,7 @@ class WebGpuBackend implements Backend {
   ) {
     this.#device = device;
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
-    this.#maxBufferBytes = Math.min(maxBufferSize, lower.maxBufferBytes ?? Infinity);
+    this.#maxBufferBytes = longestBuffer(Math.min(maxBufferSize, lower.maxBufferBytes ?? Infinity));
     this.texelReads = texelReads;
     this.packedDots = packedDots;
     this.description = info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(" ") ||

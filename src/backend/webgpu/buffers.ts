@@ -12,6 +12,11 @@ const keptBytes = 2 ** 28;
 /** Longest buffer for reading that is kept. */
 const keptStagingBytes = 2 ** 26;
 
+/** The longest buffer that is held within so many bytes. */
+export function longestBuffer(bytes: number): number {
+  return heldBytes(1) * Math.floor(bytes / heldBytes(1));
+}
+
 /**
  * Free buffers by length. Of several, the one made first is taken: so a loop that takes and gives the same in every turn gets the same
  * buffers, and bind groups that are there already fit.
@@ -79,7 +84,7 @@ export class BufferPool {
   takeStaging(bytes: number): GPUBuffer {
     const index = this.#staging.findIndex((buffer) => buffer.size >= bytes);
     if (index >= 0) return this.#staging.splice(index, 1)[0];
-    const rounded = Math.min(2 ** Math.ceil(Math.log2(Math.max(1, bytes))), this.maxBytes - this.maxBytes % 256);
+    const rounded = Math.min(2 ** Math.ceil(Math.log2(Math.max(1, bytes))), longestBuffer(this.maxBytes));
     return this.#create(heldBytes(Math.max(bytes, rounded)), GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
   }
 
