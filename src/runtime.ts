@@ -13,7 +13,7 @@ import { lower } from "./compile/lower.ts";
 import { programBytes } from "./compile/memory.ts";
 import { variantNames } from "./compile/variants.ts";
 import type { TensorData } from "./core/dtype.ts";
-import { type Doubt, doubtsOf, keepUploads, refusalOf, relied } from "./core/doubt.ts";
+import { type Doubt, doubtsOf, joined, keepUploads, refusalOf, relied } from "./core/doubt.ts";
 import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
 import type { Graph, Program, ProgramBytes } from "./core/program.ts";
 import { Recent } from "./core/recent.ts";
@@ -185,7 +185,7 @@ function runJob({ prepared, inputs, outputs, inputTypes }: Job, device: Backend)
     );
     return executable.run(buffers);
   });
-  const doubts = doubt && [doubt, ...doubtsOf(inputs)];
+  const doubts = doubt && [joined([doubt, ...doubtsOf(inputs)])];
   for (const donor of prepared.graph.donated) {
     if (inputs[donor].state === "ready") forget(inputs[donor]);
   }

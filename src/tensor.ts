@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type DType, isFloat, type TensorData } from "./core/dtype.ts";
+import { type DType, isFloat, requireHeld, type TensorData } from "./core/dtype.ts";
 import { atCaller } from "./core/errors.ts";
 import { type Attributes, describe, type Fused, noAttributes, Node, type Primitive } from "./core/graph.ts";
 import { broadcastShapes, completeShape, normalizeAxes, normalizeAxis, sameShape, type Shape, sizeOf } from "./core/shape.ts";
@@ -49,6 +49,7 @@ export function applyFused(op: Fused, inputs: readonly Tensor[], attributes: Att
  * ```
  */
 export function constant(value: number, shape: Shape = [], dtype: DType = "float32"): Tensor {
+  requireHeld(dtype, value, `make ${dtype} of ${value}`);
   const held = isFloat(dtype) && Math.abs(Math.fround(value)) === Infinity ? Math.sign(value) * Infinity : value;
   const text = Object.is(held, -0) ? "-0" : Number.isFinite(held) ? held : String(held);
   return apply(primitives.constant, [], { shape, dtype, value: text });
@@ -56,12 +57,9 @@ export function constant(value: number, shape: Shape = [], dtype: DType = "float
 
 /** A number as a constant of another operand's shape: a node less than a scalar that is expanded. */
 function number(value: number, like: Tensor): Tensor {
-  if (isFloat(like.dtype)) return constant(value, like.shape);
-  const [low, high] = like.dtype === "int32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
-  if (Number.isInteger(value) && value >= low && value <= high) return constant(value, like.shape, like.dtype);
-  throw atCaller(
-    new TypeError(`Cannot combine ${like} with ${value}: wanted an integer from ${low} to ${high}, or cast the tensor`),
-  );
+  const dtype = isFloat(like.dtype) ? "float32" : like.dtype;
+  requireHeld(dtype, value, `combine ${like} with ${value}`, ", or cast the tensor");
+  return constant(value, like.shape, dtype);
 }
 
 function combine(op: Primitive, a: Tensor, b: Operand): Tensor {

@@ -129,6 +129,13 @@ const mistakes: readonly (readonly [() => unknown, RegExp])[] = [
   [() => tensor([1, , 2] as number[]), /^Cannot make a tensor of undefined, as in an array with holes: wanted/],
   [() => tensor([[1, null]] as unknown as number[]), /^Cannot make a tensor of null: wanted a number, nested arrays/],
   [() => tensor([true] as unknown as number[]), /^Cannot make a tensor of a boolean: wanted a number, nested arrays/],
+  [
+    () => full([2], 1, "int32").add(1.5),
+    /^Cannot combine int32\[2\] with 1.5: wanted an integer from -2147483648 to 2147483647, or cast the/,
+  ],
+  [() => full([2], 1.5, "int32"), /^Cannot make int32 of 1.5: wanted an integer from -2147483648 to 2147483647$/],
+  [() => full([2], -1, "uint32"), /^Cannot make uint32 of -1: wanted an integer from 0 to 4294967295$/],
+  [() => full([2], NaN, "uint32"), /^Cannot make uint32 of NaN: wanted an integer from 0 to 4294967295$/],
   [() => zeros([1.5]), /^Cannot make a tensor of \[1\.5\]: wanted lengths that are integers of at least 0$/],
   [() => arange(-1), /^Cannot make a tensor of \[-1\]/],
   [() => arange([2, 2], { axis: 2 }), /^Cannot count in float32\[2,2\]: axis 2 is not an axis of \[2,2\], wanted -2 to 1$/],

@@ -5,7 +5,7 @@
  */
 
 import type { DType } from "../core/dtype.ts";
-import type { KernelBinding } from "../core/graph.ts";
+import type { KernelBinding, TensorType } from "../core/graph.ts";
 import { storedBytes } from "../core/pieces.ts";
 import type { Binding, Dispatch, Graph, Program } from "../core/program.ts";
 import { sizeOf } from "../core/shape.ts";
@@ -146,10 +146,11 @@ class GroupLowering {
   /** Positions are counted in 32 bits, and drivers end long loops. */
   #checkPositions(): void {
     const { nodes } = this.fusion.graph;
-    const { roots, reduction } = this.group;
-    const over = [...roots, ...reduction === undefined ? [] : nodes[reduction].inputs];
-    const large = over.find((node) => sizeOf(nodes[node].shape) > mostPositions);
-    if (large !== undefined) throw tooManyPositions(nodes[roots[0]].op.name, nodes[large]);
+    const { roots, reduction, rows } = this.group;
+    const over = [...roots, ...reduction === undefined ? [] : nodes[reduction].inputs].map((node): TensorType => nodes[node]);
+    if (rows) over.push({ shape: [rows.count, rows.width], dtype: nodes[roots[0]].dtype });
+    const large = over.find(({ shape }) => sizeOf(shape) > mostPositions);
+    if (large !== undefined) throw tooManyPositions(nodes[roots[0]].op.name, large);
   }
 
   /** Buffers of generated code: every node read, and every node stored; one that overwrites a donated input is bound once. */

@@ -48,6 +48,13 @@ export function keepUploads(values: readonly Value[], free: (value: Value) => vo
   };
 }
 
+/** One doubt for several, so that what is computed step by step does not carry a list of them. */
+export function joined(doubts: readonly Doubt[]): Doubt {
+  if (doubts.length === 1) return doubts[0];
+  const all = Promise.all(doubts.map(({ settled }) => settled));
+  return new Doubt(all.then(() => doubts.find(({ error }) => error)?.error));
+}
+
 /** What has to be known before some values can be relied on. */
 export function doubtsOf(values: readonly Value[]): Doubt[] {
   const open = values.flatMap(({ doubts = [] }) => doubts).filter(({ isSettled, error }) => !isSettled || error);

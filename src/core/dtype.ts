@@ -4,6 +4,8 @@
  * @module
  */
 
+import { atCaller } from "./errors.ts";
+
 /** Element type of a tensor. `float16` is a storage type: arithmetic on it happens in float32. Comparisons give `uint32` zeros and ones. */
 export type DType = "float32" | "float16" | "int32" | "uint32";
 
@@ -23,6 +25,14 @@ export const bytesPerElement = { float32: 4, float16: 2, int32: 4, uint32: 4 } a
 /** Whether the dtype is a floating-point one, and so takes part in differentiation. */
 export function isFloat(dtype: DType): boolean {
   return dtype === "float32" || dtype === "float16";
+}
+
+/** Throws a TypeError at the caller unless a dtype holds a number: floats hold all, rounded. */
+export function requireHeld(dtype: DType, value: number, action: string, instead = ""): void {
+  if (isFloat(dtype)) return;
+  const [low, high] = dtype === "int32" ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
+  if (Number.isInteger(value) && value >= low && value <= high) return;
+  throw atCaller(new TypeError(`Cannot ${action}: wanted an integer from ${low} to ${high}${instead}`));
 }
 
 /** The nearest float32 that the dtype holds: integers saturate, as in WGSL, rather than wrap around as typed arrays do. */
