@@ -6,6 +6,7 @@ import {
   compile,
   constant,
   crossEntropy,
+  full,
   gradients,
   hessianVectorProduct,
   initialModel,
