@@ -45,12 +45,20 @@ class Element {
     return this.#attributes.get(name) ?? null;
   }
 
+  hasAttribute(name: string): boolean {
+    return this.#attributes.has(name);
+  }
+
   removeAttribute(name: string): void {
     this.#attributes.delete(name);
   }
 
   get firstChild(): Element | TextNode | null {
     return this.childNodes[0] ?? null;
+  }
+
+  get children(): Element[] {
+    return this.childNodes.filter((each) => each instanceof Element);
   }
 
   appendChild<N extends Element | TextNode>(child: N): N {
