@@ -9,7 +9,7 @@ import type { LlamaConfig } from "../llama/config.ts";
 import { head, headOperands, llamaHidden, type LlamaModel, type LlamaOptions } from "../llama/model.ts";
 import { crossEntropy, defaultChunk, headLoss } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Batch, ignoredTarget } from "../train/data.ts";
+import type { Batch } from "../train/data.ts";
 
 /** Inputs and targets, and document numbers where there are any, as uint32 tensors `[batch, tokens]`. */
 export interface TokenTensors {
@@ -18,51 +18,26 @@ export interface TokenTensors {
   readonly [name: string]: Tensor;
 }
 
-/** A piece of a batch. */
-export interface MicroBatch extends Batch {
-  /** What its mean is multiplied by, so that the mean over the pieces is that of the batch; absent where all targets count. */
-  readonly share?: number;
-}
-
 /** A batch on its way to the device. */
-export function tokenTensors({ inputs, targets, documents, shape, share }: MicroBatch): TokenTensors {
+export function tokenTensors({ inputs, targets, documents, shape }: Batch): TokenTensors {
   return {
-    ...(share === undefined ? {} : { share: tensor(share) }),
     inputs: tensor(inputs, { shape }),
     targets: tensor(targets, { shape }),
     ...(documents ? { documents: tensor(documents, { shape }) } : {}),
   };
 }
 
-/**
- * A batch in pieces of equal size, in its order; those without a target that counts are left out, as long as there are others. Throws a
- * RangeError where the pieces do not divide its sequences.
- */
-export function microBatches({ inputs, targets, documents, shape: [rows, length] }: Batch, pieces = 1): MicroBatch[] {
+/** A batch in pieces of equal size, in its order. Throws a RangeError where the pieces do not divide its sequences. */
+export function microBatches({ inputs, targets, documents, shape: [rows, length] }: Batch, pieces = 1): Batch[] {
   if (!(Number.isInteger(pieces) && pieces >= 1 && rows % pieces === 0)) {
     throw new RangeError(`Cannot cut a batch of ${rows} sequences into ${pieces} micro-batches: wanted a divisor of ${rows}`);
   }
   const size = rows / pieces * length;
-  const cuts = Array.from({ length: pieces }, (_, piece): Batch => {
+  return Array.from({ length: pieces }, (_, piece) => {
     const cut = (values: Batch["inputs"]) => values.subarray(piece * size, (piece + 1) * size);
     const own = documents ? { documents: cut(documents) } : {};
     return { inputs: cut(inputs), targets: cut(targets), ...own, shape: [rows / pieces, length] };
   });
-  return pieces === 1 ? cuts : shared(cuts);
-}
-
-/** Pieces with their shares, by how many of their targets count. */
-function shared(pieces: readonly Batch[]): MicroBatch[] {
-  const counts = pieces.map(({ targets }) => targets.reduce((sum, target) => sum + (target === ignoredTarget ? 0 : 1), 0));
-  if (counts.every((count, at) => count === pieces[at].targets.length)) return [...pieces]; // as most texts are
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  const some = pieces.map((piece, at) => ({ ...piece, share: counts[at] / total })).filter(({ share }) => share > 0);
-  return some.map((piece) => ({ ...piece, share: piece.share * some.length }));
-}
-
-/** A mean over the targets of a piece, weighted by its share of the batch. */
-export function weighted(mean: Tensor, { share }: Readonly<Record<string, Tensor>>): Tensor {
-  return share ? mean.mul(share) : mean;
 }
 
 /** Bytes that logits may take together. */
@@ -102,6 +77,5 @@ export function hiddenLoss(model: LlamaModel, hidden: Tensor, batch: Readonly<Re
   const [weight, { vocabularySize }] = [model.parameters[name], model.config];
   const { targets } = batch;
   const inChunks = defaultChunk(targets.size, vocabularySize) < vocabularySize;
-  const loss = inChunks ? headLoss(normed, weight, targets) : crossEntropy(normed.matmul(weight.transpose()), targets);
-  return weighted(loss, batch);
+  return inChunks ? headLoss(normed, weight, targets) : crossEntropy(normed.matmul(weight.transpose()), targets);
 }

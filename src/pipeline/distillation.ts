@@ -10,7 +10,7 @@ import { head, llamaHidden, type LlamaModel, type LlamaOptions } from "../llama/
 import { distillationLoss, type DistillationLossOptions } from "../nn/distillation.ts";
 import { crossEntropy } from "../nn/loss.ts";
 import type { Tensor } from "../tensor.ts";
-import { hiddenLoss, languageModelLoss, rowsInPieces, weighted } from "./data.ts";
+import { hiddenLoss, languageModelLoss, rowsInPieces } from "./data.ts";
 
 /** Settings of distillation in `train`. */
 export interface Distillation extends DistillationLossOptions {
@@ -53,7 +53,7 @@ export function trainingLoss(
   if (rows.length === 1) {
     const logits = head(models[0], hidden);
     const divergence = distillationLoss(logits, head(models[1], seen), softening);
-    return weighted(crossEntropy(logits, batch.targets), batch).mul(1 - weight).add(divergence.mul(weight));
+    return crossEntropy(logits, batch.targets).mul(1 - weight).add(divergence.mul(weight));
   }
   const divergence = recompute((student: Tensor, teacher: Tensor) =>
     // so that logits of one piece exist at a time, in the backward pass too

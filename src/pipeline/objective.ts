@@ -28,7 +28,7 @@ const ignored = -100;
 
 /**
  * Pieces of a batch as tensors. Where not every piece counts as what it is, each has a `weight`: with it the average over the pieces is the sum of
- * all cross-entropies over the divisor, however many targets of each piece count.
+ * all cross-entropies over the divisor, however many targets of each piece count. A piece in which none does is left out.
  *
  * @throws RangeError where there is nothing to predict
  */
@@ -40,9 +40,12 @@ export function weighedPieces(pieces: readonly Batch[], options: ObjectiveOption
   const counted = pieces.map((piece) => ({ piece, ...countLabels(piece, ends) }));
   const predicted = counted.reduce((sum, each) => sum + each.predicted, 0);
   const items = divisor === "predicted" ? predicted : counted.reduce((sum, each) => sum + each.labels, 0);
-  const batch = counted.map(({ piece, predicted: own }) => {
-    if (own === 0) throw new RangeError("Cannot train on a batch in which every target is ignored: wanted one to predict");
-    const weighed = { ...tokenTensors(piece), weight: tensor(own * pieces.length / items) };
+  const learned = counted.filter(({ predicted: own }) => own > 0);
+  if (learned.length === 0) {
+    throw new RangeError("Cannot train on a batch in which every target is ignored: wanted one to predict");
+  }
+  const batch = learned.map(({ piece, predicted: own }) => {
+    const weighed = { ...tokenTensors(piece), weight: tensor(own * learned.length / items) };
     if (ends.size === 0 && own === piece.targets.length) return weighed;
     const kept = Int32Array.from(piece.targets, (target) => target === ignoredTarget || ends.has(target) ? ignored : target);
     weighed.targets.dispose();

@@ -1,20 +1,20 @@
 import { train, type TrainOptions } from "../../src/pipeline/train.ts";
 import { initialModel } from "../../src/llama/parameters.ts";
 import { backendInfo, useBackend } from "../../src/runtime.ts";
-import { batches } from "../../src/train/data.ts";
+import { type Batch, batches, ignoredTarget } from "../../src/train/data.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { sampleText } from "../support/models.ts";
 
 const sizes = { vocabularySize: 256, hiddenSize: 32, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 32 };
 
 /** Losses, norms and the last weights of a short run. */
-async function run(options: Partial<TrainOptions>) {
+async function run(options: Partial<TrainOptions>, masked = (batch: Batch): Batch => batch) {
   const data = batches(sampleText(600), { batchSize: 6, sequenceLength: 12, seed: 1 });
   const model = initialModel(sizes, { seed: 3, deviation: 0.1 });
   const losses: number[] = [];
   const norms: number[] = [];
   let weights: ArrayLike<number> = [];
-  for await (const event of train(model, data, { steps: 4, learningRate: 1e-2, groupSize: 16, ...options })) {
+  for await (const event of train(model, data.map(masked), { steps: 4, learningRate: 1e-2, groupSize: 16, ...options })) {
     if (event.type === "end") {
       weights = Array.from(await event.model.parameters["model.layers.0.mlp.up_proj.weight"].data(), Number);
     } else losses.push(event.lossNats), norms.push(event.gradientNorm);
@@ -38,6 +38,19 @@ for (const quantizer of ["none", "hestia", "lsq", "tequila"] as const) {
     near(pieces.losses, whole.losses, 5e-3); // weights near a border may round to another code
   });
 }
+
+Deno.test("pieces weigh by their targets that count, and one without any is left out", async () => {
+  await useBackend("webgpu");
+  const masked = (batch: Batch): Batch => ({
+    ...batch,
+    targets: batch.targets.map((id, at) => at < 24 || at % 7 === 0 ? ignoredTarget : id),
+  });
+  const [whole, pieces] = [await run({}, masked), await run({ microBatches: 3 }, masked)];
+  near(pieces.losses, whole.losses, 1e-4);
+  near(pieces.norms.slice(0, 1), whole.norms.slice(0, 1), 1e-4);
+  const unmasked = await run({});
+  ok(Math.abs(unmasked.losses[0] - whole.losses[0]) > 1e-3, "the mask matters");
+});
 
 Deno.test("weights are quantized once a step, however many pieces its batch has", async () => {
   await useBackend("webgpu");
