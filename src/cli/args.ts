@@ -19,6 +19,8 @@ export type Option =
     readonly default?: string;
     /** The only values allowed. */
     readonly choices?: readonly string[];
+    /** Whether no text at all is a value too. */
+    readonly mayBeEmpty?: boolean;
     /** Typed several times, its values come with commas between. */
     readonly several?: boolean;
   }
@@ -135,7 +137,8 @@ function optionValue(flag: string, option: Option, typed: string | true | undefi
     return typed ?? false;
   }
   if (typed === undefined) return option.default;
-  if (typed === true || typed === "") throw new UsageError(`${flag} needs a value: ${wanted(option)}`);
+  const mayBeEmpty = option.type === "string" && option.mayBeEmpty;
+  if (typed === true || typed === "" && !mayBeEmpty) throw new UsageError(`${flag} needs a value: ${wanted(option)}`);
   const value = option.type === "string" ? typed : Number(typed);
   if (!accepts(option, typed, value)) {
     throw new UsageError(`${flag} must be ${wanted(option)}, got "${typed}"${hint(option, typed)}`);

@@ -19,7 +19,11 @@ const command = {
   positionals: { text: { description: "Text to continue, as --prompt; after --, it may begin with a dash" } },
   options: {
     model: modelOption,
-    prompt: { type: "string", description: "Text to continue (default: Call me Ishmael.); --prompt=-x may begin with a dash" },
+    prompt: {
+      type: "string",
+      mayBeEmpty: true,
+      description: "Text to continue (default: Call me Ishmael.); --prompt=-x may begin with a dash",
+    },
     chat: { type: "boolean", description: `Talk by the model's chat template, until ${exitWord} or the end of stdin` },
     system: { type: "string", description: "Instructions that a conversation begins with" },
     maxTokens: { type: "integer", minimum: 1, default: 200, description: "Tokens to write at most" },

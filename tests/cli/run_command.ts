@@ -13,11 +13,11 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs `src/cli/NAME.ts` and waits for its end. Lines in which a driver complains about the environment are left out. */
+/** Runs `src/cli/NAME.ts` and waits for its end, or ends it by SIGTERM once there is a file at `killAfter`. Lines in which a driver complains about the environment are left out. */
 export async function runCommand(
   name: string,
   args: readonly string[],
-  { stdin }: { readonly stdin?: string } = {},
+  { stdin, killAfter }: { readonly stdin?: string; readonly killAfter?: string } = {},
 ): Promise<Finished> {
   const path = new URL(`../../src/cli/${name}.ts`, import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
@@ -28,7 +28,13 @@ export async function runCommand(
     stderr: "piped",
   }).spawn();
   if (stdin !== undefined) await new Blob([stdin]).stream().pipeTo(child.stdin);
-  const { code, stdout, stderr } = await child.output();
+  const output = child.output();
+  if (killAfter !== undefined) {
+    const isThere = () => Deno.stat(killAfter).then(() => true, () => false);
+    for (let tries = 0; tries < 1200 && !await isThere(); tries++) await new Promise((resolve) => setTimeout(resolve, 25));
+    child.kill("SIGTERM");
+  }
+  const { code, stdout, stderr } = await output;
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr).replace(/^.*XDG_RUNTIME_DIR.*\n/gm, "") };
 }
