@@ -195,8 +195,10 @@ export async function bytesOf(path: string): Promise<number> {
 /** Bytes of the safetensors files of a folder. */
 export async function checkpointBytes(folder: string): Promise<number> {
   let bytes = 0;
-  for await (const { name, isFile } of Deno.readDir(folder)) {
-    if (isFile && name.endsWith(".safetensors")) bytes += (await Deno.stat(`${folder}/${name}`)).size;
+  for await (const { name } of Deno.readDir(folder)) {
+    if (!name.endsWith(".safetensors")) continue;
+    const { isFile, size } = await Deno.stat(`${folder}/${name}`); // links count as what they lead to
+    if (isFile) bytes += size;
   }
   return bytes;
 }

@@ -19,7 +19,8 @@ export async function sampledDigest(path: string): Promise<string> {
   needFiles(`Cannot read "${path}"`);
   const isFolder = (await Deno.stat(path)).isDirectory;
   const names = isFolder
-    ? (await Array.fromAsync(Deno.readDir(path))).filter(({ isFile }) => isFile).map(({ name }) => name)
+    ? (await Array.fromAsync(Deno.readDir(path), async ({ name }) => (await Deno.stat(`${path}/${name}`)).isFile ? name : []))
+      .flat()
     : [];
   const parts: BlobPart[] = [];
   for (const name of isFolder ? names.sort() : [""]) {

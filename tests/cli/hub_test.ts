@@ -1,4 +1,4 @@
-import { equal, match } from "../assert.ts";
+import { equal, match, ok } from "../assert.ts";
 import { HubServer, type ServedFile } from "../hub/server.ts";
 import { tinyModel } from "../support/models.ts";
 import { lastJson, runCommand, withModelFolder } from "./run_command.ts";
@@ -36,6 +36,9 @@ Deno.test("commands take models and data sets by their names on the Hub, and fet
       const inspected = await runCommand("inspect", [NAME, "--json"]);
       equal(inspected.code, 0, inspected.stderr);
       equal(server.asked.filter((each) => each.includes("/resolve/")).length, asked);
+      const evaluated = await runCommand("evaluate", ["--model", NAME, "--data", `dataset:${NAME}/text/*.txt`, "--json"]);
+      equal(evaluated.code, 0, evaluated.stderr);
+      ok(lastJson(evaluated).bytes as number > 1000);
       const missing = await runCommand("inspect", ["owner/nothing"]);
       equal(missing.code, 2);
       match(
