@@ -193,6 +193,7 @@ export {
   packDocuments,
   type PackingOptions,
   packWholeDocuments,
+  sequenceBatches,
   type TokenDocument,
   type WholePackingOptions,
 } from "./src/train/documents.ts";

@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import type { LlamaConfig } from "../llama/config.ts";
 import { scheduleStyles } from "../optim/schedule.ts";
-import { curvatures, defaultCurvature, estimators } from "../pipeline/calibrate.ts";
+import { curvatureOf, curvatures, estimators } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
 import { storageNames } from "../pack/fitting.ts";
 import { defaultRecipe, recipeNamed, recipeNames, rulesOf } from "../recipes.ts";
@@ -130,7 +130,7 @@ const runSchema = section({
   calibration: v.optional(
     section({
       /** What is traced: the Gauss-Newton part of the Hessian, by gradients, or the Hessian, by Hessian-vector products. */
-      curvature: v.optional(oneOf(curvatures), defaultCurvature),
+      curvature: v.optional(oneOf(curvatures)),
       /** Probes at most: products or gradients. */
       probes: v.optional(count(), 8),
       /** Stops once every temperature scale is known to this standard error; 0 spends all probes. */
@@ -264,7 +264,7 @@ function withRecipe(config: Parsed, groupSize: number) {
   return {
     ...config,
     pretrain: phase(pretrain),
-    calibration: { ...calibration, ...guidance },
+    calibration: { ...calibration, ...guidance, curvature: calibration.curvature ?? curvatureOf(calibration.estimator) },
     quantize: { ...phase(quantize), groupSize, ...rulesOf("weights", { recipe, ...quantize }), ...annealing, annealStyle },
     optimizer: { ...optimizer, undecayed: optimizer.undecayed ?? [...recipeNamed(recipe).undecayed] },
     objective: rulesOf("objective", { recipe, ...objective }),

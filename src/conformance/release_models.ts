@@ -48,12 +48,13 @@ export function recordedScales(recorded: Case, quant: RecordedModel, modules: re
   return temperatureScales(traces, { recipe, names: modules, alpha, kappa }).temperatureScales;
 }
 
-/** Names of the modules that are quantized. */
+/** Names of the modules that are quantized: of the layers' linear maps, and of a head of its own. */
 export function quantizedModules(config: LlamaConfig, shapes: Readonly<Record<string, Tensor>>, rules: {
   readonly skip_modules: readonly string[];
   readonly codebook: string;
 }): string[] {
-  const modules = quantizedNames(config).map((name) => name.replace(/\.weight$/, ""));
+  const linear = [...quantizedNames(config), ...config.tieEmbeddings ? [] : ["lm_head.weight"]];
+  const modules = linear.map((name) => name.replace(/\.weight$/, ""));
   return modules.filter((name) => isQuantizable(name, rules, shapes[`${name}.weight`].shape));
 }
 
@@ -86,7 +87,10 @@ export function releaseLlamaCase(recorded: Case): Computed[] {
   });
   const [quantized, plain] = [quantizedProject(parameters, quantizer, stateOfWeight), plainProject(parameters)];
   const project: Project = (name, x) => (modules.includes(name.replace(/\.weight$/, "")) ? quantized : plain)(name, x);
-  const logits = llama({ config, parameters }, ids, { project });
+  const head: Record<string, Tensor> = modules.includes("lm_head")
+    ? { "lm_head.weight": quantizer.quantize(parameters["lm_head.weight"], stateOfWeight("lm_head")) }
+    : {};
+  const logits = llama({ config, parameters: { ...parameters, ...head } }, ids, { project });
   const loss = shiftedLoss(logits, recorded.input("labels"));
   const wanted = recorded.outputs.filter((role) => role.startsWith("grad.")).map((role) => role.slice("grad.".length));
   const slopes = gradients(loss, wanted.map((name) => parameters[name]));

@@ -81,9 +81,12 @@ export function applySensitivityCase(recorded: Case): Computed[] {
 }
 
 /** Names of styles in the release that differ from ours. */
-const renamed: Readonly<Record<string, string>> = { warmup_stable_decay: "wsd" };
+const renamed: Readonly<Record<string, string>> = { warmup_stable_decay: "wsd", constant_with_warmup: "constant" };
 
-/** A learning-rate schedule of the release. Only `wsd` has a smallest multiplier; the other styles of its trainer end at zero. */
+/**
+ * A learning-rate schedule of the release. Only `wsd` has a smallest multiplier; the other styles of its trainer rise from zero and end there,
+ * and what it calls `constant` has no warm-up.
+ */
 export function recordedSchedule(recorded: Case, totalSteps: number, styleField: string): ScheduleOptions {
   const named = String(recorded.parameter(styleField));
   const style = oneOf(recorded, renamed[named] ?? named, scheduleStyles);
@@ -97,7 +100,11 @@ export function recordedSchedule(recorded: Case, totalSteps: number, styleField:
     minRatio: style === "wsd" ? least ?? recorded.number("wsd_min_lr_ratio") : 0,
     decayRatio: recorded.number("wsd_decay_ratio"),
     ...(decaySteps === undefined ? {} : { decaySteps }),
-    ...(given > 0 ? { warmupSteps: given } : { warmupRatio: recorded.number("warmup_ratio") }),
+    ...(named === "constant"
+      ? { warmupSteps: 0 }
+      : given > 0
+      ? { warmupSteps: given }
+      : { warmupRatio: recorded.number("warmup_ratio") }),
   };
 }
 

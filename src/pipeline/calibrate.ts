@@ -41,6 +41,11 @@ export type Estimator = "joint" | "hutch++";
 /** Every estimator: probes of all tensors at once, or Hutch++ of one tensor after another, as in both releases of the method. */
 export const estimators = ["joint", "hutch++"] as const satisfies readonly Estimator[];
 
+/** What an estimator measures where nobody asks for another curvature. */
+export function curvatureOf(estimator: Estimator): Curvature {
+  return estimator === "hutch++" ? "hessian" : defaultCurvature;
+}
+
 /** Headings of what was measured. */
 export const curvatureTitles = {
   hessian: "Hessian traces",
@@ -76,7 +81,7 @@ export interface CalibrationOptions extends GuidanceOptions {
   /**
    * "joint" by default: each probe serves all tensors, and their number is known to suffice by `tolerance`. "hutch++", as released, measures the
    * Hessian of one tensor after another by `sketch` and `queries`, on signs that depend on `seed` and names alone; `probes`, `tolerance` and
-   * `resume` mean nothing to it, and estimates below zero count as the least trace.
+   * `resume` mean nothing to it, and estimates below zero count as the least trace. `recipes[name].calibration` asks for it as it is.
    */
   readonly estimator?: Estimator;
   /** Columns of the sketch of Hutch++; 10 by default. */
@@ -216,7 +221,7 @@ async function calibrateAlone(
   { names, groups, granularity }: Pick<Grouping, "groups" | "granularity"> & { readonly names: readonly string[] },
   options: CalibrationOptions,
 ): Promise<Calibration> {
-  const { recomputeEvery, sketch = 10, queries = 20, onProgress, curvature = "hessian" } = options;
+  const { recomputeEvery, sketch = 10, queries = 20, onProgress, curvature = curvatureOf("hutch++") } = options;
   if (curvature !== "hessian") {
     throw new RangeError(`Cannot measure the curvature "${curvature}" by Hutch++: wanted "hessian"`);
   }

@@ -97,6 +97,14 @@ export function packWholeDocuments(
  * fewer rows.
  *
  * @param sequences token ids, at least two each
+ *
+ * @example
+ * ```ts
+ * import { recipes, sequenceBatches } from "@hestia/hestia";
+ * const batches = sequenceBatches([[5, 6, 7], [8, 9, 5]], recipes["hestia-2026"].calibration);
+ * console.log(batches.length, batches[0].shape); // 2, [1, 2]
+ * // calibrate(model, batches, recipes["hestia-2026"].calibration) measures as the release does
+ * ```
  */
 export function sequenceBatches(
   sequences: readonly ArrayLike<number>[],

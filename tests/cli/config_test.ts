@@ -42,6 +42,10 @@ Deno.test("a configuration follows the release of 2026, or another, but for the 
   deepEqual([mixed.quantize.scaleGradient, mixed.quantize.scaleEpsilon, mixed.quantize.annealRatio], [false, 1e-4, 0.7]);
   deepEqual([mixed.quantize.scaleRule, mixed.quantize.warmupStart, mixed.pretrain.warmupStart], ["clamped", "zero", "minimum"]);
   deepEqual([mixed.calibration.sensitive, mixed.calibration.alpha], ["hotter", 0.5]);
+  deepEqual([mixed.calibration.curvature, resolveConfig({ calibration: { estimator: "hutch++" } }).calibration.curvature], [
+    "gauss-newton",
+    "hessian",
+  ]);
 });
 
 Deno.test("a group size of auto is what the format holds best of the model's rows", () => {
