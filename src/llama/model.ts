@@ -239,4 +239,12 @@ function checkIds({ config }: LlamaModel, ids: Tensor): void {
   if (ids.shape[1] > config.maxPositions) {
     throw atCaller(new RangeError(`Cannot run the model on ${ids.shape[1]} tokens: its context ends at ${config.maxPositions}`));
   }
+  const numbers = ids.node.value?.host; // where they are not on the device yet
+  const foreign = numbers?.findIndex((id: number) => !(id >= 0 && id < config.vocabularySize)) ?? -1;
+  if (foreign < 0) return;
+  throw atCaller(
+    new RangeError(
+      `Cannot run the model on ${ids}: the token id ${numbers![foreign]} at ${foreign}, wanted 0 to ${config.vocabularySize - 1}`,
+    ),
+  );
 }

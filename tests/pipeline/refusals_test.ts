@@ -9,6 +9,7 @@ import {
   heldOutLoss,
   ignoredTarget,
   type LanguageModel,
+  llama,
   pack,
   packBitnet,
   packFile,
@@ -173,3 +174,9 @@ for (const backend of ["reference", "webgpu"] as const) {
     equal(await write(1e-40, { topK: 4, topP: 0.8 }), greedy);
   });
 }
+
+Deno.test("a model is not run on ids of another vocabulary", async () => {
+  await useBackend("reference");
+  throws(() => llama(small(), tensor(Uint32Array.of(1, 256), { shape: [1, 2] })), /the token id 256 at 1, wanted 0 to 255/);
+  throws(() => llama(small(), tensor(Int32Array.of(-1, 2), { shape: [1, 2] })), /the token id -1 at 0, wanted 0 to 255/);
+});
