@@ -26,7 +26,7 @@ import { UsageError } from "./errors.ts";
 import { defaultRecipe, recipeNames } from "../recipes.ts";
 import { showCalibration } from "./calibration_progress.ts";
 import { main } from "./main.ts";
-import { loadModelFolder, modelOption, refusing, required } from "./models.ts";
+import { allowUnknownOption, loadModelFolder, modelOption, refusing, required } from "./models.ts";
 import { openRunData } from "./run_data.ts";
 import { closing, shellWord } from "./summary.ts";
 import { table } from "./table.ts";
@@ -40,6 +40,7 @@ const command = {
       ...modelOption,
       description: "Folder of a model in full precision (config.json, model.safetensors, tokenizer.json)",
     },
+    allowUnknown: allowUnknownOption,
     data: { ...dataOption, default: PACKAGED_CORPUS, description: dataOption.description + ', or "moby-dick"' },
     ...textOptions,
     heldOut: {
@@ -177,6 +178,7 @@ if (import.meta.main) {
         data,
         field,
         parseSpecial,
+        allowUnknown,
         cache,
         heldOut: heldOutFraction,
         output,
@@ -188,7 +190,7 @@ if (import.meta.main) {
       },
       { signal, print },
     ) => {
-      const model = await loadModelFolder(required(path, "--model", command.name));
+      const model = await loadModelFolder(required(path, "--model", command.name), { allowUnknown });
       if (model.quantization) {
         throw new UsageError(`the model ${path} was trained with ${model.quantization.quantizer}: wanted one in full precision`);
       }

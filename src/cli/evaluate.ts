@@ -9,7 +9,7 @@ import type { Command } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { main } from "./main.ts";
-import { modelOption, openModel, refusing, required } from "./models.ts";
+import { allowUnknownOption, modelOption, openModel, refusing, required } from "./models.ts";
 import { reportedProgress } from "./progress.ts";
 import { openRunData } from "./run_data.ts";
 import { closing, shellWord } from "./summary.ts";
@@ -20,6 +20,7 @@ const command = {
   summary: "Measures the loss of a trained or packed model on text: files of any kind, or the end of moby-dick.",
   options: {
     model: modelOption,
+    allowUnknown: allowUnknownOption,
     data: { ...dataOption, default: PACKAGED_CORPUS, description: dataOption.description + ', or "moby-dick"' },
     heldOut: {
       type: "number",
@@ -40,9 +41,11 @@ const command = {
 
 if (import.meta.main) {
   await main(command, async (flags, { signal, print }) => {
-    const { model: path, data, sequenceLength, field, parseSpecial, cache, ...options } = flags;
+    const { model: path, data, allowUnknown, sequenceLength, field, parseSpecial, cache, ...options } = flags;
     const heldOutFraction = flags.heldOut ?? (data === PACKAGED_CORPUS ? 0.1 : 1);
-    const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name));
+    const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name), {
+      allowUnknown,
+    });
     const window = sequenceLength ?? Math.min(128, model.config.maxPositions);
     using shown = reportedProgress({ title: "evaluating", unit: "tokens" });
     const text = await openRunData(data, model, { field, parseSpecial, cache, heldOutFraction, signal });

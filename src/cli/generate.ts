@@ -10,7 +10,7 @@ import { chat, type ChatModel, exitWord, linesOf } from "./chat.ts";
 import { UsageError } from "./errors.ts";
 import { type Context, main } from "./main.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
-import { modelOption, openModel, refusing, required } from "./models.ts";
+import { allowUnknownOption, modelOption, openModel, refusing, required } from "./models.ts";
 import { formatSeconds } from "./table.ts";
 
 const command = {
@@ -19,6 +19,7 @@ const command = {
   positionals: { text: { description: "Text to continue, as --prompt; after --, it may begin with a dash" } },
   options: {
     model: modelOption,
+    allowUnknown: allowUnknownOption,
     prompt: {
       type: "string",
       mayBeEmpty: true,
@@ -107,6 +108,7 @@ if (import.meta.main) {
     if (talks && prompt !== undefined) throw new UsageError("--chat reads its messages from stdin: wanted no prompt");
     if (!talks && system !== undefined) throw new UsageError("--system is for --chat");
     const { model, description } = await openModel(required(path, "--model", command.name), {
+      allowUnknown: flags.allowUnknown,
       activations: activations as PackedMatmulOptions["activations"],
     });
     if (activations !== "float32" && description !== "packed") {

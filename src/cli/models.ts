@@ -8,6 +8,7 @@ import { readJsonFile } from "../io/files.ts";
 import { type HuggingFaceConfig, type LlamaConfig, llamaConfig } from "../llama/config.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { loadCheckpoint } from "../llama/checkpoint.ts";
+import type { ReadingOptions } from "../io/fields.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { ternaryGroupSize } from "../pipeline/already_ternary.ts";
@@ -27,6 +28,17 @@ export const modelOption = {
   description:
     "Folder of a run or of a model (config.json, model.safetensors, tokenizer.json), a packed file, or a name on the Hub",
 } as const satisfies Option;
+
+/** The option that lets a model be read which says more than is understood. */
+export const allowUnknownOption = {
+  type: "boolean",
+  description: "Go on, with a warning each, where the model's files hold fields or tensors that are not known",
+} as const satisfies Option;
+
+/** How a model's files are read: `--allow-unknown` as typed. */
+function readingOf({ allowUnknown = false }: ReadingOptions): ReadingOptions {
+  return { allowUnknown, onWarning: (message) => console.error(`warning: ${message}`) };
+}
 
 /** A model as a command uses it. */
 export interface OpenedModel {
@@ -62,13 +74,13 @@ export async function refusing<T>(work: () => T | Promise<T>): Promise<T> {
  *
  * @throws {UsageError} Where there is none, or it cannot be used.
  */
-export async function loadModelFolder(path: string): Promise<LanguageModel> {
+export async function loadModelFolder(path: string, reading: ReadingOptions = {}): Promise<LanguageModel> {
   if (!(await statOf(path)).isDirectory) throw new UsageError(`cannot open the model ${path}: wanted a folder, it is a file`);
   const folder = await modelFolder(path);
   if (await holdsBitnet(folder)) {
     throw new UsageError(`cannot open the model ${path}: it is packed; deno task unpack makes a checkpoint of it`);
   }
-  return await refusing(() => loadCheckpoint(folder));
+  return await refusing(() => loadCheckpoint(folder, readingOf(reading)));
 }
 
 /**
@@ -112,13 +124,13 @@ export async function startModel(path: string): Promise<LanguageModel> {
  *
  * @throws {UsageError} Where there is none, or it cannot be used.
  */
-export async function openModel(path: string, options: PackedMatmulOptions = {}): Promise<OpenedModel> {
+export async function openModel(path: string, options: PackedMatmulOptions & ReadingOptions = {}): Promise<OpenedModel> {
   const packed = await openPackedModel(path, options);
   if (packed) {
     const { sizes: { bytes, bitsPerWeight }, ...model } = packed;
     return { model, bytes, bitsPerWeight, description: "packed" };
   }
-  const latent = await withoutSecondRounding(await loadModelFolder(path), path);
+  const latent = await withoutSecondRounding(await loadModelFolder(path, options), path);
   const { quantization } = latent;
   const bytes = await checkpointBytes(await modelFolder(path));
   const weights = Object.values(latent.parameters).reduce((sum, { size }) => sum + size, 0);
@@ -139,7 +151,11 @@ async function withoutSecondRounding(model: LanguageModel, path: string): Promis
  *
  * @throws {UsageError} Where it cannot be used, or is a file and no packed model.
  */
-export async function openPackedModel(path: string, options: PackedMatmulOptions = {}): Promise<PackedModel | undefined> {
+export async function openPackedModel(
+  path: string,
+  { allowUnknown, ...kernels }: PackedMatmulOptions & ReadingOptions = {},
+): Promise<PackedModel | undefined> {
+  const options = { ...kernels, ...readingOf({ allowUnknown }) };
   if ((await statOf(path)).isDirectory) {
     const folder = await modelFolder(path);
     return await holdsBitnet(folder) ? await refusing(() => openBitnet(folder, options)) : undefined;

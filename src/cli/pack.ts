@@ -19,7 +19,7 @@ import { dataOption, textOptions } from "./data.ts";
 import { UsageError } from "./errors.ts";
 import { checkNewFolder } from "./files.ts";
 import { main } from "./main.ts";
-import { loadModelFolder, modelOption, required } from "./models.ts";
+import { allowUnknownOption, loadModelFolder, modelOption, required } from "./models.ts";
 import { writePacked } from "./packing.ts";
 import { lossOf } from "./packing_loss.ts";
 import { openStored, storedSizes } from "./stored.ts";
@@ -32,6 +32,7 @@ const command = {
     "Writes the quantized weights of a trained model, with all that is needed to run it, into one file (bitnet: a folder).",
   options: {
     model: modelOption,
+    allowUnknown: allowUnknownOption,
     output: { type: "string", value: "FILE", description: "File to write, such as model.gguf" },
     format: {
       type: "string",
@@ -144,7 +145,7 @@ if (import.meta.main) {
     const path = required(options.model, "--model", command.name);
     const output = required(options.output, "--output", command.name);
     if (options.format === "bitnet") await checkNewFolder(output);
-    const model = await loadModelFolder(path);
+    const model = await loadModelFolder(path, options);
     const { quantization, text, isTernary } = await planFor(model, options);
     const exact = quantization ? isExact(quantization, matrixShapes(model.config), options) : true;
     const { quantizer, groupSize } = quantization ?? {};

@@ -9,7 +9,7 @@ import type { Command } from "./args.ts";
 import { UsageError } from "./errors.ts";
 import { checkNewFolder } from "./files.ts";
 import { main } from "./main.ts";
-import { openPackedModel, refusing, required } from "./models.ts";
+import { allowUnknownOption, openPackedModel, refusing, required } from "./models.ts";
 import { closing, shellWord } from "./summary.ts";
 import { formatBytes } from "./table.ts";
 
@@ -22,6 +22,7 @@ const command = {
       value: "PATH",
       description: "GGUF or dense file, or a folder that deno task pack --format bitnet wrote",
     },
+    allowUnknown: allowUnknownOption,
     output: { type: "string", value: "FOLDER", description: "Folder to write" },
   },
 } as const satisfies Command;
@@ -31,7 +32,7 @@ if (import.meta.main) {
     const path = required(options.model, "--model", command.name);
     const output = required(options.output, "--output", command.name);
     await checkNewFolder(output);
-    const packed = await openPackedModel(path);
+    const packed = await openPackedModel(path, options);
     if (!packed) throw new UsageError(`cannot unpack ${path}: it holds no packed model`);
     await refusing(() => saveCheckpoint(output, packed, packed));
     const { bytes } = packed.sizes;

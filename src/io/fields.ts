@@ -73,7 +73,7 @@ export function checkFields(
 export function refuseUnknown(message: string, { allowUnknown = false, onWarning = console.warn }: ReadingOptions): void {
   if (allowUnknown) return onWarning(`${message}: it is passed over`);
   throw new RangeError(
-    `${message}; remove it if it does not change what the model computes, or allow unknown entries (allowUnknown)`,
+    `${message}; remove it if it does not change what the model computes, or allow it (allowUnknown, --allow-unknown)`,
   );
 }
 

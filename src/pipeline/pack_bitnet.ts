@@ -5,7 +5,7 @@
  */
 
 import { type FileContent, writeFileAtomic } from "../io/atomic.ts";
-import { checkFields, type FieldTable } from "../io/fields.ts";
+import { checkFields, type FieldTable, type ReadingOptions } from "../io/fields.ts";
 import { isJsonObject, type JsonObject } from "../io/json.ts";
 import { makeFolder, readJsonFile } from "../io/files.ts";
 import { safetensorsStream } from "../io/safetensors.ts";
@@ -118,12 +118,17 @@ function withoutPacking({ quantization_config: _, ...config }: JsonObject): Json
  */
 export function bitnetView(
   config: JsonObject,
-  { source, checkpoint: { tensors } }: { readonly source: string; readonly checkpoint: Checkpoint },
+  { source, checkpoint: { tensors }, allowUnknown }: {
+    readonly source: string;
+    readonly checkpoint: Checkpoint;
+    readonly allowUnknown?: boolean;
+  },
 ): UnpackedView {
   const packing = config.quantization_config as JsonObject;
   const action = `Cannot open ${source}`;
-  checkFields(packing, bitnetFields, { action, what: "NAME in quantization_config of config.json" });
-  const model = llamaConfig(withoutPacking(config) as unknown as HuggingFaceConfig, { action });
+  const reading = { action, allowUnknown, onWarning: () => {} }; // whoever reads the tensors warns
+  checkFields(packing, bitnetFields, { ...reading, what: "NAME in quantization_config of config.json" });
+  const model = llamaConfig(withoutPacking(config) as unknown as HuggingFaceConfig, reading);
   if (model.layers > tensors.size) {
     throw new RangeError(`${action}: ${model.layers} layers, but only ${tensors.size} tensors`);
   }
@@ -136,16 +141,23 @@ export function bitnetView(
  *
  * @throws Error that names the file, field or tensor, what it is, and what was wanted
  */
-export async function openBitnet(folder: string, options: PackedMatmulOptions = {}): Promise<PackedModel> {
+export async function openBitnet(
+  folder: string,
+  { allowUnknown, onWarning, ...options }: PackedMatmulOptions & ReadingOptions = {},
+): Promise<PackedModel> {
+  const reading: ReadingOptions = { allowUnknown, onWarning };
   const source = `"${folder}"`;
   const config = await readJsonFile(`${folder}/config.json`);
   if (!isBitnet(config)) throw new RangeError(`Cannot open ${source}: its quantization_config is not that of bitnet`);
   const tokenizer = await readJsonFile(`${folder}/tokenizer.json`);
   const files = await readCompanions(folder);
   return await withCheckpoint(folder, async (checkpoint) => {
-    const view = bitnetView(config, { source, checkpoint });
+    const view = bitnetView(config, { source, checkpoint, allowUnknown });
     const unpacked = unpackedCheckpoint(checkpoint, view);
-    const settings = await modelSettings({ config: withoutPacking(config), tokenizer, files, checkpoint: unpacked }, { source });
+    const settings = await modelSettings({ config: withoutPacking(config), tokenizer, files, checkpoint: unpacked }, {
+      source,
+      ...reading,
+    });
     const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), options);
     return { ...settings, ...packed, ...trainedWith(config), sizes: checkpointSizes(checkpoint.tensors, settings) };
   });

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { ReadingOptions } from "../io/fields.ts";
 import { decodeUtf8 } from "../io/encoding.ts";
 import { present } from "../io/gguf.ts";
 import { gunzip, isGzip } from "../io/gzip.ts";
@@ -86,14 +87,17 @@ export interface DenseFile {
 }
 
 /** Parses a dense file, compressed or not. Throws a `RangeError` or `SyntaxError` that names `source` where it is none. */
-export function parseDense(bytes: Uint8Array, { source }: { readonly source: string }): DenseFile {
+export function parseDense(
+  bytes: Uint8Array,
+  { source, allowUnknown }: { readonly source: string; readonly allowUnknown?: boolean },
+): DenseFile {
   const { metadata, tensors } = parseSafetensors(isGzip(bytes) ? gunzip(bytes, { source }) : bytes, { source });
   if (metadata[keys.format] !== dense.name) {
     throw new RangeError(`Cannot open ${source}: its metadata has ${keys.format} ${metadata[keys.format]}, wanted ${dense.name}`);
   }
   const part = (key: string) => parseJsonObject(metadata[key] ?? "", `Cannot read the ${key} of ${source}`);
   const json = part(keys.config);
-  const config = llamaConfig(json as unknown as HuggingFaceConfig);
+  const config = llamaConfig(json as unknown as HuggingFaceConfig, { allowUnknown, onWarning: () => {} }); // its opener warns
   if (config.layers > tensors.size) {
     throw new RangeError(`Cannot open ${source}: ${config.layers} layers, but only ${tensors.size} tensors`);
   }
@@ -115,10 +119,14 @@ export function parseDense(bytes: Uint8Array, { source }: { readonly source: str
 /** Opens a dense file, compressed or not: see `openPacked`. Its weights stay five to a byte, but for whole activations. */
 export async function openDense(
   bytes: Uint8Array,
-  { source, ...options }: PackedMatmulOptions & { readonly source: string },
+  { source, allowUnknown, onWarning, ...options }: PackedMatmulOptions & ReadingOptions & { readonly source: string },
 ): Promise<PackedModel> {
-  const { checkpoint, view, ...parts } = parseDense(bytes, { source });
-  const settings = await modelSettings({ ...parts, checkpoint: unpackedCheckpoint(checkpoint, view) }, { source });
+  const { checkpoint, view, ...parts } = parseDense(bytes, { source, allowUnknown });
+  const settings = await modelSettings({ ...parts, checkpoint: unpackedCheckpoint(checkpoint, view) }, {
+    source,
+    allowUnknown,
+    onWarning,
+  });
   const packed = await packedMaps(settings.config, (name) => storedParameter(checkpoint, name, view), {
     ...options,
     dense: options.activations !== "int8",

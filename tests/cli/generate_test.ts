@@ -29,6 +29,22 @@ Deno.test("deno task generate continues a prompt, the same for a checkpoint and 
     match(whole.stdout, /^Call me[^]*\n12 tokens: /);
   }));
 
+Deno.test("a model that says more than is understood is refused, unless that is allowed", () =>
+  withModelFolder(model, async (folder) => {
+    const config = JSON.parse(await Deno.readTextFile(`${folder}/model/config.json`));
+    await Deno.writeTextFile(`${folder}/model/config.json`, JSON.stringify({ ...config, query_scale: 2 }));
+    const args = ["--model", folder, "--max-tokens", "1", "--temperature", "0"];
+    const refused = await runCommand("generate", args);
+    equal(refused.code, 2);
+    match(
+      refused.stderr,
+      /^error: cannot load .*: query_scale in config\.json is not known, got 2; remove it .*allow-unknown\)\n$/,
+    );
+    const allowed = await runCommand("generate", [...args, "--allow-unknown"]);
+    equal(allowed.code, 0, allowed.stderr);
+    match(allowed.stderr, /^warning: Cannot load .*: query_scale in config\.json is not known, got 2: it is passed over\n/);
+  }));
+
 Deno.test("prompts may begin with a dash, after -- or =, and may be words of their own", () =>
   withModelFolder(model, async (folder) => {
     const args = ["--model", folder, "--max-tokens", "2", "--temperature", "0", "--json"];
