@@ -6,7 +6,7 @@
 
 import type { DataSpec } from "../data/source.ts";
 import { type HubOptions, type HubProgress, resolveDataset, resolveModel } from "../hub/resolve.ts";
-import { type Progress, progress } from "./progress.ts";
+import { reportedProgress } from "./progress.ts";
 
 /** Models that this process has asked for, so that each is asked for once. */
 const models = new Map<string, Promise<string>>();
@@ -47,15 +47,9 @@ async function localPattern(spec: string): Promise<string> {
 async function fetching<T>(what: string, work: (options: HubOptions) => Promise<T>): Promise<T> {
   const interruption = new AbortController();
   const stop = () => interruption.abort(new DOMException("Interrupted", "AbortError"));
-  let shown: Progress | undefined;
-  let total = 0;
-  const onProgress = ({ bytes, of, files }: HubProgress): void => {
-    if (of !== total) {
-      shown?.done();
-      shown = progress({ title: `fetching ${what}`, total: total = of, unit: "bytes" });
-    }
-    shown!.update(bytes, files === 1 ? "1 file" : `${files} files`);
-  };
+  using shown = reportedProgress({ title: `fetching ${what}`, unit: "bytes", afterSeconds: 0 });
+  const onProgress = ({ bytes, of, files }: HubProgress): void =>
+    shown.update(bytes, of, files === 1 ? "1 file" : `${files} files`);
   Deno.addSignalListener("SIGINT", stop);
   try {
     return await work({ onProgress, onMessage: console.error, signal: interruption.signal });
@@ -63,7 +57,6 @@ async function fetching<T>(what: string, work: (options: HubOptions) => Promise<
     if (interruption.signal.aborted) console.error("What arrived is kept: the same command goes on from there.");
     throw error;
   } finally {
-    shown?.done();
     Deno.removeSignalListener("SIGINT", stop);
   }
 }

@@ -63,7 +63,8 @@ export function report(error: unknown): number {
     return exitCodes.success;
   }
   if (error instanceof UsageError) {
-    console.error(`error: ${error.message}`);
+    const word = Deno.stderr.isTerminal() && !Deno.noColor ? "\x1b[31merror:\x1b[0m" : "error:";
+    console.error(`${word} ${error.message}`);
     return exitCodes.badInput;
   }
   console.error(error);

@@ -71,12 +71,16 @@ export function summaryTable(
     "",
     gapText(heldOut, base),
     times,
-    ...(seconds.calibrate === undefined
-      ? []
-      : [`calibration took ${(100 * calibrationShare).toFixed(1)} % of the time of training`]),
+    ...(seconds.calibrate === undefined ? [] : [calibrationText(calibrationShare)]),
     "",
     sample,
   ].join("\n");
+}
+
+function calibrationText(share: number): string {
+  return share <= 1
+    ? `calibration took ${(100 * share).toFixed(1)} % of the time of training`
+    : `calibration took ${share.toFixed(1)} times as long as training`;
 }
 
 /** Less of a gap than this, in nats, is no gap to measure training by. */
@@ -87,6 +91,7 @@ export function gapText({ rounded, fullPrecision, quantized }: Omit<RunSummary["
   const lost = rounded.lossNats - fullPrecision.lossNats;
   const left = quantized.lossNats - fullPrecision.lossNats;
   const nats = (value: number) => `${value.toFixed(4)} nats`;
+  if (lost <= 0) return "rounding alone costs nothing here, so there is nothing to win back";
   if (lost < leastGap) return `rounding alone costs ${nats(lost)}: too little to tell what training wins back of it`;
   if (left >= lost) return `rounding costs ${nats(lost)}, and training adds ${nats(left - lost)} to that`;
   if (left >= 0) {

@@ -17,8 +17,8 @@ interface Sample {
 const MOST_SAMPLES = 256;
 
 /**
- * The time left, by the rate of the recent half of the work. What comes before the first news (compiling, opening files) is no work,
- * so it does not count; where that is all there is, a tenth must be done before anything is said.
+ * The time left, by the rate of the recent half of the work. What comes before the first news (compiling, opening files) is no work:
+ * it does not count, and nothing is said before the second news.
  */
 export class TimeLeft {
   #samples: Sample[] = [];
@@ -54,12 +54,9 @@ export class TimeLeft {
     return rate === undefined ? undefined : Math.max(0, ((this.total - last.done) / rate - (now - last.at)) / 1000);
   }
 
-  /** Of the work, a millisecond. */
+  /** Of the work, a millisecond; undefined where one moment is all that is known. */
   #rate(first: Sample, last: Sample): number | undefined {
-    if (first === last) {
-      const passed = last.at - this.started;
-      return last.done >= this.total! / 10 && passed > 0 ? last.done / passed : undefined;
-    }
+    if (first === last) return undefined;
     const middle = (first.done + last.done) / 2;
     const from = this.#samples.findLast(({ done }) => done <= middle) ?? first;
     return (last.done - from.done) / (last.at - from.at);
