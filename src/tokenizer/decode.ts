@@ -107,8 +107,17 @@ function metaspace({ replacement: mark = "▁", prepend_scheme: scheme, add_pref
 /** Streaming of tokens that are bytes. */
 export function byteStream(spellingOf: (id: number) => string): TokenStream {
   const decoder = textDecoder();
-  const bytes = (id: number) => bytesOf([spellingOf(id)]);
-  return { push: (id) => decoder.decode(bytes(id), { stream: true }), end: () => decoder.decode() };
+  let isCut = false; // whether bytes wait for more
+  return {
+    push(id) {
+      const spelling = spellingOf(id);
+      if (!isCut && /^[!-~]*$/.test(spelling)) return spelling; // such symbols stand for themselves
+      const bytes = bytesOf([spelling]);
+      isCut = bytes.length > 0 ? bytes[bytes.length - 1] > 0x7f : isCut;
+      return decoder.decode(bytes, { stream: true });
+    },
+    end: () => decoder.decode(),
+  };
 }
 
 /** Ids that are held back at most: a character has four bytes, which may be a token each. */

@@ -51,6 +51,7 @@ function rewriteOf(step: JsonObject): Rewrite {
 /** The function that puts `content` where `pattern` is, of a normalizer or a decoder. */
 export function replacement({ pattern, content }: JsonObject): Rewrite {
   const { String: literal, Regex: regex } = pattern as { readonly String?: string; readonly Regex?: string };
+  if (literal?.length === 1) return (text) => inPieces(text, (piece) => piece.replaceAll(literal, () => content as string));
   if (literal !== undefined) return (text) => literal === "" ? text : text.replaceAll(literal, () => content as string);
   const found = compileRegex(regex!);
   return (text) => {
@@ -61,6 +62,14 @@ export function replacement({ pattern, content }: JsonObject): Rewrite {
     });
     return rewritten + text.slice(at);
   };
+}
+
+/** Rewrites a long text piece by piece, since the engine lists all that it replaces. */
+function inPieces(text: string, rewrite: Rewrite): string {
+  const length = 1 << 16;
+  let rewritten = "";
+  for (let start = 0; start < text.length; start += length) rewritten += rewrite(text.slice(start, start + length));
+  return rewritten;
 }
 
 const symbols = byteSymbols();
