@@ -61,8 +61,6 @@ export interface ScheduleRules {
   readonly warmupStart: "minimum" | "zero";
   /** How a warm-up that is given as a share of the steps is made whole. Decays are rounded down. */
   readonly warmupRounding: "up" | "down";
-  /** Fewest steps of a decay that is given as a share. */
-  readonly minimumDecaySteps: 0 | 1;
   /** Whether a decay that would begin within the warm-up begins after it; otherwise the rate jumps to where the decay has come. */
   readonly decayAfterWarmup: boolean;
 }
@@ -156,7 +154,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     },
     guidance: { alpha: 0.4, sensitive: "hotter", kappa: 1, minimumTrace: 1e-12, statistics: "quantized" },
     annealing: { initialTemperature: 0.3, compressRatio: 0.2, annealRatio: undefined, style: "cosine" },
-    schedule: { warmupStart: "minimum", warmupRounding: "up", minimumDecaySteps: 0, decayAfterWarmup: false },
+    schedule: { warmupStart: "minimum", warmupRounding: "up", decayAfterWarmup: false },
     objective: { endTargets: "ignored", divisor: "labels" },
     undecayed,
     calibration: { ...calibration, endTargets: "predicted" },
@@ -174,7 +172,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     },
     guidance: { alpha: 0.5, sensitive: "cooler", kappa: 1, minimumTrace: 1e-8, statistics: "all" },
     annealing: { initialTemperature: 0.3508855607, compressRatio: 0.2, annealRatio: 0.8, style: "cosine" },
-    schedule: { warmupStart: "zero", warmupRounding: "down", minimumDecaySteps: 1, decayAfterWarmup: true },
+    schedule: { warmupStart: "zero", warmupRounding: "down", decayAfterWarmup: true },
     objective: { endTargets: "ignored", divisor: "predicted" },
     undecayed,
     calibration: { ...calibration, endTargets: "ignored" },

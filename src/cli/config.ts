@@ -30,8 +30,6 @@ const groupSize = () => {
   return v.custom<number | "auto">(isSize, message);
 };
 
-const oneOf01 = () => v.picklist([0, 1], must("0 or 1"));
-
 /** Fields of a phase of training: how many steps, and the learning rate over them. */
 const phase = (
   defaults: {
@@ -51,8 +49,6 @@ const phase = (
   minLearningRateRatio: v.optional(between(0, 1), 0.1),
   /** Whether the warm-up begins at the learning rate of the end, or at zero; what follows is what it means where it is left out. */
   warmupStart: v.optional(oneOf(["minimum", "zero"])),
-  /** Fewest steps of the decay, which is rounded down. */
-  minimumDecaySteps: v.optional(oneOf01()),
   /** Whether a decay that would begin within the warm-up begins after it. */
   decayAfterWarmup: v.optional(flag()),
   style: v.optional(oneOf(scheduleStyles), "wsd"),

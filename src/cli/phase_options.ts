@@ -14,9 +14,8 @@ export function phaseOptions(
   phase: RunConfig["pretrain"],
 ) {
   const { steps, learningRate, warmupSteps, decayRatio, minLearningRateRatio: minRatio, style } = phase;
-  const { warmupStart, minimumDecaySteps, decayAfterWarmup } = phase;
-  const rules = { warmupStart, minimumDecaySteps, decayAfterWarmup };
-  const schedule = { style, warmupSteps, decayRatio, minRatio, ...rules };
+  const { warmupStart, decayAfterWarmup } = phase;
+  const schedule = { style, warmupSteps, decayRatio, minRatio, warmupStart, decayAfterWarmup };
   return { recipe, steps, learningRate, schedule, optimizer, undecayed, objective } satisfies TrainOptions;
 }
 

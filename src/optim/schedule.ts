@@ -116,7 +116,7 @@ function settingsOf(options: ScheduleOptions): Settings {
   const rules = rulesOf("schedule", options);
   const whole = rules.warmupRounding === "up" ? Math.ceil : Math.floor;
   const { warmupSteps = whole(totalSteps * warmupRatio) } = options;
-  const { decaySteps = Math.max(rules.minimumDecaySteps, Math.floor(totalSteps * decayRatio)) } = options;
+  const { decaySteps = Math.floor(totalSteps * decayRatio) } = options;
   const { stageBoundary = 0.5, firstScale = 1, secondScale = 2 / 3 } = options;
   return { ...rules, style, totalSteps, minRatio, warmupSteps, decaySteps, stageBoundary, firstScale, secondScale };
 }

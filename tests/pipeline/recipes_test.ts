@@ -15,8 +15,8 @@ import { ternaryMatrix } from "../../src/pipeline/packed_weights.ts";
 import { packedFormats } from "../../src/pack/formats.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { type Batch, ignoredTarget } from "../../src/train/data.ts";
-import { recipeNames } from "../../src/recipes.ts";
-import { deepEqual, ok, rejects } from "../assert.ts";
+import { isDecayed, recipeNames } from "../../src/recipes.ts";
+import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";
 import { close, noise } from "../support/numbers.ts";
 
@@ -97,6 +97,21 @@ Deno.test("the divisor scales gradients and not the loss that is told, end token
 });
 
 Deno.test("norms and biases are not decayed, nor what a list says", async () => {
+  const layer = "model.layers.0.";
+  for (
+    const name of [
+      "input_layernorm.weight",
+      "self_attn.q_norm.weight",
+      "self_attn.q_proj.bias",
+      "mlp.RMSNorm.gain",
+      "norm.weight",
+    ]
+  ) {
+    equal(isDecayed(layer + name), false, name);
+  }
+  for (const name of ["mlp.up_proj.weight", "normal.weight", "mlp.norms.weight", "embed_tokens.weight"]) {
+    equal(isDecayed(layer + name), true, name);
+  }
   await useBackend("reference");
   const model = tinyModel({ layers: 1 });
   const still = {
