@@ -249,6 +249,7 @@ async function diverged(
 
 /** Inputs whose numbers are finite; throws a RangeError where one is not. */
 function checked(inputs: StepInputs, step: number): StepInputs {
+  if (!(Number.isInteger(step) && step >= 1)) throw new RangeError(`Cannot run step ${step}: steps count from 1`);
   const numbers = { learningRate: inputs.learningRate, ...inputs.controls };
   const wrong = Object.entries(numbers).find(([, value]) => !Number.isFinite(value));
   if (wrong) throw new RangeError(`Cannot run step ${step} with a ${wrong[0]} of ${wrong[1]}: wanted a finite number`);

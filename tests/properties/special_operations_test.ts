@@ -288,6 +288,29 @@ function optimized(which: 0 | 1): Tensor {
   return [result.parameters, result.moments.first][which].w;
 }
 
+const slopeOf = (f: (y: Tensor) => Tensor): Build => () => ((y) => gradients(f(y).sum(), [y])[0])(x());
+
+/** Derivatives at special numbers. */
+const slopes: Table = {
+  ...Object.fromEntries(
+    (["neg", "abs", "sign", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "floor", "round", "square"] as const)
+      .map((name) => [`slope of ${name}`, slopeOf((y) => y[name]())]),
+  ),
+  ...Object.fromEntries(
+    (["add", "sub", "mul", "div", "maximum", "minimum"] as const).flatMap((name) =>
+      [0, 2, Infinity, NaN].flatMap((c): [string, Build][] => [
+        [`slope of ${name} and ${c}`, slopeOf((y) => y[name](c))],
+        [`slope of ${c} and more by ${name}`, slopeOf((y) => constant(c, y.shape)[name](y))],
+      ])
+    ),
+  ),
+  "slope of max": slopeOf((y) => y.max()),
+  "slope of the largest finite": slopeOf((y) => y.slice([3], [9]).max()),
+  "slope of a clip": slopeOf((y) => y.maximum(-1).minimum(1)),
+  "slope of logSumExp": slopeOf((y) => y.slice([2], [9]).logSumExp()),
+  "slope of softmax": slopeOf((y) => y.slice([2], [9]).softmax().square()),
+};
+
 /** What may differ, and why. */
 interface Exception {
   readonly which: RegExp;
@@ -348,7 +371,7 @@ function differencesOf(name: string, got: TensorData, wanted: TensorData): strin
     : [];
 }
 
-const all: Table = { ...Object.assign({}, ...Object.values(primitives)), ...layers };
+const all: Table = { ...Object.assign({}, ...Object.values(primitives)), ...slopes, ...layers };
 
 async function expected(): Promise<TensorData[]> {
   await useBackend("reference");
@@ -358,6 +381,7 @@ async function expected(): Promise<TensorData[]> {
 const settings: Readonly<Record<string, Variation & { readonly only?: RegExp }>> = {
   "as the device prefers": {},
   "from buffers": { texelReads: false },
+  "float16 as rounded float32": { only: /cast to float16|of halves/, float16: false },
   "attention in registers": { only: /^attention/, variant: registerVariants },
 };
 
