@@ -206,7 +206,7 @@ export { type HeatMapOptions, traceHeatMap } from "./src/report/heat_map.ts";
 export type { Distillation } from "./src/pipeline/distillation.ts";
 export { train, type TrainedModel, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
 export { type PhaseName, type PhasePlan, type Plan, type PlanOptions, planTraining } from "./src/pipeline/plan.ts";
-export { type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
+export { type EvaluatedText, type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";
 export { pack, packFile, type PackOptions } from "./src/pipeline/pack.ts";
 export { type BitnetOptions, openBitnet, packBitnet } from "./src/pipeline/pack_bitnet.ts";

@@ -29,6 +29,7 @@ const command = {
       description: "Share of the text to evaluate on, that which training leaves out (default: all; the end of moby-dick, 0.1)",
     },
     ...textOptions,
+    documentMask: { type: "boolean", description: "Cut attention between documents, as in training with this option" },
     batchSize: { type: "integer", minimum: 1, default: 8, description: "Windows at a time" },
     sequenceLength: {
       type: "integer",
@@ -41,18 +42,19 @@ const command = {
 
 if (import.meta.main) {
   await main(command, async (flags, { signal, print }) => {
-    const { model: path, data, allowUnknown, sequenceLength, field, parseSpecial, cache, ...options } = flags;
+    const { model: path, data, allowUnknown, sequenceLength, field, parseSpecial, cache, documentMask, ...options } = flags;
     const heldOutFraction = flags.heldOut ?? (data === PACKAGED_CORPUS ? 0.1 : 1);
     const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name), {
       allowUnknown,
     });
     const window = sequenceLength ?? Math.min(128, model.config.maxPositions);
     using shown = reportedProgress({ title: "evaluating", unit: "tokens" });
-    const text = await openRunData(data, model, { field, parseSpecial, cache, heldOutFraction, signal });
+    const text = await openRunData(data, model, { field, parseSpecial, cache, documentMask, heldOutFraction, signal });
     const { batchSize, maxBatches = Infinity } = options;
-    const ids = await text.heldOut(maxBatches * batchSize * window + 1);
+    const size = { batchSize, maxBatches, sequenceLength: window };
+    const heldOut = await text.heldOut(size);
     const { lossNats, perplexity, tokens } = await refusing(() =>
-      heldOutLoss(model, ids, { batchSize, maxBatches, sequenceLength: window, signal, onProgress: shown.update })
+      heldOutLoss(model, heldOut.text, { ...size, total: heldOut.total, signal, onProgress: shown.update })
     );
     shown.done();
     print(table(["model", "loss (nats)", "perplexity", "tokens", "bytes", "bits per weight"], [

@@ -5,6 +5,7 @@
  */
 
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
+import type { LlamaModel } from "../llama/model.ts";
 import { quantizedNames } from "../llama/parameters.ts";
 import { type Evaluation, heldOutLoss } from "../pipeline/evaluate.ts";
 import { openPacked } from "../pipeline/open_packed.ts";
@@ -41,7 +42,7 @@ export async function lossOf(
   const exact = await openPacked(await pack(model, { format: "dense", quantization }));
   const packed = (await openPackedModel(path))!;
   const text = await openRunData(data, model, { heldOutFraction: heldOutShare, cache, signal });
-  const heldOut = await text.heldOut(windows.maxBatches * windows.batchSize * windows.sequenceLength + 1);
+  const lossOn = async (each: LlamaModel) => await heldOutLoss(each, (await text.heldOut(windows)).text, { ...windows, signal });
   let [squaredError, square] = [0, 0];
   for (const name of quantizedNames(model.config)) {
     const [wanted, got] = await Promise.all([exact, packed].map(({ parameters }) => parameters[name].data()));
@@ -52,7 +53,7 @@ export async function lossOf(
   }
   return {
     weightError: Math.sqrt(squaredError / square),
-    exact: await heldOutLoss(exact, heldOut, { ...windows, signal }),
-    packed: await heldOutLoss(packed, heldOut, { ...windows, signal }),
+    exact: await lossOn(exact),
+    packed: await lossOn(packed),
   };
 }

@@ -6,6 +6,7 @@
 
 import type { TextFormat } from "../data/encode.ts";
 import { sha256 } from "../io/fingerprint.ts";
+import type { EvaluatedText } from "../pipeline/evaluate.ts";
 import { type Batch, batchAt, batches, type BatchSize, splitTokens } from "../train/data.ts";
 import { checkCorpusLength, loadCorpus, PACKAGED_CORPUS } from "./corpus.ts";
 import { openTexts, type TextsOptions } from "./data.ts";
@@ -16,8 +17,11 @@ import { refusing } from "./models.ts";
 export interface RunData {
   /** Changes where the text does, or how it is read. */
   readonly key: string;
-  /** Text that is not trained on, in ids: the first `limit` of them. Throws a UsageError where there are fewer than two. */
-  heldOut(limit?: number): Promise<ArrayLike<number>>;
+  /**
+   * Text that is not trained on, as `heldOutLoss` takes it, and its tokens: those of the first `maxBatches` batches at least. Throws a
+   * UsageError where there are fewer than two.
+   */
+  heldOut(size: BatchSize & { readonly maxBatches?: number }): Promise<{ readonly text: EvaluatedText; readonly total: number }>;
   /** The batch of a step, counted from 0. */
   batchAt(options: BatchSize & { readonly seed: number; readonly step: number }): Promise<Batch>;
   /** Batches without end, from step `start` on. */
@@ -43,7 +47,13 @@ export async function openRunData(typed: string, model: TextFormat, options: Run
   const data = await openTexts(typed, model, reading);
   return {
     key: data.key,
-    heldOut: async (limit) => enough(await data.heldOut.ids({ limit }), typed),
+    async heldOut({ maxBatches: limit = Infinity, ...size }) {
+      const most = limit * size.batchSize * size.sequenceLength + 1;
+      const total = enough(Math.min(data.heldOut.tokens, most), typed) - 1;
+      const masked = data.heldOut.masked || documentMask === true;
+      const text = masked ? data.heldOut.windows({ ...size, limit, documentMask }) : await data.heldOut.ids({ limit: most });
+      return { text, total };
+    },
     batchAt: (batch) => refusing(() => data.batchAt({ ...batch, documentMask })),
     batches: (batch) => data.batches({ ...batch, documentMask }),
   };
@@ -64,13 +74,16 @@ export async function openCorpus(
   if (sequenceLength !== undefined) checkCorpusLength({ training, heldOut }, { corpus, sequenceLength });
   return {
     key: await sha256([text]),
-    heldOut: (limit) => Promise.resolve(enough(heldOut.subarray(0, limit), corpus)),
+    heldOut({ batchSize, sequenceLength: length, maxBatches = Infinity }) {
+      const text = heldOut.subarray(0, maxBatches * batchSize * length + 1);
+      return Promise.resolve({ text, total: enough(text.length, corpus) - 1 });
+    },
     batchAt: (batch) => Promise.resolve(batchAt(training, batch)),
     batches: (batch) => batches(training, batch),
   };
 }
 
-function enough(ids: ArrayLike<number>, source: string): ArrayLike<number> {
-  if (ids.length >= 2) return ids;
-  throw new UsageError(`the text ${source} is too short: ${ids.length} tokens are held out, wanted 2 or more`);
+function enough(tokens: number, source: string): number {
+  if (tokens >= 2) return tokens;
+  throw new UsageError(`the text ${source} is too short: ${tokens} tokens are held out, wanted 2 or more`);
 }

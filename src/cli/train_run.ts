@@ -180,11 +180,11 @@ export class Run {
 
   async #heldOut(title: string, model: LlamaModel): Promise<HeldOut> {
     using shown = reportedProgress({ title: `evaluation, ${title}`, unit: "tokens" });
-    const { batches: maxBatches } = this.config.evaluation;
-    const ids = await this.data.heldOut(maxBatches * this.config.batchSize * this.config.sequenceLength + 1);
-    const { lossNats, perplexity } = await heldOutLoss(model, ids, {
-      ...this.#batchSize(),
-      maxBatches,
+    const size = { ...this.#batchSize(), maxBatches: this.config.evaluation.batches };
+    const { text, total } = await this.data.heldOut(size);
+    const { lossNats, perplexity } = await heldOutLoss(model, text, {
+      ...size,
+      total,
       signal: this.context.signal,
       onProgress: shown.update,
     });

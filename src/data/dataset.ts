@@ -44,6 +44,8 @@ export interface BatchOptions extends BatchSize {
 export interface HeldOut {
   /** Ids in it. */
   readonly tokens: number;
+  /** Whether some of them are not learned, as what a user says is not: `windows` knows which. */
+  readonly masked: boolean;
   /** Ids from the beginning on, `limit` at most (all by default): what `heldOutLoss` takes. */
   ids(options?: { readonly limit?: number }): Promise<Uint32Array<ArrayBuffer>>;
   /**
@@ -148,6 +150,7 @@ function heldOutOf(rows: readonly TokenRow[]): HeldOut {
   const tokens = filled.reduce((sum, { length }) => sum + length, 0);
   return {
     tokens,
+    masked: filled.some(({ masked }) => masked),
     async ids({ limit = Infinity } = {}) {
       const whole = new Uint32Array(Math.min(limit, tokens));
       let at = 0;

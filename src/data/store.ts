@@ -40,6 +40,11 @@ export class TokenRow {
     this.length = Math.min(end, total) - start;
   }
 
+  /** Whether some ids of its shards are not learned. */
+  get masked(): boolean {
+    return this.#shards.some(({ entry }) => entry.masked);
+  }
+
   /** The part between two places. */
   part(start: number, end: number): TokenRow {
     return new TokenRow(this.#shards, [this.#start + start, this.#start + end]);

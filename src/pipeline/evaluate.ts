@@ -9,10 +9,10 @@ import type { ProgramBytes } from "../core/program.ts";
 import { tensor } from "../create.ts";
 import { llamaHidden, type LlamaModel, type Project } from "../llama/model.ts";
 import { crossEntropySum } from "../nn/loss.ts";
-import { constant } from "../tensor.ts";
+import { constant, type Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import { requireFinite } from "../finite.ts";
-import { type BatchSize, requireIds } from "../train/data.ts";
+import { type Batch, type BatchSize, ignoredTarget, requireIds, requireTokens } from "../train/data.ts";
 import { logitsInPieces } from "./data.ts";
 
 /** Settings of {@linkcode heldOutLoss}. */
@@ -23,6 +23,8 @@ export interface EvaluationOptions extends Partial<BatchSize> {
   readonly project?: Project;
   /** Told of every few batches: tokens predicted so far, and in all. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** What `onProgress` is told of tokens in all where text comes in batches; unknown by default (NaN). */
+  readonly total?: number;
   /** Ends the work with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -37,6 +39,9 @@ export interface Evaluation {
   readonly tokens: number;
 }
 
+/** Text to measure on: ids in a row, or batches of which the targets count that are not ignored. */
+export type EvaluatedText = ArrayLike<number> | Iterable<Batch> | AsyncIterable<Batch>;
+
 /** Target that does not count. */
 const ignored = -100;
 
@@ -50,8 +55,8 @@ const batchesPerRead = 32;
  * Mean cross-entropy over a text cut into consecutive windows, each predicted from its own beginning: every token but the first counts once,
  * those of the last, shorter window too. The parameters are used as they are: for latent weights, give `roundedModel(model)`.
  *
- * @param tokens the text, two tokens at least
- * @param options `batchSize` 8 and `sequenceLength` 128 by default
+ * @param text ids, two at least; or batches such as `heldOut.windows` of a data set gives, whose masks and documents are respected
+ * @param options `batchSize` 8 and `sequenceLength` 128 by default, for ids
  * @throws RangeError where the text or an option is too small, an id is no token of the model, or the loss is not finite: it names the
  * parameter that holds NaN
  *
@@ -66,41 +71,63 @@ const batchesPerRead = 32;
  */
 export async function heldOutLoss(
   model: LlamaModel,
-  tokens: ArrayLike<number>,
+  text: EvaluatedText,
   options: EvaluationOptions = {},
 ): Promise<Evaluation> {
-  const { batchSize = 8, sequenceLength = 128, maxBatches = Infinity, onProgress, signal } = options;
-  if (tokens.length < 2 || batchSize < 1 || sequenceLength < 1 || maxBatches < 1) {
+  const { batchSize = 8, sequenceLength = 128, maxBatches = Infinity } = options;
+  if (areBatches(text)) return await measured(model, text, { ...options, maxBatches, total: options.total ?? NaN });
+  if (text.length < 2 || batchSize < 1 || sequenceLength < 1 || maxBatches < 1) {
     throw atCaller(
       new RangeError(
-        `Cannot evaluate ${tokens.length} tokens in batches of ${batchSize} × ${sequenceLength}, ${maxBatches} at most: ` +
+        `Cannot evaluate ${text.length} tokens in batches of ${batchSize} × ${sequenceLength}, ${maxBatches} at most: ` +
           `wanted two tokens or more, and at least 1 of each`,
       ),
     );
   }
-  const batchLoss = compileLoss(model, options.project);
-  const total = Math.min(tokens.length - 1, maxBatches * batchSize * sequenceLength);
+  const total = Math.min(text.length - 1, maxBatches * batchSize * sequenceLength);
+  const rows = rowsAtOnce(batchSize, 4 * sequenceLength * model.config.vocabularySize);
   const { vocabularySize } = model.config;
-  const rows = rowsAtOnce(batchSize, 4 * sequenceLength * vocabularySize);
-  const perRun = rows * sequenceLength;
-  let sum = 0;
-  for (let start = 0; start < total;) {
+  const batches = windowsOf(text, { total, shape: [rows, sequenceLength], vocabularySize });
+  return await measured(model, batches, { ...options, maxBatches: Infinity, total });
+}
+
+function areBatches(text: EvaluatedText): text is Iterable<Batch> | AsyncIterable<Batch> {
+  return !("length" in text) || typeof text[0] === "object";
+}
+
+/** The mean over the targets of batches, of which some are on their way at a time. */
+async function measured(
+  model: LlamaModel,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+  { maxBatches, total, project, onProgress, signal }: EvaluationOptions & { readonly maxBatches: number; readonly total: number },
+): Promise<Evaluation> {
+  const batchLoss = compileLoss(model, project);
+  let [sum, tokens, taken] = [0, 0, 0];
+  let waiting: { readonly loss: Tensor; readonly count: number }[] = [];
+  const read = async () => {
+    const means = await Promise.all(waiting.map(({ loss }) => loss.item()));
+    waiting.forEach(({ loss, count }, index) => {
+      sum += means[index] * count;
+      tokens += count;
+      loss.dispose();
+    });
+    waiting = [];
+    onProgress?.(tokens, total);
+  };
+  for await (const batch of batches) {
+    if (taken++ >= maxBatches) break;
     signal?.throwIfAborted();
-    const counts: number[] = [];
-    const losses = [];
-    for (; start < total && losses.length < batchesPerRead; start += perRun) {
-      const { inputs, targets } = windowsAt(tokens, { start, shape: [rows, sequenceLength], vocabularySize });
-      losses.push(batchLoss({ inputs, targets }));
-      counts.push(Math.min(perRun, total - start));
-    }
-    const means = await Promise.all(losses.map((loss) => loss.item()));
-    means.forEach((mean, index) => sum += mean * counts[index]);
-    losses.forEach((loss) => loss.dispose());
-    onProgress?.(Math.min(start, total), total);
+    const count = batch.targets.reduce((all, target) => all + Number(target !== ignoredTarget), 0);
+    if (count === 0) continue; // it has no loss
+    requireTokens(batch, model.config.vocabularySize, "Cannot evaluate");
+    waiting.push({ loss: batchLoss(signedTensors(batch)), count });
+    if (waiting.length === batchesPerRead) await read();
   }
-  const lossNats = sum / total;
+  if (waiting.length > 0) await read();
+  if (tokens === 0) throw new RangeError("Cannot evaluate: no target of the text counts");
+  const lossNats = sum / tokens;
   if (!Number.isFinite(lossNats)) await explain(model, lossNats);
-  return { lossNats, perplexity: Math.exp(lossNats), tokens: total };
+  return { lossNats, perplexity: Math.exp(lossNats), tokens };
 }
 
 /** Throws a RangeError that names the parameter at fault, or says that there is none. */
@@ -127,8 +154,8 @@ export async function evaluationBytes(
 }
 
 function compileLoss(model: LlamaModel, project?: Project) {
-  return compile(({ inputs, targets }) => {
-    const pieces = logitsInPieces(model, llamaHidden(model, inputs, { project }));
+  return compile(({ inputs, targets, documents }: Readonly<Record<string, Tensor>>) => {
+    const pieces = logitsInPieces(model, llamaHidden(model, inputs, { project, documents }));
     const labels = targets.reshape([targets.size]);
     let start = 0;
     const sums = pieces.map((logits) =>
@@ -139,14 +166,22 @@ function compileLoss(model: LlamaModel, project?: Project) {
   }, { donate: ["inputs", "targets"] });
 }
 
-/** Consecutive windows from `start` on; what lies behind the text is filled up, with targets that do not count. */
-function windowsAt(
+/** A batch as int32 tensors, in which a target that does not count is -100. */
+function signedTensors({ inputs, targets, documents, shape }: Batch): Record<string, Tensor> {
+  const signed = (ids: Uint32Array<ArrayBuffer>) => tensor(new Int32Array(ids.buffer, ids.byteOffset, ids.length), { shape });
+  return { inputs: signed(inputs), targets: signed(targets), ...(documents ? { documents: signed(documents) } : {}) };
+}
+
+/** Consecutive windows of a text; what lies behind it is filled up, with targets that do not count. */
+function* windowsOf(
   tokens: ArrayLike<number>,
-  { start, shape, vocabularySize }: { start: number; shape: readonly [number, number]; vocabularySize: number },
-) {
+  { total, shape, vocabularySize }: { total: number; shape: readonly [number, number]; vocabularySize: number },
+): Generator<Batch, void> {
   const length = shape[0] * shape[1];
-  requireIds(tokens, { from: start, to: Math.min(tokens.length, start + length + 1), vocabularySize }, "Cannot evaluate");
-  const inputs = Int32Array.from({ length }, (_, index) => tokens[start + index] ?? 0);
-  const targets = Int32Array.from({ length }, (_, index) => tokens[start + index + 1] ?? ignored);
-  return { inputs: tensor(inputs, { shape }), targets: tensor(targets, { shape }) };
+  for (let start = 0; start < total; start += length) {
+    requireIds(tokens, { from: start, to: Math.min(tokens.length, start + length + 1), vocabularySize }, "Cannot evaluate");
+    const inputs = Uint32Array.from({ length }, (_, index) => tokens[start + index] ?? 0);
+    const targets = Uint32Array.from({ length }, (_, at) => start + at < total ? tokens[start + at + 1] : ignoredTarget);
+    yield { inputs, targets, shape };
+  }
 }

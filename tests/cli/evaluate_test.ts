@@ -31,6 +31,26 @@ Deno.test("deno task evaluate reads files of documents, whole unless a share is 
     equal((lastJson({ code, stderr, ...rest }) as { tokens: number }).tokens, 16 + 1 + 14 + 1 - 1);
   }));
 
+Deno.test("deno task evaluate measures what the assistant of a conversation says", () => {
+  const chatTemplate =
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  return withModelFolder({ ...model, chatTemplate, endTokens: [0] }, async (folder) => {
+    const messages = [{ role: "user", content: "Hi" }, { role: "assistant", content: "Ho ho" }];
+    await Deno.writeTextFile(`${folder}/a.jsonl`, JSON.stringify({ messages }));
+    const finished = await runCommand("evaluate", [
+      "--model",
+      folder,
+      "--data",
+      `${folder}/a.jsonl`,
+      "--cache",
+      `${folder}/cache`,
+      "--json",
+    ]);
+    equal(finished.code, 0, finished.stderr);
+    equal((lastJson(finished) as { tokens: number }).tokens, "Ho ho".length + 1);
+  });
+});
+
 Deno.test("deno task evaluate refuses bad input in one line", () =>
   withModelFolder(model, async (folder) => {
     await Deno.writeTextFile(`${folder}/short`, "abc");

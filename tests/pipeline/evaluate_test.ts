@@ -2,6 +2,7 @@ import { crossEntropy, distillationLoss, gradients, initialModel, tensor, useBac
 import { llama } from "../../src/llama/model.ts";
 import { teacherConstants, trainingLoss } from "../../src/pipeline/distillation.ts";
 import { evaluationBytes, heldOutLoss, rowsAtOnce } from "../../src/pipeline/evaluate.ts";
+import { type Batch, ignoredTarget, windows } from "../../src/train/data.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { sampleText, tinyModel } from "../support/models.ts";
 import { close } from "../support/numbers.ts";
@@ -33,6 +34,27 @@ Deno.test("every token but the first is predicted once, also where the text fill
 Deno.test("the batch size changes nothing", async () => {
   const [a, b] = await Promise.all([1, 5].map((batchSize) => heldOutLoss(model, text, { batchSize, sequenceLength: 32 })));
   ok(Math.abs(a.lossNats - b.lossNats) < 1e-5);
+});
+
+Deno.test("batches are measured by their targets that count, each document by itself where it is named", async () => {
+  const tokens = Uint32Array.from(text.subarray(0, 4 * 32 + 1));
+  const plain = [...windows(tokens, { batchSize: 2, sequenceLength: 32 })];
+  const [whole, inBatches] = [await heldOutLoss(model, tokens, { sequenceLength: 32 }), await heldOutLoss(model, plain)];
+  deepEqual([inBatches.tokens, Math.abs(inBatches.lossNats - whole.lossNats) < 1e-6], [128, true]);
+  const row = tokens.subarray(0, 32);
+  const documents = Uint32Array.from(row, (_, at) => at < 11 ? 0 : 1);
+  const silent: Batch = { inputs: row, targets: new Uint32Array(32).fill(ignoredTarget), shape: [1, 32] };
+  const targets = tokens.slice(1, 33).map((id, at) => at === 10 || at === 31 ? ignoredTarget : id);
+  async function* batches() {
+    yield await Promise.resolve(silent); // nothing counts: it is passed over
+    yield { ...silent, targets, documents };
+  }
+  const measured = await heldOutLoss(model, batches());
+  const wanted = await windowLoss(text.subarray(0, 11)) + await windowLoss(text.subarray(11, 32));
+  equal(measured.tokens, 30);
+  ok(Math.abs(measured.lossNats - wanted / 30) < 1e-4, `${measured.lossNats}, wanted ${wanted / 30}`);
+  equal((await heldOutLoss(model, plain, { maxBatches: 1 })).tokens, 64);
+  await rejects(heldOutLoss(model, [silent]), /Cannot evaluate: no target of the text counts/);
 });
 
 Deno.test("large logits are computed for a part of a batch at a time", () => {
