@@ -45,7 +45,7 @@ export async function planRun(config: RunConfig, model: LlamaConfig): Promise<Pl
 
 function settingsOf({ quantize, optimizer, recomputeEvery, batchSize, sequenceLength }: RunConfig): PlanOptions {
   const { quantizer, groupSize, scaleDtype, hardSteps } = quantize;
-  const training = { quantizer, groupSize, scaleDtype, optimizer, recomputeEvery, annealing: { hardSteps } };
+  const training = { quantizer, groupSize, scaleDtype, optimizer, recomputeEvery, donate: true, annealing: { hardSteps } };
   return { batchSize, sequenceLength, training };
 }
 

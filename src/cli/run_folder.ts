@@ -11,6 +11,7 @@ import { readJsonFile } from "../io/files.ts";
 import { type Lock, lockFile, moveAside } from "../io/lock.ts";
 import type { RunConfig } from "./config.ts";
 import { UsageError } from "./errors.ts";
+import type { HeldOut } from "./summary.ts";
 import { reasonOf } from "./files.ts";
 
 /** Name of the manifest, by which a folder is known to be a run's. */
@@ -36,6 +37,8 @@ export interface Manifest {
   readonly inputs: Readonly<Record<string, string>>;
   /** Wall time by phase. */
   readonly seconds: Readonly<Record<string, number>>;
+  /** Losses of the model in full precision and of its rounding, once they are known. */
+  readonly heldOut?: Readonly<Record<"fullPrecision" | "rounded", HeldOut>>;
   /** SHA-256 of `calibration.json`, once it is there. */
   readonly calibration?: string;
   /** Each time that the run went on: when, with which version, and which fields of the configuration were changed. */
@@ -60,7 +63,7 @@ export interface RunFolder extends Disposable {
   readonly goesOn: boolean;
   readonly manifest: Manifest;
   /** Writes the manifest again with these fields. */
-  update(fields: Partial<Pick<Manifest, "state" | "seconds" | "calibration">>): Promise<void>;
+  update(fields: Partial<Pick<Manifest, "state" | "seconds" | "heldOut" | "calibration">>): Promise<void>;
 }
 
 /**
@@ -119,7 +122,9 @@ async function goOn(run: Placed, lock: Lock, earlier: Manifest): Promise<RunFold
   }
   const resumed = [...earlier.resumed ?? [], { at: new Date().toISOString(), hestia: VERSION, changed }];
   await sweep(run.path);
-  return await opened(run, { ...earlier, config, resumed }, lock);
+  const { heldOut, ...known } = earlier;
+  const measured = changed.some((name) => name.startsWith("evaluation.")) ? {} : { heldOut };
+  return await opened(run, { ...known, ...measured, config, resumed }, lock);
 }
 
 /** Fields of nested records, with dots in their names, and their values as JSON. */

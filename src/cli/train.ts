@@ -15,7 +15,7 @@ import { UsageError } from "./errors.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { checkMemory, deviceMemory } from "./memory_plan.ts";
-import { modelFolder, startModel } from "./models.ts";
+import { modelFolder, refusing, startModel } from "./models.ts";
 import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
@@ -77,7 +77,8 @@ if (import.meta.main) {
     const states = await RunStates.open(run.path, config.checkpoints);
     if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
     using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
-    const summary = await new Run(run, states, start, data, log, context).all().catch((error) => {
+    const work = new Run(run, states, start, data, log, context);
+    const summary = await refusing(() => work.all()).catch((error) => {
       if (context.signal.aborted) {
         console.error(`Interrupted: ${folder} keeps what was done, and the same command goes on with it.`);
       }

@@ -5,10 +5,12 @@
  */
 
 import type { ProgramBytes } from "../core/program.ts";
+import { sizeOf } from "../core/shape.ts";
 import { makeFolder } from "../io/files.ts";
 import { type LanguageModel, loadCheckpoint, saveCheckpoint } from "../llama/checkpoint.ts";
 import { generate } from "../llama/generate.ts";
 import type { LlamaModel } from "../llama/model.ts";
+import { parameterShapes } from "../llama/parameters.ts";
 import type { Calibration } from "../pipeline/calibrate.ts";
 import { heldOutLoss } from "../pipeline/evaluate.ts";
 import type { PackedModel } from "../pipeline/open_packed.ts";
@@ -17,6 +19,7 @@ import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "..
 import { quantizerNamed } from "../quant/registry.ts";
 import { backendInfo } from "../runtime.ts";
 import { seedFor } from "../train/data.ts";
+import { disposeAll } from "../train/trainer.ts";
 import type { TrainingLog } from "../train/log.ts";
 import type { RunConfig } from "./config.ts";
 import { annealingOptions, phaseOptions, weightOptions } from "./phase_options.ts";
@@ -26,7 +29,7 @@ import { packedPath, writePacked } from "./packing.ts";
 import { reportedProgress } from "./progress.ts";
 import type { RunData } from "./run_data.ts";
 import { calibrateInRun } from "./run_calibration.ts";
-import type { RunFolder } from "./run_folder.ts";
+import type { Manifest, RunFolder } from "./run_folder.ts";
 import type { RunStates, TrainingPhase } from "./run_states.ts";
 import type { HeldOut, RunSummary } from "./summary.ts";
 
@@ -66,18 +69,19 @@ export class Run {
     const { config } = this;
     const backend = await backendInfo();
     const { quantizer } = config.quantize;
-    const base = await this.#timed("pretrain", () => this.#pretrain());
+    const { parameters, ...base } = await this.#timed("pretrain", () => this.#pretrain());
+    const full = { ...base, parameters };
     const guided = quantizerNamed(quantizer).anneals; // others have no temperature to scale
-    const calibration = guided ? await this.#timed("calibrate", () => this.#calibrate(base)) : undefined;
-    const latent = await this.#timed("quantize", () => this.#quantize(base, calibration?.temperatureScales));
+    const calibration = guided ? await this.#timed("calibrate", () => this.#calibrate(full)) : undefined;
+    const before = await this.#timed("evaluate", () => this.#evaluateBase(full)); // training takes over its tensors
+    const latent = await this.#timed("quantize", () => this.#quantize(full, calibration?.temperatureScales));
     const { trained, packed, packedSizes } = await this.#timed("pack", async () => {
       const trained = await this.#save({ ...base, ...latent });
       const { sizes: packedSizes, ...packed } = await this.#pack(trained);
       return { trained, packed, packedSizes };
     });
     const heldOut = await this.#timed("evaluate", async () => ({
-      fullPrecision: await this.#heldOut(baseTitle(config), base),
-      rounded: await this.#heldOut("rounded", roundedModel({ ...base, quantization: { quantizer, ...weightOptions(config) } })),
+      ...before,
       quantized: await this.#heldOut("quantized", roundedModel(trained)),
       packed: await this.#heldOut("packed", packed),
     }));
@@ -88,7 +92,7 @@ export class Run {
       seed: config.seed,
       quantizer,
       base: baseTitle(config),
-      parameters: Object.values(base.parameters).reduce((sum, { size }) => sum + size, 0),
+      parameters: Object.values(parameterShapes(base.config)).reduce((sum, shape) => sum + sizeOf(shape), 0),
       heldOut,
       gapClosed: (heldOut.rounded.lossNats - heldOut.quantized.lossNats) /
         (heldOut.rounded.lossNats - heldOut.fullPrecision.lossNats),
@@ -96,6 +100,18 @@ export class Run {
       seconds: this.run.manifest.seconds,
       sample,
     };
+  }
+
+  /** Losses before quantized training, which the manifest keeps. */
+  async #evaluateBase(base: LanguageModel): Promise<NonNullable<Manifest["heldOut"]>> {
+    const { config: { quantize: { quantizer } }, run } = this;
+    if (run.manifest.heldOut) return run.manifest.heldOut;
+    const fullPrecision = await this.#heldOut(baseTitle(this.config), base);
+    const model = roundedModel({ ...base, quantization: { quantizer, ...weightOptions(this.config) } });
+    const heldOut = { fullPrecision, rounded: await this.#heldOut("rounded", model) };
+    disposeAll(Object.values(model.parameters).filter((value) => !Object.values(base.parameters).includes(value)));
+    await run.update({ heldOut });
+    return heldOut;
   }
 
   /** The model in full precision: trained, or the one that there was. */

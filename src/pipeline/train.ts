@@ -242,6 +242,7 @@ function firstState(
     if (wrong === undefined) return Object.fromEntries(names.map((name) => [name, tensors[name]]));
     throw refuse(`"${wrong}" is ${tensors[wrong]}, wanted ${like[wrong]}`);
   };
+  if (donate) disposeAll(Object.values(model.parameters).filter((value) => !Object.values(state.parameters).includes(value)));
   const [first, second] = [inOrder(state.moments.first, moments.first), inOrder(state.moments.second, moments.second)];
   return { ...state, parameters: inOrder(state.parameters, wanted), moments: { first, second } };
 }

@@ -30,8 +30,8 @@ Deno.test("a run's folder is known by its manifest, and an earlier run is moved 
     for (const earlier of [undefined, 1, 2]) {
       using run = await openRunFolder(folder, config);
       equal(run.movedTo, earlier && `${await Deno.realPath(parent)}/runs/mine.${earlier}`);
-      deepEqual(JSON.parse(await Deno.readTextFile(`${folder}/run.json`)), run.manifest);
-      deepEqual(JSON.parse(await Deno.readTextFile(`${folder}/config.json`)), config.config);
+      deepEqual(JSON.parse(await Deno.readTextFile(`${folder}/run.json`)), JSON.parse(JSON.stringify(run.manifest)));
+      deepEqual(JSON.parse(await Deno.readTextFile(`${folder}/config.json`)), JSON.parse(JSON.stringify(config.config)));
       equal(run.manifest.state, "unfinished");
       await run.update({ state: "finished" });
       equal(JSON.parse(await Deno.readTextFile(`${folder}/run.json`)).state, "finished");

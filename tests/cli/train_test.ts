@@ -55,7 +55,7 @@ Deno.test("deno task train runs every phase and leaves a complete folder, the sa
     equal(first.code, 0, first.stderr);
     const summary = lastJson(first) as Record<string, Record<string, Record<string, number>>>;
     deepEqual(await readJson(`${folder}/a/summary.json`), summary);
-    deepEqual(Object.keys(summary.seconds), ["pretrain", "calibrate", "quantize", "pack", "evaluate", "sample"]);
+    deepEqual(Object.keys(summary.seconds), ["pretrain", "calibrate", "evaluate", "quantize", "pack", "sample"]);
     equal(summary.packed.bitsPerWeight, 2.25);
     ok(Math.abs(summary.heldOut.packed.lossNats - summary.heldOut.quantized.lossNats) < 1e-3);
     match(first.stderr, /packed +\d\.\d{4} +\d+\.\d{3} +[\d.]+ KiB +2\.25/);
