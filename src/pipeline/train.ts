@@ -228,6 +228,12 @@ function firstState(
   },
 ): TrainingState {
   const settings = { names: quantizedNames(model.config), groupSize };
+  const narrow = Object.entries(model.parameters).find(([, { dtype }]) => dtype !== "float32");
+  if (narrow) {
+    throw new RangeError(
+      `Cannot train "${narrow[0]}", which is ${narrow[1].dtype}: load the model with its parameters in float32`,
+    );
+  }
   if (!state) {
     const weights = donate ? realized(model.parameters) : copy({ parameters: model.parameters });
     return initialState({ ...weights, ...realized(learnedParameters(weights, quantizer, settings)) }, optimizer);

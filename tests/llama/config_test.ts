@@ -1,6 +1,6 @@
 /** What `config.json` and its companions may say, and what is refused by name. */
 
-import { llamaConfig, loadCheckpoint } from "../../mod.ts";
+import { type FamilyName, initialModel, llamaConfig, loadCheckpoint } from "../../mod.ts";
 import type { HuggingFaceConfig } from "../../src/llama/config.ts";
 import { huggingFaceConfig } from "../../src/llama/config.ts";
 import { textSettingsOf } from "../../src/llama/companions.ts";
@@ -154,6 +154,16 @@ Deno.test("what is written for a config is read as that config", () => {
     const config = read(json);
     deepEqual(read(huggingFaceConfig(config)), config);
   }
+});
+
+Deno.test("a new model of a family has its biases and norms", () => {
+  const sizes = { vocabularySize: 8, hiddenSize: 4, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 4 };
+  const namesOf = (family: FamilyName) => Object.keys(initialModel({ ...sizes, family }, { seed: 1 }).parameters);
+  const plain = namesOf("llama");
+  deepEqual(namesOf("mistral"), plain);
+  const more = (family: FamilyName) => namesOf(family).filter((name) => !plain.includes(name)).map((name) => name.slice(25));
+  deepEqual(more("qwen2"), ["q_proj.bias", "k_proj.bias", "v_proj.bias"]);
+  deepEqual(more("qwen3"), ["q_norm.weight", "k_norm.weight"]);
 });
 
 const text = (files: Record<string, unknown>, config: ConfigJson = { bos_token_id: 5, eos_token_id: 6 }) =>

@@ -1,10 +1,22 @@
 /** Every family: logits of the published formulas, checkpoints that come back to the bit, gradients, and packed models. */
 
-import { gradients, llama, loadModel, openPacked, pack, saveCheckpoint, type Tensor, tensor, useBackend } from "../../mod.ts";
+import {
+  gradients,
+  llama,
+  loadModel,
+  openPacked,
+  pack,
+  saveCheckpoint,
+  type Tensor,
+  tensor,
+  train,
+  useBackend,
+} from "../../mod.ts";
+import { generateTokens } from "../../src/llama/generate.ts";
 import { readCheckpointFolder } from "../../src/io/safetensors_file.ts";
 import type { LanguageModel } from "../../src/llama/checkpoint.ts";
 import { crossEntropy } from "../../src/nn/loss.ts";
-import { deepEqual, equal, ok } from "../assert.ts";
+import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { dtypeOf, familyConfigs, randomWeights, writeCheckpoint } from "../support/family_models.ts";
 import { type ConfigJson, float64Logits } from "../support/float64_llama.ts";
 import { close, noise, slope } from "../support/numbers.ts";
@@ -66,6 +78,23 @@ for (const [family, json] of Object.entries(familyConfigs)) {
     });
   });
 }
+
+Deno.test("matrices held in half precision compute and write what they do in float32, and are not trained", async () => {
+  await useBackend("webgpu");
+  const json = familyConfigs["Qwen2 with yarn"]; // stored in half precision
+  await inFolders(async (folder) => {
+    await writeCheckpoint(folder, json, randomWeights(json));
+    const [whole, half] = [await loadModel(folder), await loadModel(folder, { parameters: "float16" })];
+    equal(half.parameters["model.layers.0.mlp.up_proj.weight"].dtype, "float16");
+    equal(half.parameters["model.layers.0.self_attn.q_proj.bias"].dtype, "float32");
+    close(await llama(half, batch()).data(), await llama(whole, batch()).data(), { relative: 1e-5, absolute: 1e-5 });
+    const write = (model: LanguageModel) => Array.fromAsync(generateTokens(model, ids, { maxTokens: 5, temperature: 0 }));
+    deepEqual(await write(half), await write(whole));
+    const [inputs, targets] = [ids.slice(0, 8), ids.slice(1, 9)];
+    const training = train(half, [{ inputs, targets, shape: [1, 8] }], { steps: 1 });
+    await rejects(() => training.next(), /Cannot train "model\.embed_tokens\.weight", which is float16/);
+  });
+});
 
 /** Logits of the packed model against those of the whole one, both from weights that half precision holds. */
 async function packedAgrees(model: LanguageModel): Promise<void> {
