@@ -240,6 +240,7 @@ function idsWithin(spans: readonly Span[], { tokenizer, text, ids }: Encoded): U
 
 /** Where `text` goes on after a piece of it that was decoded. Spaces may differ: tokenizers put some in front, special tokens swallow some. */
 function follow(text: string, start: number, piece: string): number {
+  if (text.startsWith(piece, start)) return start + piece.length;
   let at = start;
   for (const char of piece) {
     let here = at;

@@ -75,7 +75,7 @@ function fallBack(tokens: readonly string[]): string[] {
     bytes = [];
   };
   for (const token of tokens) {
-    const byte = /^<0x([0-9a-fA-F]{2})>$/.exec(token);
+    const byte = isByte.exec(token);
     if (byte) bytes.push(parseInt(byte[1], 16));
     else flush(), pieces.push(token);
   }
@@ -104,21 +104,44 @@ function metaspace({ replacement: mark = "▁", prepend_scheme: scheme, add_pref
   return (tokens) => tokens.map((token, at) => token.replaceAll(mark as string, at === 0 && !never ? "" : " "));
 }
 
-/** Streaming of tokens that are bytes. */
-export function byteStream(spellingOf: (id: number) => string): TokenStream {
-  const decoder = textDecoder();
-  let isCut = false; // whether bytes wait for more
-  return {
-    push(id) {
-      const spelling = spellingOf(id);
-      if (!isCut && /^[!-~]*$/.test(spelling)) return spelling; // such symbols stand for themselves
-      const bytes = bytesOf([spelling]);
-      isCut = bytes.length > 0 ? bytes[bytes.length - 1] > 0x7f : isCut;
-      return decoder.decode(bytes, { stream: true });
-    },
-    end: () => decoder.decode(),
+/** Streaming of tokens that are bytes. The streams of one tokenizer remember what tokens are that hold whole characters. */
+export function byteStreams(spellingOf: (id: number) => string): () => TokenStream {
+  const whole = new Map<number, string | undefined>();
+  const wholeText = (id: number): string | undefined => {
+    if (!whole.has(id)) whole.set(id, validText(bytesOf([spellingOf(id)])));
+    return whole.get(id);
+  };
+  return () => {
+    const decoder = textDecoder();
+    let isCut = false; // whether bytes may wait for more
+    return {
+      push(id) {
+        const text = isCut ? undefined : wholeText(id);
+        if (text !== undefined) return text;
+        const bytes = bytesOf([spellingOf(id)]);
+        if (bytes.length > 0) isCut = bytes[bytes.length - 1] > 0x7f;
+        return decoder.decode(bytes, { stream: true });
+      },
+      end: () => decoder.decode(),
+    };
   };
 }
+
+/**
+ * What a decoder makes of a token wherever it stands but at the beginning; undefined where that depends on its neighbours, as for bytes.
+ * Decoders like SentencePiece's are known so, others never.
+ */
+export function textsAlone(part: unknown): (token: string) => string | undefined {
+  const steps = stepsOf(part);
+  const isKnown = ["Replace ByteFallback Fuse", "Replace ByteFallback Fuse Strip"].includes(
+    steps.map(({ type }) => type).join(" "),
+  );
+  if (!isKnown || steps[3]?.stop) return () => undefined;
+  const replace = replacement(steps[0]);
+  return (token) => isByte.test(token) ? undefined : replace(token);
+}
+
+const isByte = /^<0x([0-9a-fA-F]{2})>$/;
 
 /** Ids that are held back at most: a character has four bytes, which may be a token each. */
 const mostPending = 8;
@@ -127,7 +150,10 @@ const mostPending = 8;
  * Streaming with a decoder that only knows whole texts. Ids are held back while the text ends inside a character, and decoded together
  * with those told before them, since some decoders treat the first id of a text in a special way.
  */
-export function windowStream(decode: (ids: readonly number[]) => string): TokenStream {
+export function windowStream(
+  decode: (ids: readonly number[]) => string,
+  textOf: (id: number) => string | undefined = () => undefined,
+): TokenStream {
   let told: number[] = [];
   let pending: number[] = [];
   const take = (): string => {
@@ -137,6 +163,11 @@ export function windowStream(decode: (ids: readonly number[]) => string): TokenS
   };
   return {
     push(id) {
+      const alone = pending.length === 0 && told.length > 0 ? textOf(id) : undefined;
+      if (alone !== undefined) {
+        told = [id];
+        return alone;
+      }
       pending.push(id);
       const isCut = pending.length < mostPending && decode([...told, ...pending]).endsWith("\uFFFD");
       return isCut ? "" : take();

@@ -10,7 +10,7 @@ import { AddedTokens, addedTokensOf } from "./added.ts";
 import { Bpe } from "./bpe.ts";
 import { byteTokenizer, isByteLayout } from "./bytes.ts";
 import { configured } from "./config.ts";
-import { byteStream, decoderOf, joinsBytes, windowStream } from "./decode.ts";
+import { byteStreams, decoderOf, joinsBytes, textsAlone, windowStream } from "./decode.ts";
 import { checkTokenizerJson } from "./fields.ts";
 import { IdList } from "./merges.ts";
 import { normalizerOf } from "./normalize.ts";
@@ -135,6 +135,7 @@ function bpeTokenizer(json: TokenizerJson): Tokenizer {
     throw new RangeError(`Cannot decode: an id must be a whole number from 0 to ${vocabularySize - 1}, got ${id}`);
   };
   const decodeTokens = decoderOf(json.decoder);
+  const alone = textsAlone(json.decoder);
   const decode = (ids: ArrayLike<number>): string => decodeTokens(Array.from(ids, spellingOf).filter((token) => token !== ""));
   return {
     vocabularySize,
@@ -154,7 +155,7 @@ function bpeTokenizer(json: TokenizerJson): Tokenizer {
       return ids.toArray();
     },
     decode,
-    stream: () => joinsBytes(json.decoder) ? byteStream(spellingOf) : windowStream(decode),
+    stream: joinsBytes(json.decoder) ? byteStreams(spellingOf) : () => windowStream(decode, (id) => alone(spellingOf(id))),
     toJSON: () => json,
   };
 }
