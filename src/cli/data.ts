@@ -92,7 +92,7 @@ export function dataTable({ sources }: Dataset): string {
   return table(
     heading,
     sources.map(({ path, files, bytes, documents, empty, corrupt, trainingTokens, heldOutTokens }) => [
-      path.length > 24 ? `…${path.slice(-23)}` : path,
+      path.length > 14 ? `…${path.slice(-13)}` : path, // 80 columns hold a terabyte
       files,
       formatBytes(bytes),
       documents,

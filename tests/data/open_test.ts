@@ -4,7 +4,7 @@ import { zstdCompressSync } from "node:zlib";
 import type { DataOptions } from "../../src/data/open.ts";
 import { gzip } from "../../src/io/gzip.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
-import { loadTokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { ignoredTarget } from "../../src/train/data.ts";
 import { deepEqual, equal, match, ok, rejects } from "../assert.ts";
 import { batchesOf, books, decode, encode, open, rows, textOf, withFiles } from "../support/texts.ts";
@@ -235,4 +235,15 @@ Deno.test("special tokens in a text are text, unless told; workers give the same
     }
     equal(both[0].length, 322_001);
     ok(both[0].every((id, at) => id === both[1][at]) && both[1].length === both[0].length);
+  }));
+
+Deno.test("ids beyond 65 535 are kept in four bytes", () =>
+  withFiles({ "a.txt": "wide ids" }, async (folder) => {
+    const tokenizer: Tokenizer = {
+      ...byteTokenizer,
+      vocabularySize: 70_000,
+      encode: (text) => byteTokenizer.encode(text).map((id) => id + 69_000),
+    };
+    const data = await open(folder, "a.txt", { tokenizer, heldOutFraction: 1 });
+    deepEqual([...await data.heldOut.ids()], [...encode("wide ids")].map((id) => id + 69_000).concat(0));
   }));
