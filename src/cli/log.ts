@@ -5,6 +5,7 @@
  */
 
 import type { StepMetrics, TrainingLog } from "../train/log.ts";
+import { reasonOf } from "./files.ts";
 import { type Progress, progress, type ProgressStream } from "./progress.ts";
 
 /** Where a log goes. */
@@ -33,9 +34,18 @@ export function openLog({ metricsPath, stream }: LogOptions = {}): TrainingLog {
   const file = metricsPath === undefined ? undefined : Deno.openSync(metricsPath, { append: true, create: true });
   const encoder = new TextEncoder();
   let shown: Progress | undefined;
+  let isFull = false;
   const end = (): void => {
     shown?.done();
     shown = undefined;
+  };
+  const write = (metrics: StepMetrics): void => {
+    try {
+      file?.writeSync(encoder.encode(JSON.stringify(metrics) + "\n"));
+    } catch (error) {
+      if (!isFull) console.error(`no metrics from step ${metrics.step} on, training goes on: ${metricsPath}: ${reasonOf(error)}`);
+      isFull = true;
+    }
   };
   return {
     begin(title, totalSteps) {
@@ -43,7 +53,7 @@ export function openLog({ metricsPath, stream }: LogOptions = {}): TrainingLog {
       shown = progress({ title, total: totalSteps, stream });
     },
     step(metrics) {
-      file?.writeSync(encoder.encode(JSON.stringify(metrics) + "\n"));
+      write(metrics);
       shown?.update(metrics.step, describe(metrics));
     },
     end,

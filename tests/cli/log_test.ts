@@ -37,6 +37,24 @@ Deno.test("in a pipe the first and the last step are told, and one every few sec
   ]);
 });
 
+Deno.test({
+  name: "where metrics cannot be written, that is said once, and training goes on",
+  ignore: Deno.build.os !== "linux", // only there is a file that is always full
+  fn() {
+    const [said, error] = [[] as string[], console.error];
+    console.error = (line: string) => void said.push(line);
+    try {
+      using log = openLog({ metricsPath: "/dev/full", stream: pipe() });
+      log.begin("Hestia", 2);
+      for (const step of [1, 2]) log.step(metrics(step));
+    } finally {
+      console.error = error;
+    }
+    equal(said.length, 1);
+    match(said[0], /^no metrics from step 1 on, training goes on: \/dev\/full: .*No space left on device/);
+  },
+});
+
 Deno.test("an interrupted phase tells its last step, and full precision has neither pressure nor temperature", () => {
   const lines: string[] = [];
   using log = openLog({ stream: pipe(lines) });

@@ -1,3 +1,8 @@
+import { RunStates } from "../../src/cli/run_states.ts";
+import { initialModel } from "../../src/llama/parameters.ts";
+import { train as runTraining } from "../../src/pipeline/train.ts";
+import { newestState } from "../../src/train/checkpoints.ts";
+import { batches } from "../../src/train/data.ts";
 import { deepEqual, equal, ok } from "../assert.ts";
 import { sampleText } from "../support/models.ts";
 
@@ -85,3 +90,37 @@ Deno.test("a run that is killed at any write, again and again, ends as one that 
     ok(places.has("pretrain") && places.has("quantize"), [...places].join());
     ok(deep || done < kills.length / 2, `${done} runs came to their end`);
   }));
+
+Deno.test("where states cannot be written, training goes on and says so, and the folder keeps what it had", async () => {
+  const folder = await Deno.makeTempDir();
+  const [said, error] = [[] as string[], console.error];
+  try {
+    const model = initialModel(
+      { vocabularySize: 256, hiddenSize: 16, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 24 },
+      { seed: 5 },
+    );
+    const settings = { everySeconds: 1e-6, keep: 2 };
+    console.error = (line: string) => void said.push(line);
+    const states = await RunStates.open(folder, settings);
+    const data = batches(sampleText(500), { batchSize: 1, sequenceLength: 8, seed: 1 });
+    let steps = 0;
+    for await (const event of runTraining(model, data, { steps: 4, ...states.options("pretrain") })) {
+      if (event.type !== "step") continue;
+      steps = event.step;
+      await states.settled();
+      if (steps === 2) await Deno.rename(`${folder}/checkpoints`, `${folder}/kept`);
+      if (steps === 2) await Deno.writeTextFile(`${folder}/checkpoints`, "in the way");
+    }
+    await states.settled();
+    equal(steps, 4);
+    deepEqual(
+      said.map((line) => line.replace(/: .*/, "")),
+      [2, 3, 4].map((step) => `no checkpoint of step ${step}, training goes on`),
+    );
+    equal((await newestState(`${folder}/kept/pretrain`))!.state.step, 1);
+    deepEqual([...Deno.readDirSync(folder)].map(({ name }) => name).sort(), ["checkpoints", "kept"]);
+  } finally {
+    console.error = error;
+    await Deno.remove(folder, { recursive: true });
+  }
+});

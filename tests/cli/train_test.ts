@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from "../assert.ts";
 import type { RunSummary } from "../../src/cli/summary.ts";
+import { readSafetensorsFile } from "../../src/io/safetensors_file.ts";
 import { initialModel } from "../../src/llama/parameters.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { sampleText } from "../support/models.ts";
@@ -115,7 +116,15 @@ Deno.test("deno task train starts from a model of somebody's, whose rows no bloc
       "error: command line: output.format q2_0 takes rows that are multiples of 64, and some have 16, 44; " +
       "what fits this model: bitnet with 0; dense with -1 or 0; f16 with -1 or 0\n",
     ]);
-    const { code, stderr, ...finished } = await runCommand("train", [...args, ...more, "--for", "dense", "--json"]);
+    const { code, stderr, ...finished } = await runCommand("train", [
+      ...args,
+      ...more,
+      "--for",
+      "dense",
+      "--dtype",
+      "bfloat16",
+      "--json",
+    ]);
     equal(code, 0, stderr);
     const { heldOut, base } = lastJson({ code, stderr, ...finished }) as unknown as RunSummary;
     equal(base, "base");
@@ -124,6 +133,11 @@ Deno.test("deno task train starts from a model of somebody's, whose rows no bloc
     const { bos_token_id, eos_token_id } = await readJson(`${run}/model/config.json`);
     deepEqual([bos_token_id, eos_token_id], [1, 2]);
     ok(![...Deno.readDirSync(run)].some(({ name }) => name === "base")); // it is where it was
+    const stored = await readSafetensorsFile(`${run}/model/model.safetensors`);
+    deepEqual([...new Set(stored.tensors.values().map(({ dtype }) => dtype))], ["BF16"]);
+    const again = await runCommand("pack", ["--model", run, "--format", "dense", "--output", `${folder}/again`]);
+    equal(again.code, 0, again.stderr); // what is packed is what is stored
+    deepEqual(await Deno.readFile(`${folder}/again`), await Deno.readFile(`${run}/packed/model.safetensors`));
     const evaluated = await runCommand("evaluate", [
       ...["--model", `${run}/packed/model.safetensors`, "--data", `${folder}/text`, "--sequence-length", "16"],
       ...["--batch-size", "2", "--max-batches", "16", "--held-out", "0.1", "--cache", `${folder}/cache`, "--json"],

@@ -47,6 +47,13 @@ Deno.test("a folder of mixed files gives its documents, and counts what is none"
     );
   }));
 
+Deno.test("a token that both begins and ends documents stands once between them", () =>
+  withFiles({ "a.jsonl": rows({ text: "one" }, { text: "two" }) }, async (folder) => {
+    const more = { beginToken: 0, endTokens: [0, 7] };
+    equal(await textOf(folder, "", more), "\0one\0two");
+    equal(await textOf(folder, "", { ...more, endTokens: [7, 0] }), "\0one\x07\0two\x07");
+  }));
+
 Deno.test("a file that is not what its name says is refused, and named", async () => {
   const cases: [name: string, content: string | Uint8Array, message: RegExp, more?: Partial<DataOptions>][] = [
     ["a.txt", Uint8Array.of(0x63, 0x61, 0x66, 0xe9, 0x20), /Cannot read ".*a\.txt" as text: it looks like Latin-1/],
