@@ -146,6 +146,16 @@ Deno.test("a process that is killed loses at most a shard", () =>
     deepEqual(await batchesOf(data, [0, 5]), await batchesOf(whole, [0, 5]));
   }));
 
+Deno.test("who asks for the same text meanwhile waits for it, and does not tokenize it again", () =>
+  withFiles(books, async (folder) => {
+    const made = [0, 0];
+    const both = await Promise.all(
+      [0, 1].map((at) => open(folder, "*.jsonl", { shardTokens: 256, onProgress: ({ tokens }) => made[at] = tokens })),
+    );
+    deepEqual(made.toSorted((a, b) => a - b), [0, both[0].trainingTokens]);
+    deepEqual(both[0].sources, both[1].sources);
+  }));
+
 Deno.test("a damaged cache is noticed before it is used, a missing part is made again", () =>
   withFiles(books, async (folder) => {
     const files = async () => {
