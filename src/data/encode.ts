@@ -51,7 +51,8 @@ export interface PieceEncoder extends Disposable {
 export function pieceEncoder(format: TextFormat, { workers }: { readonly workers: number }): PieceEncoder {
   const { tokenizer, parseSpecial = false } = format;
   const isPooled = workers > 0 && tokenizer !== byteTokenizer;
-  const pool: TokenizerPool | undefined = isPooled ? tokenizerPool(tokenizer.toJSON(), { workers, parseSpecial }) : undefined;
+  const settings = { workers, parseSpecial, allowUnknown: true }; // what was let pass once is not asked about again
+  const pool: TokenizerPool | undefined = isPooled ? tokenizerPool(tokenizer.toJSON(), settings) : undefined;
   const marks = tokenizer.encode(joint).length;
   return {
     async *encode(pieces) {
