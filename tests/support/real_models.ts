@@ -10,8 +10,14 @@ import { writeCheckpointTensors } from "../../src/io/safetensors_shards.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { type ConfigJson, shapesOf } from "./float64_llama.ts";
 
-/** Their `config.json`, in the spelling of transformers 4 or 5; `layers` of them are made, where that is fewer. */
-export const realModels: Readonly<Record<string, { readonly json: ConfigJson; readonly layers: number }>> = {
+/** A public model: its `config.json`, and how many of its layers are made. */
+interface RealModel {
+  readonly json: ConfigJson;
+  readonly layers: number;
+}
+
+/** Public models, in the spelling of transformers 4 or 5. */
+const published: Readonly<Record<string, RealModel>> = {
   "SmolLM2-135M": {
     layers: 30,
     json: {
@@ -135,6 +141,12 @@ export const realModels: Readonly<Record<string, { readonly json: ConfigJson; re
       vocab_size: 151936,
     },
   },
+};
+
+/** What is tried: the largest whole, and its first layers, to train them. */
+export const realModels: Readonly<Record<string, RealModel>> = {
+  ...published,
+  "Llama-3.2-1B, first": { ...published["Llama-3.2-1B"], layers: 4 },
 };
 
 /** The config of a model with as many layers as are made. */
