@@ -1,5 +1,6 @@
 /** GGUF files that say more than others: several files, other types of numbers, keys and tensors that are not known. */
 
+import { ggmlFloats } from "../../src/io/ggml_floats.ts";
 import { gzip } from "../../src/io/gzip.ts";
 import { type GgufMetadata, type GgufTensor, openGgufFile } from "../../mod.ts";
 import { llama, loadModel, openPacked, pack, type PackedModel, tensor, useBackend } from "../../mod.ts";
@@ -116,6 +117,24 @@ Deno.test("what is not known can be allowed, with a warning each", async () => {
     "llama.attention.sinks",
     "blk.0.attn_sinks.weight",
   ]);
+});
+
+Deno.test("a file of packed weights loads as the numbers that they are", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".gguf" });
+  try {
+    for (const format of ["q2_0", "q4_0"] as const) {
+      const packed = await pack(model, { format, embeddings: "q8_0", quantization: { quantizer: "ternary", groupSize: 64 } });
+      await Deno.writeFile(path, packed);
+      const loaded = await loadModel(path);
+      const name = "model.layers.0.self_attn.k_proj.weight";
+      deepEqual([...await loaded.parameters[name].data()], [...await (await openPacked(packed)).parameters[name].data()]);
+      const table = parseGguf(packed).tensors.get("token_embd.weight")!;
+      equal(table.type, "Q8_0");
+      deepEqual([...await loaded.parameters["model.embed_tokens.weight"].data()], [...ggmlFloats("Q8_0", table.bytes)!]);
+    }
+  } finally {
+    await Deno.remove(path);
+  }
 });
 
 /** The model in three files. */
