@@ -2,7 +2,7 @@
 
 import { backendInfo, full, ones, realize, tensor, useBackend } from "../../mod.ts";
 import type { Backend } from "../../src/backend/backend.ts";
-import { deepEqual, equal, ok, rejects } from "../assert.ts";
+import { deepEqual, equal, fail, ok, rejects } from "../assert.ts";
 import { noise } from "../support/numbers.ts";
 
 const filled = ([length]: [number]) => tensor(noise(length));
@@ -32,6 +32,27 @@ Deno.test("a buffer that the device refuses fails what needs it, and is asked fo
   });
   equal((await x.add(1).data()).length, 7919); // uploaded again
   equal((await x.data()).length, 7919);
+});
+
+Deno.test("where memory ends, the error says how much was asked for beside what, and what helps", async () => {
+  await useBackend("webgpu");
+  const { popErrorScope } = GPUDevice.prototype;
+  let isShort = true;
+  GPUDevice.prototype.popErrorScope = async function () {
+    const error = await popErrorScope.call(this);
+    if (!isShort) return error;
+    isShort = false;
+    return new GPUOutOfMemoryError("not enough memory left");
+  };
+  try {
+    const error = await filled([7907]).add(1).data().then(() => fail("no error"), ({ message }: Error) => message);
+    const [, asked, held] = error.match(/^The GPU is out of memory: this asked for (\d+) bytes beside the (\d+) that are held/)!;
+    ok(Number(asked) >= 2 * 4 * 7907 && Number(held) >= 0, error); // an operand and a result
+    ok(/lower the batch size, the sequence length/.test(error), error);
+  } finally {
+    GPUDevice.prototype.popErrorScope = popErrorScope;
+  }
+  equal((await filled([7907]).add(1).data()).length, 7907);
 });
 
 Deno.test("a device that was lost is replaced; what lies on the host is uploaded again", async () => {
