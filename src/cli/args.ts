@@ -186,13 +186,28 @@ export function helpText(command: Command): string {
     ["--help", "Show this text"],
   ];
   const width = Math.max(...rows.map(([left]) => left.length));
+  const indent = "\n" + " ".repeat(width + 4);
   return [
     `Usage: deno task ${[command.name, ...usage, "[options]"].join(" ")}`,
     "",
     command.summary,
     "",
-    ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`),
+    ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${wrapped(right, helpColumns - width - 4).join(indent)}`),
   ].join("\n");
+}
+
+/** Columns that a help text takes. */
+const helpColumns = 80;
+
+/** A text in lines of at most so many characters, where its words allow. */
+function wrapped(text: string, columns: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1)} ${word}`.trimStart();
+    if (longer.length <= columns || lines.at(-1) === "") lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function optionLabel(name: string, option: Option): string {

@@ -305,6 +305,12 @@ export function resolveConfig(value: unknown, source = "configuration", given?: 
   const parsed = result.output;
   const conflict = conflicts(parsed).find(([holds]) => !holds);
   if (conflict !== undefined) throw new UsageError(`${source}: ${conflict[1]}`);
+  const { sequenceLength } = parsed;
+  if (given && sequenceLength > given.maxPositions) {
+    throw new UsageError(
+      `${source}: sequenceLength must be at most ${given.maxPositions}, the longest context of the model, got ${sequenceLength}`,
+    );
+  }
   const model = "path" in parsed.model ? given : { ...parsed.model, maxPositions: parsed.sequenceLength };
   return withRecipe(
     parsed,

@@ -94,6 +94,7 @@ export async function modelConfig(path: string): Promise<LlamaConfig> {
     if (isDirectory) {
       return llamaConfig(await readJsonFile(`${await modelFolder(path)}/config.json`) as unknown as HuggingFaceConfig);
     }
+    if (!await isGguf(path)) throw new UsageError(`cannot train the model ${path}: wanted a folder, or a GGUF file`);
     using file = await openGgufFile(path);
     return await architecture(file);
   });

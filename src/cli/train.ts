@@ -11,7 +11,6 @@ import { initialModel } from "../llama/parameters.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { openLog } from "./log.ts";
 import type { RunConfig } from "./config.ts";
-import { UsageError } from "./errors.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { checkMemory, deviceMemory } from "./memory_plan.ts";
@@ -26,15 +25,8 @@ import { Run } from "./train_run.ts";
 
 /** The model that a run begins with. */
 async function begin(config: RunConfig): Promise<LanguageModel> {
-  const { model, seed, sequenceLength } = config;
-  if ("path" in model) {
-    const given = await startModel(model.path);
-    const { maxPositions } = given.config;
-    if (sequenceLength <= maxPositions) return given;
-    throw new UsageError(
-      `sequenceLength must be at most ${maxPositions}, the longest context of ${model.path}, got ${sequenceLength}`,
-    );
-  }
+  const { model, seed } = config;
+  if ("path" in model) return await startModel(model.path);
   return { ...initialModel(await modelConfigOf(config), { seed, deviation: model.initializerRange }), tokenizer: byteTokenizer };
 }
 
@@ -87,7 +79,9 @@ if (import.meta.main) {
     await writeFileAtomic(`${run.path}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
     await run.update({ state: "finished" });
     const packed = packedPath(run.name, config.output.format);
-    const next = [`deno task generate --model ${shellWord(packed)} --prompt 'Call me'`];
+    const next = [
+      `deno task generate --model ${shellWord(packed)} ${start.chatTemplate === undefined ? "--prompt 'Call me'" : "--chat"}`,
+    ];
     context.print(
       `${summaryTable(summary)}\n\n${closing({ written: [`${folder}: the model in model/, packed as ${packed}`], next })}`,
     );

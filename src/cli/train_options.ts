@@ -24,7 +24,7 @@ export const command = {
     model: {
       type: "string",
       value: "PATH",
-      description: "Model to start from: a folder in Hugging Face's layout, or a GGUF file of floats",
+      description: "Model to start from: a folder in Hugging Face's layout, a GGUF file of floats, or a name on the Hub",
     },
     data: { ...dataOption, description: dataOption.description + ', or "moby-dick"' },
     field: textOptions.field,

@@ -74,6 +74,9 @@ Deno.test("a model that somebody trained is not trained in full precision unless
   deepEqual(chosen({ sequenceLength: 64, quantize: { learningRate: 3e-4 } }), [64, 3e-4]);
   const small = { ...large, hiddenSize: 128, heads: 2, keyValueHeads: 2, layers: 2, intermediateSize: 256, maxPositions: 512 };
   deepEqual(chosen({ quantize: { steps: 100, hardSteps: 10 } }, small), [512, 2e-3]);
+  throws(() => chosen({ sequenceLength: 513 }, small), {
+    message: "c.json: sequenceLength must be at most 512, the longest context of the model, got 513",
+  });
 });
 
 const refused: readonly [value: unknown, message: RegExp][] = [
