@@ -102,11 +102,11 @@ function shift(name: string, operator: string, evaluate: (a: number, b: number) 
   });
 }
 
-/** Zero, but NaN where an operand that is taken from itself is none or infinite: drivers would call it zero. */
-function differenceOfEquals(x: string, wide: boolean): string {
+/** What finite numbers of at least the bits `least` give with themselves, and NaN for others: drivers would not look at the number. */
+function withItself(x: string, result: string, { least, wide }: { least: 0 | 1; wide: boolean }): string {
   const [type, bits] = [wgslType("float32", wide), wgslType("uint32", wide)];
-  const isFinite = `(bitcast<${bits}>(${x}) & ${bits}(0x7f800000u)) != ${bits}(0x7f800000u)`;
-  return `select(bitcast<${type}>(bitcast<${bits}>(${x}) | ${bits}(0x7fc00000u)), ${type}(0.0), ${isFinite})`;
+  const isFinite = `(bitcast<${bits}>(${x}) & ${bits}(0x7fffffffu)) - ${bits}(${least}u) < ${bits}(${0x7f800000 - least}u)`;
+  return `select(bitcast<${type}>(bitcast<${bits}>(${x}) | ${bits}(0x7fc00000u)), ${type}(${result}), ${isFinite})`;
 }
 
 /** Sine, or cosine where the phase is a half, by the function of `shaders/parts/sine.wgsl`. */
@@ -192,7 +192,7 @@ export const elementwise = {
   add: numeric("add", { evaluate: (a, b) => a + b, wgsl: ([a, b]) => `(${a} + ${b})`, vjp: (g) => [g, g] }),
   sub: numeric("sub", {
     evaluate: (a, b) => a - b,
-    wgsl: ([a, b], { output, wide }) => a === b && isFloat(output) ? differenceOfEquals(a, wide) : `(${a} - ${b})`,
+    wgsl: ([a, b], { output, wide }) => a === b && isFloat(output) ? withItself(a, "0.0", { least: 0, wide }) : `(${a} - ${b})`,
     vjp: (g) => [g, g.neg()],
   }),
   mul: numeric("mul", {
@@ -204,7 +204,7 @@ export const elementwise = {
   div: numeric("div", {
     evaluate: (a, b) => a / b,
     evaluateInteger: (a, b) => b === 0 ? a : Math.trunc(a / b), // division of integers by zero gives the dividend, as in WGSL
-    wgsl: ([a, b]) => `(${a} / ${b})`,
+    wgsl: ([a, b], { output, wide }) => a === b && isFloat(output) ? withItself(a, "1.0", { least: 1, wide }) : `(${a} / ${b})`,
     vjp: (g, { inputs: [, b], output }) => [g.div(b), g.mul(output).div(b).neg()],
     cost: 2,
   }),
