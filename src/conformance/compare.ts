@@ -27,7 +27,7 @@ export const tolerances = {
   /** Weights after some steps of training: where a gradient is small, Adam enlarges its rounding errors. */
   float32Training: 1e-3,
   /** Gradients of a run whose rounding errors have begun to grow without bound. */
-  float32Chaos: 1e-2,
+  chaos: 1e-2,
   /** Sums of hundreds of second derivatives, each computed in float32. */
   float32Trace: 1e-4,
   /** Statistics of random estimates, given in their standard errors. */
@@ -48,9 +48,9 @@ export interface Computed {
   /** How much more than other operations this one enlarges rounding errors; 1 by default. */
   readonly sensitivity?: number;
   /** For outputs that are not exact in the record. */
-  readonly tolerance?: "looseOptimum" | "tightOptimum" | "float32Arithmetic" | "float32Trace" | "standardErrors";
+  readonly tolerance?: "looseOptimum" | "tightOptimum" | "float32Arithmetic" | "float32Trace" | "standardErrors" | "chaos";
   /** For outputs that a device may compute worse than others. */
-  readonly deviceTolerance?: "float32Training" | "float32Trace" | "float32Chaos";
+  readonly deviceTolerance?: "float32Training" | "float32Trace";
   /** Whether numbers that were read already were computed by the device. */
   readonly onDevice?: boolean;
   /** Which part of the output was compared, where it is not all of it, in a few words. */

@@ -50,6 +50,9 @@ export function sensitivityAt(temperature: number): number {
   return temperature <= 0 ? 1 : 1 + Math.exp(-margin / temperature) / temperature + temperature;
 }
 
+/** How much more than a gradient a Hessian-vector product enlarges rounding errors, where codes are many: its terms cancel. */
+const curvatureFactor = 4;
+
 interface QuantizeInputs {
   readonly x: Tensor;
   readonly g: Tensor;
@@ -94,7 +97,10 @@ export function quantizeCase(recorded: Case): Computed[] {
   const sensitivity = method === "ste" ? 1 : sensitivityAt(temperature);
   const codes = { role: "codebook_values", value: codebookOf(layer.codebook), expected: recorded.parameter("codebook_values") };
   return [
-    ...recorded.outputs.map((role) => ({ role, value: outputs[role], sensitivity, ...errorOf(recorded, role) })),
+    ...recorded.outputs.map((role) => {
+      const orders = role === "hvp" ? curvatureFactor : 1;
+      return { role, value: outputs[role], sensitivity: sensitivity * orders, ...errorOf(recorded, role) };
+    }),
     codes as Computed,
   ];
 }

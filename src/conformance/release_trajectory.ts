@@ -82,7 +82,7 @@ function batchesOf(recorded: Case, rows: number): Batch[] {
 }
 
 /** `hestia2_trajectory`: losses, gradient norms, learning rates, temperatures and final weights of a run. */
-export async function releaseTrajectoryCase(recorded: Case): Promise<Computed[]> {
+export async function releaseTrajectoryCase(recorded: Case, { float32 }: { readonly float32: boolean }): Promise<Computed[]> {
   const run = runOf(recorded);
   const steps: Step[] = [];
   let trained: TrainedModel | undefined;
@@ -90,15 +90,15 @@ export async function releaseTrajectoryCase(recorded: Case): Promise<Computed[]>
     if (event.type === "step") steps.push(event);
     else trained = { ...event.model, quantization: event.quantization };
   }
-  const shown = recorded.expected("float32_torch_abs_loss_error_by_step").values;
-  // where rounding errors grow without bound, what is computed is compared as far as those of float32 have not
-  const chaotic = Array.from(shown).findIndex((error) => error > chaos);
-  const compared = chaotic >= 0 ? chaotic : steps.length;
-  const quiet = compared === steps.length;
-  const host = [...labelsOf(recorded, run), ...schedulesOf(run, steps)];
-  const curves = curvesOf(recorded, run, steps.slice(0, compared));
-  return [...host, ...curves, ...(quiet ? endOf(recorded, run, trained!) : [])].filter(({ role, expected }) =>
-    expected !== undefined || recorded.hasOutput(role)
+  // where rounding errors grow without bound, float32 is compared as far as they have not, and float64 to fewer digits
+  const shown = Array.from(recorded.expected("float32_torch_abs_loss_error_by_step").values);
+  const isChaotic = shown.some((error) => error > chaos);
+  const compared = isChaotic && float32 ? shown.findIndex((error) => error > chaos) : steps.length;
+  const ends = compared === steps.length ? endOf(recorded, run, trained!) : [];
+  const curves = curvesOf(recorded, run, steps.slice(0, compared), isChaotic);
+  const loose = (item: Computed): Computed => isChaotic ? { tolerance: "float32Arithmetic", ...item } : item;
+  return [...labelsOf(recorded, run), ...schedulesOf(run, steps), ...[...curves, ...ends].map(loose)].filter(
+    ({ role, expected }) => expected !== undefined || recorded.hasOutput(role),
   );
 }
 
@@ -141,7 +141,7 @@ function schedulesOf({ options, scales }: Run, steps: readonly Step[]): Computed
 }
 
 /** Losses and gradient norms. The release divides the loss by its own count, our steps tell the mean. */
-function curvesOf(recorded: Case, { batches, options }: Run, steps: readonly Step[]): Computed[] {
+function curvesOf(recorded: Case, { batches, options }: Run, steps: readonly Step[], isChaotic: boolean): Computed[] {
   const [items, predicted] = ["items", "predicted"].map((role) => recorded.expected(role).values);
   const share = (step: number) => options.objective?.divisor === "predicted" ? 1 : predicted[step] / items[step];
   const until = (role: string) => Array.from(recorded.expected(role).values).slice(0, steps.length);
@@ -159,7 +159,8 @@ function curvesOf(recorded: Case, { batches, options }: Run, steps: readonly Ste
       expected: [recorded.expected("grad_norm").values[step]],
       sensitivity: temperature ? 1 + 1 / temperature : 1,
       onDevice: true,
-      ...(partial ? { partial, deviceTolerance: "float32Chaos" } : {}),
+      partial,
+      ...(isChaotic ? { tolerance: "chaos" } : {}),
     })),
   ];
 }
