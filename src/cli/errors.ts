@@ -4,12 +4,17 @@
  * @module
  */
 
-/** Exit codes of every command: success, an unexpected failure (with a stack), bad input (with one line), Ctrl-C, SIGTERM. */
+/** Exit codes of every command: success, a failure (with a stack where it is unexpected), bad input (with one line), Ctrl-C, SIGTERM. */
 export const exitCodes = { success: 0, failure: 1, badInput: 2, interrupted: 130, terminated: 143 } as const;
 
 /** Bad input: an option, a configuration field, a file. The message is one line that says what was wanted; no stack is shown. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+}
+
+/** Work that ended early for a reason outside of the program, such as a full disk: one line, no stack. */
+export class FailedWork extends Error {
+  override readonly name = "FailedWork";
 }
 
 /**

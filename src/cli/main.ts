@@ -5,7 +5,7 @@
  */
 
 import { type Command, HelpRequested, type Option, parse, type Positional, type Values } from "./args.ts";
-import { exitCodes, UsageError } from "./errors.ts";
+import { exitCodes, FailedWork, UsageError } from "./errors.ts";
 import { endProgress, keepMessagesAbove } from "./progress.ts";
 
 /** What a command is given besides its options. */
@@ -62,10 +62,10 @@ export function report(error: unknown): number {
     console.log(error.message);
     return exitCodes.success;
   }
-  if (error instanceof UsageError) {
+  if (error instanceof UsageError || error instanceof FailedWork) {
     const word = Deno.stderr.isTerminal() && !Deno.noColor ? "\x1b[31merror:\x1b[0m" : "error:";
     console.error(`${word} ${error.message}`);
-    return exitCodes.badInput;
+    return error instanceof UsageError ? exitCodes.badInput : exitCodes.failure;
   }
   console.error(error);
   return exitCodes.failure;

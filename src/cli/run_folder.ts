@@ -102,7 +102,7 @@ export async function openRunFolder(folder: string, run: RunDescription): Promis
 
 /** Fields that may change while a run goes on: what they decide comes later, or does not change what is computed. */
 const mayChange =
-  /^(pretrain|quantize)\.(steps|warmupSteps|hardSteps)$|^(output|checkpoints|evaluation|sample)\.|^recomputeEvery$/;
+  /^(pretrain|quantize)\.(steps|warmupSteps|hardSteps|learningRate)$|^optimizer\.clipNorm$|^(output|checkpoints|evaluation|sample)\.|^recomputeEvery$/;
 
 /** A description, and where it is to run. */
 type Placed = RunDescription & Pick<RunFolder, "name" | "path">;

@@ -11,10 +11,11 @@ import { initialModel } from "../llama/parameters.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { openLog } from "./log.ts";
 import type { RunConfig } from "./config.ts";
+import { FailedWork } from "./errors.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { checkMemory, deviceMemory } from "./memory_plan.ts";
-import { modelFolder, refusing, startModel } from "./models.ts";
+import { modelFolder, startModel } from "./models.ts";
 import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
@@ -52,6 +53,14 @@ function placeText(states: RunStates): string {
   return phase === undefined ? "from its beginning" : `behind step ${states.step(phase)} of ${phase}`;
 }
 
+/** What ended a run early, in a line; an error of the program stays as it is. */
+function endOf(error: Error, folder: string, { aborted }: AbortSignal): Error {
+  const goesOn = `${folder} keeps what was done, and the same command goes on with it`;
+  if (aborted) console.error(`Interrupted: ${goesOn}.`);
+  const isKnown = /^(Training diverged|Cannot (?!read properties))/.test(error.message);
+  return isKnown && !aborted ? new FailedWork(`${error.message.replace(/\s+/g, " ")}; ${goesOn}`) : error;
+}
+
 if (import.meta.main) {
   await main(command, async (flags, context) => {
     const { config, name } = await runConfig(flags);
@@ -69,12 +78,9 @@ if (import.meta.main) {
     const states = await RunStates.open(run.path, config.checkpoints);
     if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
     using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
-    const work = new Run(run, states, start, data, log, context);
-    const summary = await refusing(() => work.all()).catch((error) => {
-      if (context.signal.aborted) {
-        console.error(`Interrupted: ${folder} keeps what was done, and the same command goes on with it.`);
-      }
-      throw error;
+    const summary = await new Run(run, states, start, data, log, context).all().catch(async (error) => {
+      await states.settled();
+      throw endOf(error, folder, context.signal);
     });
     await writeFileAtomic(`${run.path}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
     await run.update({ state: "finished" });

@@ -200,6 +200,39 @@ Deno.test("deno task train refuses an option that it does not know", async () =>
   equal(unknown.code, 2);
 });
 
+Deno.test("a run that diverges, or whose disk is full, ends in one line, and goes on once that is mended", () =>
+  withConfigs(
+    { wild: { ...tiny, pretrain: { ...tiny.pretrain, learningRate: 1e30 }, checkpoints: { everySteps: 1 } } },
+    async (folder) => {
+      const args = ["--config", `${folder}/wild.json`, "--output", `${folder}/run`];
+      const diverged = await runCommand("train", args);
+      equal(diverged.code, 1, diverged.stderr);
+      match(
+        diverged.stderr,
+        /\nerror: Training diverged at step \d: loss .*; .*run keeps what was done, and the same command goes on .*\n$/,
+      );
+      const config = { ...await readJson(`${folder}/wild.json`), pretrain: { ...tiny.pretrain, learningRate: 1e-3 } };
+      await Deno.writeTextFile(`${folder}/wild.json`, JSON.stringify(config));
+      const cut = await runCommand("train", [...args, "--fresh"], { killAfter: `${folder}/run/calibration.json` });
+      equal(cut.code, 143, cut.stderr);
+      match(cut.stderr, /the earlier run of .*run is now .*run\.1\n/);
+      await Deno.writeTextFile(`${folder}/run/packed`, "in the way");
+      await Deno.writeTextFile(
+        `${folder}/wild.json`,
+        JSON.stringify({ ...config, quantize: { ...tiny.quantize, learningRate: 2e-3 } }),
+      );
+      const blocked = await runCommand("train", args);
+      equal(blocked.code, 1, blocked.stderr);
+      match(blocked.stderr, /\nerror: Cannot make the folder ".*packed": a file is in the way; .*run keeps what was done, .*\n$/);
+      await Deno.remove(`${folder}/run/packed`);
+      const mended = await runCommand("train", args);
+      equal(mended.code, 0, mended.stderr);
+      match(mended.stderr, /run goes on behind step 8 of quantize; --fresh begins anew\n/);
+      const { resumed } = await readJson(`${folder}/run/run.json`);
+      deepEqual(resumed.map(({ changed }: { changed: string[] }) => changed), [["quantize.learningRate"], []]);
+    },
+  ));
+
 for (const [signal, wanted] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   Deno.test(`${signal} ends deno task train with exit code ${wanted}, behind a step that is on disk`, () =>
     withConfigs({ long: { ...tiny, pretrain: { steps: 100000 } } }, async (folder) => {
