@@ -17,7 +17,6 @@ const everydayCases: Readonly<Record<"reference" | "webgpu", Readonly<Record<str
     trajectory: /^$/,
     hessian_traces: /^$/,
     hestia2_trajectory: /: (ste|hestia_accumulation2)$/,
-    hestia2_hessian_traces: /^$/,
   },
   webgpu: {
     trajectory: /hestia_hessian_style$/,
