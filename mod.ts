@@ -205,6 +205,8 @@ export {
 export { type HeatMapOptions, traceHeatMap } from "./src/report/heat_map.ts";
 export type { Distillation } from "./src/pipeline/distillation.ts";
 export { train, type TrainedModel, type TrainEvent, type TrainOptions } from "./src/pipeline/train.ts";
+export type { HeldOutBest, HeldOutPlan, HeldOutPoint } from "./src/pipeline/held_out_points.ts";
+export type { StatisticsPlan, StepStatistics, TensorStatistics } from "./src/pipeline/tensor_statistics.ts";
 export { type PhaseName, type PhasePlan, type Plan, type PlanOptions, planTraining } from "./src/pipeline/plan.ts";
 export { type EvaluatedText, type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";

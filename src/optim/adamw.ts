@@ -91,7 +91,7 @@ export function initialMoments(parameters: NamedTensors, { dtype = "float32" }: 
 }
 
 /** A stored moment as float32 in the shape of its parameter. */
-function readMoment(moment: Tensor, { shape }: Tensor): Tensor {
+export function readMoment(moment: Tensor, { shape }: Tensor): Tensor {
   return moment.dtype === "uint32" ? unpackBfloat16(moment, shape) : moment;
 }
 

@@ -30,8 +30,11 @@ import {
   trainSteps,
 } from "../train/trainer.ts";
 import type { Distillation } from "./distillation.ts";
+import type { HeldOutPlan, HeldOutPoint } from "./held_out_points.ts";
 import type { ObjectiveOptions } from "./objective.ts";
 import { phasePlan } from "./phase_plan.ts";
+import type { StatisticsPlan } from "./tensor_statistics.ts";
+import { watching } from "./watching.ts";
 
 /**
  * Settings of `train`. Rules that are not given are those of the `recipe`, "hestia-2026" by default: those of the weights here, those of
@@ -72,6 +75,15 @@ export interface TrainOptions extends RuleOptions<WeightRules> {
    * promise resolves. Its time does not count as that of a step.
    */
   readonly observe?: (moment: { readonly step: number; readonly model: TrainedModel }) => Promise<void> | void;
+  /**
+   * Measures the model as it would ship while it is trained, and may end the training by patience. What is trained does not change by it,
+   * and its time does not count as that of a step.
+   */
+  readonly heldOut?: HeldOutPlan;
+  /** Is told of each evaluation; waited for. */
+  readonly onEvaluation?: (point: HeldOutPoint) => Promise<void> | void;
+  /** Takes statistics of each tensor while it is trained. */
+  readonly statistics?: StatisticsPlan;
   /** Layers whose inner results are computed again rather than kept: every so-manieth, 1 for all, 0 (the default) for none. */
   readonly recomputeEvery?: number;
   /** Takes over the tensors of the model, which cannot be used afterwards: 4 bytes less for each parameter. */
@@ -145,7 +157,7 @@ export async function* train(
   data: Iterable<Batch> | AsyncIterable<Batch>,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent> {
-  const { steps, quantizer: name = "none", groupSize = 128, scaleDtype, observe } = options;
+  const { steps, quantizer: name = "none", groupSize = 128, scaleDtype, onMemory } = options;
   const quantizer = quantizerNamed(name);
   if (scaleDtype === "float16" && !quantizer.roundsScales) {
     throw new RangeError(`Cannot train with scales in float16: the quantizer "${name}" keeps them in float32`);
@@ -157,19 +169,19 @@ export async function* train(
   const reader = readBatches(data, steps - state.step);
   const trainedModel = ({ parameters }: TrainingState) => latentModel(model, parameters, options);
   const checkpoint = checkpoints(options);
+  const { signal, observe } = watching(model, quantizer, options, { modelOf: trainedModel, begun: state.step });
   try {
     await requireFinite(state.parameters, "train");
     for (const { hard, end } of [{ hard: false, end: steps - hardSteps }, { hard: true, end: steps }]) {
       const count = end - state.step;
-      if (count <= 0 || options.signal?.aborted) continue;
-      const { signal, onMemory } = options;
+      if (count <= 0 || signal?.aborted) continue;
       const run = trainSteps(state, {
         ...plan(hard, reader, state.step),
         steps: count,
         checkpoint,
         signal,
         onMemory,
-        ...(observe ? { observe: (now) => observe({ step: now.step, model: trainedModel(now) }) } : {}),
+        observe,
       });
       try {
         let next = await run.next();
@@ -183,7 +195,7 @@ export async function* train(
     disposeAll([state.moments, state.norm]);
     const { quantization, ...trained } = trainedModel(state);
     yield { type: "end", model: trained, ...(quantization ? { quantization } : {}) };
-    if (state.step < steps && !options.signal?.aborted) {
+    if (state.step < steps && !signal?.aborted) {
       throw new RangeError(`Cannot train for ${steps} steps: the data ended after ${state.step}`);
     }
   } finally {

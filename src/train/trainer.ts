@@ -94,7 +94,10 @@ export interface TrainerOptions {
   readonly optimizer?: OptimizerOptions;
   /** Is told what the step needs of the device's memory, once, after the first step. */
   readonly onMemory?: (bytes: ProgramBytes) => void;
-  /** Results are read back together after so many steps, while the device works on the next ones. */
+  /**
+   * Results are read back together after so many steps, while the device works on the next ones: by default 8, fewer where steps are long,
+   * so that each is told of within half a second.
+   */
   readonly readEvery?: number;
   /** Sees the state after each step, which the next one overwrites: what it reads must be on its way when its promise resolves. */
   readonly observe?: (state: TrainingState) => Promise<void> | void;
@@ -119,7 +122,7 @@ export function initialState(parameters: Tensors, { moments: dtype }: Pick<Optim
  * @throws Error where the loss or the gradient is not finite: what to do is in the message, and files already written stay as they are
  */
 export async function* trainSteps(initial: TrainingState, options: TrainerOptions): AsyncGenerator<StepResult, TrainingState> {
-  const { steps, inputs, constants = {}, readEvery = 8, observe, checkpoint, signal } = options;
+  const { steps, inputs, constants = {}, observe, checkpoint, signal } = options;
   const run = compileStep(options);
   const read = bundleReader();
   let state = initial;
@@ -149,7 +152,7 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
         const bytes = await run.bytes(whole);
         if (bytes) options.onMemory?.(bytes);
         yield* sound(read.bundle(pending.splice(0))); // soon, for those who wait
-      } else if (pending.length === readEvery) {
+      } else if (pending.length >= (options.readEvery ?? read.stepsAtOnce())) {
         const earlier = reading;
         reading = read.bundle(pending);
         pending = [];
@@ -190,16 +193,21 @@ interface PendingStep {
   readonly inputs: StepInputs;
 }
 
+/** Time that a bundle of several steps takes at most. */
+const longestBundleSeconds = 0.25;
+
 /**
  * Reads bundles of steps, which share the time since the one before was queued: whoever queues waits for earlier ones, so in the long run
  * this is what the device takes. Work that is done aside does not count.
  */
 function bundleReader() {
   let since = performance.now();
+  let lastSeconds = 0;
   const read = async (bundle: readonly PendingStep[]): Promise<StepResult[]> => {
     const now = performance.now();
     const seconds = (now - since) / 1000 / bundle.length;
     since = now;
+    lastSeconds = seconds;
     const values = await Promise.all(bundle.flatMap(({ lossNats, gradientNorm }) => [lossNats.item(), gradientNorm.item()]));
     disposeAll(bundle.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm]));
     return bundle.map(({ step, inputs: { learningRate, controls = {}, items = 0 } }, index) => ({
@@ -213,6 +221,8 @@ function bundleReader() {
     }));
   };
   return {
+    /** One bundle is at work while the one before is read. */
+    stepsAtOnce: (): number => Math.min(8, Math.max(1, Math.floor(longestBundleSeconds / lastSeconds))),
     bundle(steps: readonly PendingStep[]): Promise<StepResult[]> {
       const results = read(steps);
       results.catch(() => {}); // whoever takes the results hears of it, if anybody still does

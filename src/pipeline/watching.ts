@@ -1,0 +1,49 @@
+/**
+ * All that looks at a model while it is trained, and what ends the training early.
+ *
+ * @module
+ */
+
+import type { LlamaModel } from "../llama/model.ts";
+import type { Quantizer } from "../quant/quantizer.ts";
+import type { TrainingState } from "../train/trainer.ts";
+import { heldOutPoints } from "./held_out_points.ts";
+import { tensorStatistics } from "./tensor_statistics.ts";
+import type { TrainedModel, TrainOptions } from "./train.ts";
+
+/** What the trainer is given. */
+export interface Watching {
+  /** Ends the training: the signal of the options, or patience that is at its end. */
+  readonly signal?: AbortSignal;
+  /** Sees the state after each step; absent where nobody looks. */
+  readonly observe?: (state: TrainingState) => Promise<void>;
+}
+
+/**
+ * Observers of a training that goes on behind step `begun`. `modelOf` gives the latent model of a state.
+ *
+ * @throws RangeError where a plan cannot be followed
+ */
+export function watching(
+  model: LlamaModel,
+  quantizer: Quantizer,
+  options: TrainOptions,
+  { modelOf, begun }: { readonly modelOf: (state: TrainingState) => TrainedModel; readonly begun: number },
+): Watching {
+  const { observe, heldOut, statistics, signal } = options;
+  const points = heldOut && heldOutPoints(heldOut, options);
+  const statisticsAfter = statistics && tensorStatistics(statistics, model, quantizer, options);
+  if (!observe && !points && !statisticsAfter) return { signal };
+  const ending = new AbortController();
+  const endIfExhausted = (step: number) => points?.isExhausted(step) && ending.abort();
+  endIfExhausted(begun);
+  return {
+    signal: heldOut?.patience === undefined ? signal : AbortSignal.any([ending.signal, ...signal ? [signal] : []]),
+    async observe(state) {
+      await observe?.({ step: state.step, model: modelOf(state) });
+      await statisticsAfter?.(state);
+      await points?.after(state, modelOf(state));
+      endIfExhausted(state.step);
+    },
+  };
+}
