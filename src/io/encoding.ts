@@ -24,6 +24,19 @@ export function markOf(bytes: Uint8Array): string | undefined {
   return marks.find(([mark]) => mark.every((byte, at) => bytes[at] === byte))?.[1];
 }
 
+/** What else files begin with that are not what their name says: the first bytes as text, and what that is. */
+const beginnings: readonly (readonly [text: string, what: string])[] = [
+  ["version ", "a pointer of Git LFS, in place of the file itself; git lfs pull fetches it"],
+  ["<", "a page of HTML or XML, such as a server sends in place of a file"],
+  ["{", "JSON"],
+];
+
+/** What the first bytes of a file look like, where that is nothing of numbers, in a few words; undefined where nobody can tell. */
+export function looksLike(first: Uint8Array): string | undefined {
+  const text = new TextDecoder("latin1").decode(first.subarray(0, 8));
+  return markOf(first) ?? beginnings.find(([beginning]) => text.startsWith(beginning))?.[1];
+}
+
 /** Bytes that a guess about an encoding looks at. */
 const sampleBytes = 65536;
 

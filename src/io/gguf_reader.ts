@@ -5,6 +5,7 @@
  */
 
 import { sizeOf } from "../core/shape.ts";
+import { looksLike } from "./encoding.ts";
 import { alignUp, ByteReader } from "./bytes.ts";
 import { ggmlBytes, type GgmlType, ggmlTypeOf } from "./ggml_types.ts";
 import {
@@ -94,7 +95,9 @@ export function parseGguf(bytes: Uint8Array, options: { source?: string } = {}):
 function checkVersion(reader: ByteReader): void {
   const magic = reader.uint(4, "the magic number");
   if (magic !== ggufMagic) {
-    throw new RangeError(`Cannot read ${reader.source}: wanted it to begin with "GGUF", got 0x${magic.toString(16)}`);
+    const other = looksLike(reader.bytes);
+    const got = other ? `it looks like ${other}` : `it begins with 0x${magic.toString(16)}`;
+    throw new RangeError(`Cannot read ${reader.source}: wanted it to begin with "GGUF", ${got}`);
   }
   const version = reader.uint(4, "the version");
   if (version === 2 || version === ggufVersion) return;

@@ -8,6 +8,7 @@
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { alignUp, type Bytes, bytesOf, joinBytes, viewAs } from "./bytes.ts";
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "./float16.ts";
+import { looksLike } from "./encoding.ts";
 import { duplicateKey, isJsonObject, type JsonObject, parseJsonObject } from "./json.ts";
 
 /** Element type as safetensors names it. */
@@ -124,6 +125,8 @@ export function safetensorsHeaderBytes(first8: Uint8Array, fileBytes: number, so
   const length = new DataView(first8.buffer, first8.byteOffset, 8).getBigUint64(0, true);
   const limit = Math.min(fileBytes - 8, maximumHeaderBytes);
   if (length > BigInt(limit)) {
+    const other = looksLike(first8);
+    if (other) throw new RangeError(`Cannot read ${source}: it looks like ${other}; wanted a safetensors file`);
     throw new RangeError(
       `Cannot read ${source}: header of ${length} bytes, wanted at most ${limit} in a file of ${fileBytes} bytes`,
     );

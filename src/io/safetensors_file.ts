@@ -51,7 +51,13 @@ export async function readCheckpointFolder(folder: string): Promise<Checkpoint> 
   const index = `${folder}/model.safetensors.index.json`;
   if (await exists(single)) return openCheckpoint([single]);
   if (!await exists(index)) {
-    throw new Error(`Cannot open checkpoint "${folder}": wanted model.safetensors or model.safetensors.index.json in it`);
+    const pickled = await exists(`${folder}/pytorch_model.bin`) || await exists(`${folder}/pytorch_model.bin.index.json`);
+    const remedy = pickled
+      ? "; it has pytorch_model.bin, which transformers saves as safetensors by model.save_pretrained()"
+      : "";
+    throw new Error(
+      `Cannot open checkpoint "${folder}": wanted model.safetensors or model.safetensors.index.json in it${remedy}`,
+    );
   }
   const shardOf = parseIndex(await readJsonFile(index), index);
   const shards = [...new Set(shardOf.values())].sort();

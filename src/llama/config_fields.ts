@@ -215,6 +215,7 @@ const shared: FieldTable = {
     means: "function of the gate in the feed-forward layers",
     wanted: '"silu"',
     accepts: (value) => value === "silu" || value === "swish",
+    remedy: "a model with another cannot be used",
   },
   torch_dtype: dtype,
   dtype,

@@ -103,7 +103,7 @@ Deno.test("deno task generate refuses bad input in one line", () =>
       [[], /^error: --model is missing; see deno task generate --help\n$/],
       [
         ["--model", `${folder}/broken.gguf`],
-        /^error: cannot read ".*broken\.gguf": wanted it to begin with "GGUF", got 0x20746f6e\n$/,
+        /^error: cannot read ".*broken\.gguf": wanted it to begin with "GGUF", it begins with 0x20746f6e\n$/,
       ],
       [
         ["--model", folder, "--prompt", "x".repeat(300)],

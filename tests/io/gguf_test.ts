@@ -120,7 +120,7 @@ for (const [name, values, entries, wanted] of notWritable) {
 
 const huge = 2n ** 63n;
 const malformed: [name: string, bytes: Uint8Array, wanted: RegExp][] = [
-  ["other magic", raw(0x12345678, 3, 0n, 0n), /Cannot read m\.gguf: wanted it to begin with "GGUF", got 0x12345678/],
+  ["other magic", raw(0x12345678, 3, 0n, 0n), /Cannot read m\.gguf: wanted it to begin with "GGUF", it begins with 0x12345678/],
   ["version 1", raw(magic, 1, 0n, 0n), /version 1, wanted version 2 or 3/],
   ["big-endian", raw(magic, 0x03000000, 0n, 0n), /it is big-endian/],
   [

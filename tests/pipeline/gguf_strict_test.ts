@@ -6,6 +6,7 @@ import { type GgufMetadata, type GgufTensor, openGgufFile } from "../../mod.ts";
 import { llama, loadModel, openPacked, pack, type PackedModel, tensor, useBackend } from "../../mod.ts";
 import { parseGguf } from "../../src/io/gguf_reader.ts";
 import { writeGguf } from "../../src/io/gguf_writer.ts";
+import { readCheckpointFolder } from "../../src/io/safetensors_file.ts";
 import type { LanguageModel } from "../../src/llama/checkpoint.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";
@@ -134,6 +135,31 @@ Deno.test("a file of packed weights loads as the numbers that they are", async (
     }
   } finally {
     await Deno.remove(path);
+  }
+});
+
+Deno.test("a file that is not what its name says is told by what it looks like", async () => {
+  const folder = await Deno.makeTempDir();
+  const text = (content: string) => new TextEncoder().encode(content.padEnd(64));
+  try {
+    for (
+      const [content, message] of [
+        [text("version https://git-lfs.github.com/spec/v1\noid sha256:0"), /looks like a pointer of Git LFS, .* git lfs pull/],
+        [text("<!DOCTYPE html>"), /looks like a page of HTML/],
+        [gzip(text("weights")), /looks like a gzip file/],
+        [text("PK\x03\x04"), /looks like a ZIP file/],
+      ] as const
+    ) {
+      await Deno.writeFile(`${folder}/model.safetensors`, content);
+      await rejects(readCheckpointFolder(folder), message);
+      if (content[0] !== 0x1f) await rejects(openPacked(content), message);
+    }
+    await Deno.writeFile(`${folder}/model.safetensors`, bytes);
+    await rejects(readCheckpointFolder(folder), /looks like a GGUF file; wanted a safetensors file/);
+    await Deno.rename(`${folder}/model.safetensors`, `${folder}/pytorch_model.bin`);
+    await rejects(readCheckpointFolder(folder), /it has pytorch_model\.bin, which transformers saves as safetensors/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
