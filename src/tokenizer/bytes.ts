@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isJsonObject } from "../io/json.ts";
 import type { Tokenizer, TokenizerJson } from "./tokenizer.ts";
 
 /**
@@ -64,10 +65,14 @@ function byteTokenizerJson(): TokenizerJson {
 }
 
 /** Whether ids are bytes: the 256 symbols in byte order, nothing merged, nothing added, nothing rewritten. */
-export function isByteLayout({ model, added_tokens: added = [], normalizer, post_processor: processor }: TokenizerJson): boolean {
-  const vocabulary = model?.vocab ?? {};
+export function isByteLayout(json: TokenizerJson): boolean {
+  const { model, added_tokens: added = [], pre_tokenizer: part, decoder, normalizer, post_processor: processor } = json;
+  const spellsBytes = isJsonObject(part) && part.type === "ByteLevel" && part.add_prefix_space === false;
+  const joinsBytes = isJsonObject(decoder) && decoder.type === "ByteLevel";
   const plain = added.length === 0 && (model?.merges ?? []).length === 0 && normalizer == null && processor == null;
-  return plain && Object.keys(vocabulary).length === 256 && byteSymbols().every((symbol, byte) => vocabulary[symbol] === byte);
+  const vocabulary = model?.vocab ?? {};
+  return spellsBytes && joinsBytes && plain && Object.keys(vocabulary).length === 256 &&
+    byteSymbols().every((symbol, byte) => vocabulary[symbol] === byte);
 }
 
 function bytesOf(ids: ArrayLike<number>): Uint8Array<ArrayBuffer> {

@@ -99,9 +99,16 @@ export function loadTokenizer(json: unknown, options: LoadTokenizerOptions = {})
     }
     const { config, ...reading } = options;
     checkTokenizerJson(json, reading);
-    const both = config ? inContext(() => configured(json, config, reading)) : json;
+    const whole = withLists(json);
+    const both = config ? inContext(() => configured(whole, config, reading)) : whole;
     return isByteLayout(both) ? byteTokenizer : inContext(() => bpeTokenizer(both));
   });
+}
+
+/** With empty lists in place of nulls. */
+function withLists(json: TokenizerJson): TokenizerJson {
+  const whole = json.added_tokens === null ? { ...json, added_tokens: [] } : json;
+  return json.model?.merges === null ? { ...whole, model: { ...json.model, merges: [] } } : whole;
 }
 
 function isTokenizerJson(json: unknown): json is TokenizerJson {

@@ -56,6 +56,15 @@ Deno.test("special tokens in a text are text, unless told otherwise; other added
   deepEqual([...tokenizer.encode("", { addSpecial: true })], [1]);
 });
 
+Deno.test("lists may be left out, or null", async () => {
+  const { added_tokens: _, ...rest } = gpt2;
+  const { merges: __, ...model } = gpt2.model!;
+  const single = [...(await loadTokenizer(changedModel({ merges: [] }))).encode("whale")];
+  for (const json of [{ ...rest, model }, { ...rest, added_tokens: null, model: { ...model, merges: null } }]) {
+    deepEqual([...(await loadTokenizer({ ...json, post_processor: null })).encode("whale")], single);
+  }
+});
+
 Deno.test("ids of another vocabulary are refused by name", async () => {
   const tokenizer = await loadTokenizer(gpt2);
   const last = tokenizer.vocabularySize - 1;

@@ -37,6 +37,8 @@ Deno.test("loadTokenizer() knows the byte layout by its content", async () => {
   const shifted = byteTokenizer.toJSON();
   const vocab = Object.fromEntries(Object.entries(shifted.model?.vocab ?? {}).map(([symbol, id]) => [symbol, (id + 1) % 256]));
   ok(await loadTokenizer({ ...shifted, model: { ...shifted.model, vocab } }) !== byteTokenizer);
+  const prefixed = { ...byteTokenizer.toJSON(), pre_tokenizer: { type: "ByteLevel", add_prefix_space: true } };
+  deepEqual([...(await loadTokenizer(prefixed)).encode("a")], [32, 97]);
 });
 
 Deno.test("any other tokenizer.json is read as it is", async () => {
