@@ -77,7 +77,9 @@ export function isByteLayout(json: TokenizerJson): boolean {
 
 function bytesOf(ids: ArrayLike<number>): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(ids, (id) => {
-    if (!(id >= 0 && id < 256)) throw new RangeError(`Cannot decode bytes: an id must be from 0 to 255, got ${id}`);
+    if (!(Number.isInteger(id) && id >= 0 && id < 256)) {
+      throw new RangeError(`Cannot decode bytes: an id must be a whole number from 0 to 255, got ${id}`);
+    }
     return id;
   });
 }
