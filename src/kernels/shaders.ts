@@ -3824,7 +3824,11 @@ fn main(
 `,
   write_rows: `// Rows of a cache, written over what is there: out[b, h, position + t, d] = fresh[b, h, t, d]; rows beyond the end of the cache are lost.
 //
-// The cache is the memory of the result itself, so that nothing else of it is touched. An invocation writes one element.
+// The cache is the memory of the result itself, so that nothing else of it is touched. An invocation writes SPAN elements of a row, as far
+// apart as the row has invocations: of a table in pieces, most rows lie in another piece, and are passed over together.
+
+// Elements that an invocation writes.
+override SPAN: u32 = 1;
 
 struct Params {
   // Lengths of fresh.
@@ -3851,17 +3855,18 @@ fn main(
   @builtin(local_invocation_index) member: u32,
 ) {
   let item = (workgroup.y * workgroups.x + workgroup.x) * 64u + member;
-  let column = item % params.width;
-  let token = item / params.width % params.tokens;
-  let head = item / params.width / params.tokens % params.heads;
-  let batch = item / params.width / params.tokens / params.heads;
+  let members = (params.width + SPAN - 1u) / SPAN;
+  let token = item / members % params.tokens;
+  let head = item / members / params.tokens % params.heads;
+  let batch = item / members / params.tokens / params.heads;
   let row = position[0] + token;
-  if (batch >= params.batch || row >= params.length) {
-    return;
+  let width = select(0u, params.width, batch < params.batch && row < params.length);
+  let to = ((batch * params.heads + head) * params.length + row) * params.width;
+  let steps = vec3(batch, head, token) * params.strides.xyz;
+  let start = params.offset + steps.x + steps.y + steps.z;
+  for (var column = item % members; column < width; column += members) {
+    out[to + column] = fresh[start + column * params.strides.w];
   }
-  let steps = vec4(batch, head, token, column) * params.strides;
-  out[((batch * params.heads + head) * params.length + row) * params.width + column] =
-    fresh[params.offset + steps.x + steps.y + steps.z + steps.w];
 }
 `,
 } as const;

@@ -16,6 +16,9 @@ interface WriteRowsCall {
   readonly length: number;
 }
 
+/** Elements of a row that an invocation writes: several of long rows. */
+const spanOf = ({ shape: [, , , width] }: Strided): number => width < 512 ? 1 : 16;
+
 /** How rows are written over others. Inputs: cache `[batch, heads, length, width]`, fresh rows, uint32 scalar: the first row's place. */
 export const writeRowsBinding: KernelBinding<WriteRowsCall> = {
   overwrites: true,
@@ -24,9 +27,9 @@ export const writeRowsBinding: KernelBinding<WriteRowsCall> = {
     name: "write_rows",
     source: shaders.write_rows,
     applies: ({ fresh, length }) => sizeOf(fresh.shape) * length > 0,
-    overrides: () => ({}),
+    overrides: ({ fresh }) => ({ SPAN: spanOf(fresh) }),
     params: ({ fresh: { shape, strides, offset }, length }) => Uint32Array.of(...shape, ...strides, offset, length),
-    grid: ({ fresh }, limits) => lineGrid(sizeOf(fresh.shape), limits),
+    grid: ({ fresh }, limits) => lineGrid(sizeOf(fresh.shape.slice(0, -1)) * Math.ceil(fresh.shape[3] / spanOf(fresh)), limits),
   }],
   call: ([cache, fresh]) => ({ fresh, length: cache.shape[2] }),
 };
