@@ -67,9 +67,9 @@ function unitOf(peak: number): { readonly unit: string; readonly text: (bytes: n
 
 function memoryTable({ phases, parameters, quantized, parameterBytes, momentBytes, gradientBytes, peak }: Plan): string {
   const { unit, text } = unitOf(peak);
-  const rows = phases.map(({ phase, program, base, total }) => [
+  const rows = phases.map(({ phase, program, total }) => [
     phase,
-    ...[program.arguments, base, program.scratch + program.results, program.textures, total].map(text),
+    ...[program.arguments, program.scratch + program.results, program.textures, total].map(text),
   ]);
   return [
     `${parameters.toLocaleString("en")} parameters, ${quantized.toLocaleString("en")} of them quantized`,
@@ -77,10 +77,9 @@ function memoryTable({ phases, parameters, quantized, parameterBytes, momentByte
       text(gradientBytes)
     } ${unit}`,
     "",
-    table([`phase (${unit})`, "arguments", "base", "scratch", "textures", "peak"], rows),
+    table([`phase (${unit})`, "arguments", "scratch", "textures", "peak"], rows),
     "",
-    "arguments: parameters, moments, batch; base: the model that training starts from;",
-    "scratch: gradients and activations",
+    "arguments: parameters, moments, batch; scratch: gradients, activations",
   ].join("\n");
 }
 
