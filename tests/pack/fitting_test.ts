@@ -16,7 +16,7 @@ Deno.test("groups that fit are those that divide every row and that the format h
   equal(groupFor("tq1_0", smol), undefined);
   ok(fits("f16", smol, 7) === false && fits("f16", smol, 24)); // a divisor of every row
   equal(whatFits([[64, 172]], 0), "bitnet, dense, f16");
-  equal(whatFits([[64, 172]]), "bitnet with 0; dense with -1 or 0; f16 with -1 or 0");
+  equal(whatFits([[64, 172], [172, 64]]), "bitnet with 0; dense with -1 or 0; f16 with -1 or 0");
 });
 
 Deno.test("what is said to fit is packed, and what is said not to fit is refused", () => {
