@@ -31,7 +31,7 @@ export function ggufTokenizer(metadata: GgufMetadata, reading: ReadingOptions = 
   checkFields(Object.fromEntries(own), ggufTokenizerFields, { action, what: "NAME of GGUF", ...reading });
   const table = tokensOf(metadata);
   const isPieces = metadata["tokenizer.ggml.model"]?.value === "llama";
-  const begin = addsBegin(metadata) ? roleOf(metadata, "tokenizer.ggml.bos_token_id", table) : undefined;
+  const begin = addsBegin(metadata) ? beginTokenOf(metadata, table) : undefined;
   const ends = endTokensOf(metadata, table);
   const template = metadata["tokenizer.chat_template"]?.value;
   const addsEnd = metadata["tokenizer.ggml.add_eos_token"]?.value === true;
@@ -122,6 +122,12 @@ function addsBegin(metadata: GgufMetadata): boolean {
   if (typeof said === "boolean") return said;
   return metadata["tokenizer.ggml.model"]?.value === "llama" ||
     ruleNamed(String(metadata["tokenizer.ggml.pre"]?.value))?.ignoreMerges === true;
+}
+
+function beginTokenOf(metadata: GgufMetadata, { texts }: TokenTable): number | undefined {
+  const id = metadata["tokenizer.ggml.bos_token_id"]?.value;
+  if (id === undefined || typeof id === "number" && id < texts.length) return id;
+  throw new RangeError(`${action}: tokenizer.ggml.bos_token_id is ${id}, and there are ${texts.length} tokens`);
 }
 
 /** The token of a role, where it is more than text. */

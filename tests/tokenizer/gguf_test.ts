@@ -79,6 +79,7 @@ Deno.test("begin token, chat template and all end tokens come back, none of them
     { endTokens: [] },
     { endTokens: [6] },
     { endTokens: [6, 4], beginToken: 4 },
+    { endTokens: [1], beginToken: 0 }, // tokens like any other
     { endTokens: [6, 5, 4], chatTemplate: "{% for m in messages %}{{ m.content }}{% endfor %}" },
   ];
   for (const each of options) {
@@ -205,6 +206,7 @@ Deno.test("keys and values that are not known are refused by name", () => {
   const metadata = tokenizerGgufMetadata(llama3, { endTokens: [6] });
   const changed = (change: GgufMetadata, options = {}) => ggufTokenizer({ ...metadata, ...change }, options);
   const text = (value: string): GgufValue => ({ type: "string", value });
+  const begins: GgufMetadata = { "tokenizer.ggml.add_bos_token": { type: "bool", value: true } };
   throws(() => changed({ "tokenizer.ggml.novel": text("x") }), /tokenizer\.ggml\.novel of GGUF is not known/);
   const warnings: string[] = [];
   changed({ "tokenizer.ggml.novel": text("x") }, { allowUnknown: true, onWarning: (each: string) => warnings.push(each) });
@@ -221,6 +223,10 @@ Deno.test("keys and values that are not known are refused by name", () => {
   throws(
     () => changed({ "tokenizer.ggml.tokens": { type: "array", itemType: "int32", value: [1] } }),
     /tokens is no list of strings/,
+  );
+  throws(
+    () => changed({ ...begins, "tokenizer.ggml.bos_token_id": { type: "uint32", value: 99 } }),
+    /bos_token_id is 99, and there are 7 tokens/,
   );
   throws(() => changed({ "tokenizer.ggml.token_type": { type: "array", itemType: "int32", value: [1] } }), /has 1 items/);
 });
