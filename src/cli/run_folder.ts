@@ -100,9 +100,12 @@ export async function openRunFolder(folder: string, run: RunDescription): Promis
   });
 }
 
-/** Fields that may change while a run goes on: what they decide comes later, or does not change what is computed. */
+/**
+ * Fields that may change while a run goes on: what they decide comes later, or does not change what is computed. Those of full precision
+ * may not: calibration and quantized training build on what it left.
+ */
 const mayChange =
-  /^(pretrain|quantize)\.(steps|warmupSteps|hardSteps|learningRate)$|^optimizer\.clipNorm$|^(output|checkpoints|evaluation|sample)\.|^recomputeEvery$/;
+  /^quantize\.(steps|warmupSteps|hardSteps|learningRate)$|^optimizer\.clipNorm$|^(output|checkpoints|evaluation|sample)\.|^recomputeEvery$/;
 
 /** A description, and where it is to run. */
 type Placed = RunDescription & Pick<RunFolder, "name" | "path">;

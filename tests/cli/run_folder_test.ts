@@ -120,6 +120,7 @@ Deno.test("an unfinished run goes on with the same configuration; what must not 
     const refused: [object, { data: string }, string][] = [
       [{ seed: 8 }, { data: "abc" }, "seed has changed from 7 to 8"],
       [{ batchSize: 4 }, { data: "abc" }, "batchSize has changed from 3 to 4"],
+      [{ pretrain: { steps: 601 } }, { data: "abc" }, "pretrain.steps has changed from 600 to 601"],
       [{ quantize: { ...own.quantize, groupSize: 64 } }, { data: "abc" }, "quantize.groupSize has changed from 128 to 64"],
       [{ model: { path: "x" }, quantize: own.quantize }, { data: "abc" }, "model.hiddenSize has changed from 128 to nothing"],
       [{}, { data: "abd" }, "data has changed"],
