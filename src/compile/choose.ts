@@ -51,13 +51,19 @@ function chosen(position: number, nodes: readonly FlatNode[], options: ChooseOpt
 const mostIdle = 0.25;
 
 /** The node whose buffer begins with the same elements in the same order. */
-function sameMemory(nodes: readonly FlatNode[], inputsOf: readonly (readonly number[])[], position: number): number {
+function sameMemory(
+  nodes: readonly FlatNode[],
+  inputsOf: readonly (readonly number[])[],
+  position: number,
+  target: CutTarget,
+): number {
   for (;;) {
     const { op, shape, attributes } = nodes[position];
     const whole = inputsOf[position][0];
     const isFirstPart = op.name === "slice" && nodes[whole].op.kind === "fused" && nodes[whole].shape.length === 1 &&
       (attributes.start as readonly number[])[0] === 0 && shape[0] >= (1 - mostIdle) * nodes[whole].shape[0];
-    if (!isFirstPart && !["reshape", "stopGradient"].includes(op.name)) return position;
+    const isLaidOutAnew = op.name === "reshape" && isLarge(nodes[position], target); // pieces are as the shape is
+    if (isLaidOutAnew || !isFirstPart && !["reshape", "stopGradient"].includes(op.name)) return position;
     position = whole;
   }
 }
@@ -71,7 +77,7 @@ export function chooseKernels(graph: Graph, options: ChooseOptions): Graph {
     const taken = chosen(position, graph.nodes, options);
     if (taken !== position) alias[position] = alias[taken];
   });
-  const outputs = graph.outputs.map((output) => sameMemory(graph.nodes, inputsOf, alias[output]));
+  const outputs = graph.outputs.map((output) => sameMemory(graph.nodes, inputsOf, alias[output], options.target));
   const nodes = graph.nodes.map(({ composition: _, ...node }, position): FlatNode => ({ ...node, inputs: inputsOf[position] }));
   return prune({ ...graph, nodes, outputs });
 }

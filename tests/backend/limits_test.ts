@@ -169,3 +169,19 @@ Deno.test("rows are written over those of a large table in place, wherever it is
   await within(alike(2 ** 12), () => writtenOver(20));
   await within(alike(2 ** 16), () => writtenOver(517));
 });
+
+Deno.test("a large result under another shape is a tensor like any other, and so is one that is returned as it came", async () => {
+  await within(alike(2 ** 12), async () => {
+    const numbers = noise(7000);
+    const x = tensor(numbers, { shape: [100, 70] });
+    const [y] = realize([x.mul(2).reshape([7, 1000])]);
+    deepEqual(await y.reshape([7000]).data(), numbers.map((value) => 2 * value));
+    deepEqual(await y.reshape([100, 70]).add(x).reshape([7000]).data(), numbers.map((value) => 3 * value));
+    const same = compile(({ x, y }: { x: Tensor; y: Tensor }) => ({ x, twice: y, again: y.reshape([350, 20]) }), {
+      donate: ["x"],
+    });
+    const { x: back, twice, again } = same({ x, y });
+    deepEqual(await back.data(), numbers);
+    deepEqual(await twice.add(again.reshape([7, 1000])).data(), numbers.map((value) => 4 * value));
+  });
+});

@@ -129,10 +129,13 @@ export class WebGpuExecutable implements Executable {
   #inPieces(given: readonly TensorHome[]): readonly Home[] {
     const { inputs } = this.program.pieces ?? {};
     if (!inputs) return given as readonly Home[];
+    let first = 0;
     return given.flatMap((home, index) => {
-      const pieces = home instanceof CutHome ? home.buffers : [home];
-      if (pieces.length === inputs[index]) return pieces;
-      throw new Error(`Cannot run a program: input ${index} lies in ${pieces.length} buffers, wanted ${inputs[index]}`);
+      const wanted = this.program.inputBytes.slice(first, first += inputs[index]);
+      if (!(home instanceof CutHome) && wanted.length === 1) return home;
+      const bytes = home instanceof CutHome ? home.pieces.map((piece) => piece.bytes) : ["one"];
+      if (`${bytes}` === `${wanted}`) return (home as CutHome).buffers;
+      throw new Error(`Cannot run a program: input ${index} lies in buffers of ${bytes} bytes, wanted ${wanted}`);
     });
   }
 
