@@ -30,7 +30,7 @@ const json = { type: "boolean", description: "Print one JSON object as the last 
 type Named<T> = Readonly<Record<string, T>>;
 
 /**
- * Run a command with `Deno.args` and end the process with its exit code: 0 success, 1 unexpected failure (the stack is shown), 2 bad
+ * Run a command with `Deno.args` and end the process with its exit code: 0 success, 1 failure (the stack is shown where it is unexpected), 2 bad
  * input (one line is shown), 130 Ctrl-C, 143 SIGTERM. `--json` and `--help` are added to its options.
  */
 export async function main<const O extends Named<Option>, const P extends Named<Positional> = Record<never, Positional>>(
