@@ -7,8 +7,7 @@
 import { bfloat16Pairs, packBfloat16Pairs, pairsOf, unpackBfloat16 } from "../bits.ts";
 import { atCaller } from "../core/errors.ts";
 import { isFinite } from "../finite.ts";
-import type { Shape } from "../core/shape.ts";
-import { constant, finiteOr, type Operand, type Tensor } from "../tensor.ts";
+import { constant, finiteOr, type Tensor } from "../tensor.ts";
 
 /** Tensors by parameter name. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
@@ -96,20 +95,11 @@ export function readMoment(moment: Tensor, { shape }: Tensor): Tensor {
   return moment.dtype === "uint32" ? unpackBfloat16(moment, shape) : moment;
 }
 
-/** The next running mean, stored as the one before. `seed` is that of the random bits it is rounded by. */
-function nextMoment(
-  moment: Tensor,
-  value: Tensor,
-  { beta, seed, either }: {
-    readonly beta: number;
-    readonly seed: Tensor;
-    readonly either: (shape: Shape, moving: Operand, resting: Operand) => Tensor;
-  },
-): Tensor {
-  const next = (before: Tensor, now: Tensor) =>
-    before.mul(either(before.shape, constant(beta, before.shape), 1)).add(now.mul(1 - beta));
-  if (moment.dtype !== "uint32") return next(moment, value);
-  const [before, now] = [bfloat16Pairs(moment), pairsOf(value)];
+/** The next running mean, stored as the one before: what is kept of it and what comes to it. `seed` is that of the bits it is rounded by. */
+function nextMoment(moment: Tensor, share: Tensor, { keep, seed }: { readonly keep: Tensor; readonly seed: Tensor }): Tensor {
+  const next = (before: Tensor, now: Tensor) => before.mul(keep).add(now);
+  if (moment.dtype !== "uint32") return next(moment, share);
+  const [before, now] = [bfloat16Pairs(moment), pairsOf(share)];
   return packBfloat16Pairs([next(before[0], now[0]), next(before[1], now[1])], { seed });
 }
 
@@ -163,28 +153,29 @@ export function adamw(state: AdamWState, options: AdamWOptions): AdamWResult {
   checkNames(names, state);
   checkNumbers(state.step, options);
   const gradientNorm = globalNorm(mapRecord(state.parameters, (_, name) => state.gradients[name]));
-  const norm = options.norm ?? gradientNorm;
-  const coefficient = clipNorm > 0 ? constant(clipNorm).div(norm.add(1e-6)).minimum(1) : constant(1);
-  const moves = options.when ? isFinite(norm).bitAnd(options.when.reshape([])) : isFinite(norm);
-  const factor = moves.where(coefficient, 0); // all that kernels are told by the norm: 0 for no update
-  const either = (shape: Shape, moving: Operand, resting: Operand) => constant(0, shape).less(factor).where(moving, resting);
+  const coefficient = clipNorm > 0 ? constant(clipNorm).div((options.norm ?? gradientNorm).add(1e-6)).minimum(1) : undefined;
   const step = asTensor(state.step);
-  const rate = asTensor(options.learningRate);
+  const isSound = isFinite(options.norm ?? gradientNorm);
+  const moves = options.when ? isSound.bitAnd(options.when.reshape([])) : isSound;
+  const rate = moves.where(asTensor(options.learningRate).reshape([]), 0);
+  const [keep1, keep2] = [beta1, beta2].map((beta) => moves.where(constant(beta), 1));
   const correction1 = startCorrection(beta1, state.step);
   const correction2 = startCorrection(beta2, state.step);
   const result: AdamWResult = { parameters: {}, moments: { first: {}, second: {} }, gradientNorm };
   for (const [index, name] of names.entries()) {
     const parameter = state.parameters[name];
-    const scaled = clipNorm > 0 ? state.gradients[name].mul(factor) : state.gradients[name];
-    const gradient = either(parameter.shape, options.norm ? finiteOr(scaled, 0) : scaled, 0);
+    const clipped = coefficient ? state.gradients[name].mul(coefficient) : state.gradients[name];
+    const gradient = moves.where(options.norm ? finiteOr(clipped, 0) : clipped, 0);
     const seedOf = (place: number) => step.cast("uint32").mul(0x9e3779b9).add(2 * index + place); // another for each tensor and step
-    const first = nextMoment(state.moments.first[name], gradient, { beta: beta1, seed: seedOf(0), either });
-    const second = nextMoment(state.moments.second[name], gradient.square(), { beta: beta2, seed: seedOf(1), either });
+    const first = nextMoment(state.moments.first[name], gradient.mul(1 - beta1), { keep: keep1, seed: seedOf(0) });
+    const second = nextMoment(state.moments.second[name], gradient.square().mul(1 - beta2), {
+      keep: keep2,
+      seed: seedOf(1),
+    });
     const [mean, meanSquare] = [first, second].map((moment) => readMoment(moment, parameter));
     const move = mean.div(correction1).div(meanSquare.div(correction2).sqrt().add(epsilon));
-    const share = either(parameter.shape, constant(1).sub(rate.mul(weightDecay)).expand(parameter.shape), 1);
-    const kept = weightDecay !== 0 && decays(name) ? parameter.mul(share) : parameter;
-    result.parameters[name] = kept.sub(either(parameter.shape, move.mul(rate), 0));
+    const kept = weightDecay !== 0 && decays(name) ? parameter.mul(constant(1).sub(rate.mul(weightDecay))) : parameter;
+    result.parameters[name] = kept.sub(move.mul(rate));
     result.moments.first[name] = first;
     result.moments.second[name] = second;
   }
