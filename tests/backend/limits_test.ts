@@ -18,6 +18,7 @@ import {
   train,
   useBackend,
 } from "../../mod.ts";
+import { heldBytes } from "../../src/core/program.ts";
 import { languageModelLoss, tokenTensors } from "../../src/pipeline/data.ts";
 import { writeRows } from "../../src/nn/write_rows.ts";
 import { deepEqual, equal, ok } from "../assert.ts";
@@ -40,7 +41,7 @@ async function within<T>(limits: Limits, work: () => Promise<T>): Promise<T> {
   }
 }
 
-const alike = (bytes: number): Limits => ({ maxBindingBytes: bytes, maxBufferBytes: bytes });
+const alike = (bytes: number): Limits => ({ maxBindingBytes: bytes, maxBufferBytes: heldBytes(bytes) });
 
 Deno.test("every primitive is the same where a kilobyte is a large tensor", async () => {
   const cases: readonly Case[] = Object.values(primitiveCases).flat();
