@@ -16,6 +16,7 @@ import { UsageError } from "./errors.ts";
 import { groupSizeOf, matrixShapes, namesModel, withModelDefaults } from "./model_defaults.ts";
 import { between, count, finite, flag, must, notNegative, oneOf, positive, section, text } from "./fields.ts";
 import { readText } from "./files.ts";
+import { watchFields } from "./watch_fields.ts";
 
 /** Quantizers that `quantize.quantizer` may name: a run ends with a ternary file. */
 export const quantizerNames = (Object.keys(quantizers) as QuantizerName[]).filter((name) => quantizers[name].ternary);
@@ -224,8 +225,7 @@ const runSchema = section({
     }),
     {},
   ),
-  /** Batches of held-out text behind each reported loss. */
-  evaluation: v.optional(section({ batches: v.optional(count(), 16) }), {}),
+  ...watchFields,
   sample: v.optional(
     section({
       prompt: v.optional(text(), "Call me Ishmael."),

@@ -39,6 +39,8 @@ export interface Manifest {
   readonly seconds: Readonly<Record<string, number>>;
   /** Losses of the model in full precision and of its rounding, once they are known. */
   readonly heldOut?: Readonly<Record<"fullPrecision" | "rounded", HeldOut>>;
+  /** Most device memory that a step of each phase takes, in bytes. */
+  readonly memoryBytes?: Readonly<Record<string, number>>;
   /** SHA-256 of `calibration.json`, once it is there. */
   readonly calibration?: string;
   /** Each time that the run went on: when, with which version, and which fields of the configuration were changed. */
@@ -63,7 +65,7 @@ export interface RunFolder extends Disposable {
   readonly goesOn: boolean;
   readonly manifest: Manifest;
   /** Writes the manifest again with these fields. */
-  update(fields: Partial<Pick<Manifest, "state" | "seconds" | "heldOut" | "calibration">>): Promise<void>;
+  update(fields: Partial<Pick<Manifest, "state" | "seconds" | "heldOut" | "calibration" | "memoryBytes">>): Promise<void>;
 }
 
 /**
@@ -105,7 +107,7 @@ export async function openRunFolder(folder: string, run: RunDescription): Promis
  * may not: calibration and quantized training build on what it left.
  */
 const mayChange =
-  /^quantize\.(steps|warmupSteps|hardSteps|learningRate)$|^optimizer\.clipNorm$|^(output|checkpoints|evaluation|sample)\.|^recomputeEvery$/;
+  /^quantize\.(steps|warmupSteps|hardSteps|learningRate)$|^optimizer\.clipNorm$|^(output|checkpoints|evaluation|sample|statistics|trackers)\.|^recomputeEvery$/;
 
 /** A description, and where it is to run. */
 type Placed = RunDescription & Pick<RunFolder, "name" | "path">;

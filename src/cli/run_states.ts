@@ -9,6 +9,7 @@ import type { TrainOptions } from "../pipeline/train.ts";
 import { newestState, saveState } from "../train/checkpoints.ts";
 import type { TrainingState } from "../train/trainer.ts";
 import type { RunConfig } from "./config.ts";
+import { recordFiles } from "./run_records.ts";
 
 /** Phases of training. */
 export const trainingPhases = ["pretrain", "quantize"] as const;
@@ -29,7 +30,7 @@ export class RunStates {
   ) {}
 
   /**
-   * Reads the states that an earlier process of this run left, and cuts `metrics.jsonl` to the steps before them: what follows is computed
+   * Reads the states that an earlier process of this run left, and cuts `metrics.jsonl` and `tensors.jsonl` to the steps before them: what follows is computed
    * again. Damaged states are named on stderr, and the ones before are taken.
    */
   static async open(folder: string, settings: RunConfig["checkpoints"]): Promise<RunStates> {
@@ -39,7 +40,7 @@ export class RunStates {
       const loaded = await newestState(placeOf(folder, phase), damaged);
       if (loaded) found[phase] = loaded.state;
     }
-    await keepMetrics(`${folder}/metrics.jsonl`, found);
+    for (const name of recordFiles) await keepMetrics(`${folder}/${name}`, found);
     return new RunStates(folder, settings, found);
   }
 

@@ -19,7 +19,9 @@ import { modelFolder, startModel } from "./models.ts";
 import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
 import { checkRunFolder, openRunFolder } from "./run_folder.ts";
+import { openRecords } from "./run_records.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
+import { RunWatch } from "./run_watch.ts";
 import { closing, shellWord, summaryTable } from "./summary.ts";
 import { command, modelConfigOf, runConfig } from "./train_options.ts";
 import { Run } from "./train_run.ts";
@@ -78,7 +80,9 @@ if (import.meta.main) {
     const states = await RunStates.open(run.path, config.checkpoints);
     if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
     using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
-    const summary = await new Run(run, states, start, data, log, context).all().catch(async (error) => {
+    await using records = openRecords(run.path);
+    const watch = new RunWatch(run, start, data, records);
+    const summary = await new Run(run, states, start, data, log, watch, context).all().catch(async (error) => {
       await states.settled();
       throw endOf(error, folder, context.signal);
     });

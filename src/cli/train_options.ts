@@ -81,6 +81,8 @@ export const command = {
       minimum: 0.001,
       description: "Memory of the adapter: what does not fit is refused",
     },
+    evaluateEvery: { ...whole, description: "Steps between two measurements on held-out text while training (default: none)" },
+    patience: { ...whole, description: "End a phase, with its best model, after so many measurements that were no better" },
     fresh: { type: "boolean", description: "Begin anew: an unfinished run in the folder is moved aside instead of going on" },
     maxSteps: { ...whole, minimum: 2, description: "Cut each phase of training to so many steps" },
   },
@@ -105,6 +107,8 @@ const fields = {
   clipBy: ["optimizer", "clipBy"],
   moments: ["optimizer", "moments"],
   seed: ["seed"],
+  evaluateEvery: ["evaluation", "everySteps"],
+  patience: ["evaluation", "patience"],
 } as const satisfies Partial<Record<keyof TrainFlags, readonly string[]>>;
 
 type Json = Record<string, unknown>;

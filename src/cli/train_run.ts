@@ -19,8 +19,9 @@ import { train, type TrainedModel, type TrainEvent, type TrainOptions } from "..
 import { quantizerNamed } from "../quant/registry.ts";
 import { backendInfo } from "../runtime.ts";
 import { seedFor } from "../train/data.ts";
-import { disposeAll } from "../train/trainer.ts";
-import type { TrainingLog } from "../train/log.ts";
+import { givenRules } from "../recipes.ts";
+import { disposeAll, type TrainingState } from "../train/trainer.ts";
+import type { StepMetrics, TrainingLog } from "../train/log.ts";
 import type { RunConfig } from "./config.ts";
 import { annealingOptions, phaseOptions, weightOptions } from "./phase_options.ts";
 import type { Context } from "./main.ts";
@@ -31,6 +32,7 @@ import type { RunData } from "./run_data.ts";
 import { calibrateInRun } from "./run_calibration.ts";
 import type { Manifest, RunFolder } from "./run_folder.ts";
 import type { RunStates, TrainingPhase } from "./run_states.ts";
+import type { RunWatch } from "./run_watch.ts";
 import type { HeldOut, RunSummary } from "./summary.ts";
 
 /** One run: its settings and what its phases share. */
@@ -44,6 +46,7 @@ export class Run {
     private readonly start: LanguageModel,
     private readonly data: RunData,
     private readonly log: TrainingLog,
+    private readonly watch: RunWatch,
     private readonly context: Context,
   ) {
     this.config = run.manifest.config;
@@ -185,13 +188,22 @@ export class Run {
     };
     const { signal } = this.context;
     const objective = { ...settings.objective, endTokens: this.start.endTokens?.slice(0, 1) }; // what follows each document
-    for await (const event of train(model, data, { ...settings, ...going, objective, recomputeEvery, onMemory, signal })) {
+    const watched = await this.watch.options(phase);
+    const all = { ...settings, ...going, ...watched, objective, recomputeEvery, onMemory, signal };
+    for await (const event of train(model, data, all)) {
       if (event.type === "end") trained = { ...event.model, quantization: event.quantization };
-      else this.log.step(metricsOf(event, phase));
+      else this.#tell(metricsOf(event, phase));
     }
     this.log.end();
     await this.states.settled();
-    return trained!;
+    if (most > 0) await this.run.update({ memoryBytes: { ...this.run.manifest.memoryBytes, [phase]: most } });
+    const best = signal.aborted ? undefined : await this.watch.bestOf(phase);
+    return best ? await restored(trained!, best, all) : trained!;
+  }
+
+  #tell(metrics: StepMetrics): void {
+    this.log.step(metrics);
+    this.watch.tell(metrics);
   }
 
   async #heldOut(title: string, model: LlamaModel): Promise<HeldOut> {
@@ -230,6 +242,21 @@ function memoryText({ total, ...parts }: ProgramBytes): string {
   return `a step takes ${megabytes(total)} MB of device memory: ${
     told.map(([name, bytes]) => `${name} ${megabytes(bytes)}`).join(", ")
   }`;
+}
+
+/** The model of an earlier state, in place of the one that training ended with. */
+async function restored(
+  { quantization: _, ...last }: TrainedModel,
+  state: TrainingState,
+  options: TrainOptions,
+): Promise<TrainedModel> {
+  const { steps, quantizer, groupSize, scaleDtype, recipe, optimizer } = options;
+  const rules = { steps, quantizer, groupSize, scaleDtype, recipe, optimizer, ...givenRules("weights", options) };
+  const ended = { ...rules, temperatureScales: options.temperatureScales, state, donate: true, signal: AbortSignal.abort() };
+  for await (const event of train(last, [], ended)) {
+    if (event.type === "end") return { ...event.model, quantization: event.quantization };
+  }
+  throw new Error(`Cannot take the model of step ${state.step}`);
 }
 
 /** A line of `metrics.jsonl`. */

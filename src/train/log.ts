@@ -4,7 +4,7 @@
  * @module
  */
 
-/** One training step. A line of `metrics.jsonl` is this object. */
+/** One training step. A line of `metrics.jsonl` is this object, or a {@linkcode HeldOutMetrics}. */
 export interface StepMetrics {
   /** Counted from 1 within the phase. */
   readonly step: number;
@@ -22,6 +22,19 @@ export interface StepMetrics {
   readonly temperature?: number;
   /** Predicted tokens a second of wall time. */
   readonly tokensPerSecond: number;
+}
+
+/** An evaluation between two steps. */
+export interface HeldOutMetrics {
+  /** The step before it. */
+  readonly step: number;
+  readonly phase: string;
+  /** Held-out loss of the model as it would ship, in nats a token. */
+  readonly heldOutLossNats: number;
+  /** That of its latent weights, unrounded; absent in full precision. */
+  readonly latentLossNats?: number;
+  /** What the model writes. */
+  readonly sample?: string;
 }
 
 /** The log of a run; `using` closes its file and gives the terminal back. */
