@@ -29,6 +29,8 @@ export type Option =
     readonly description: string;
     readonly value?: string;
     readonly default?: number;
+    /** The value where the option stands alone. */
+    readonly alone?: number;
     /** Smallest and largest value allowed, both included. */
     readonly minimum?: number;
     readonly maximum?: number;
@@ -39,6 +41,8 @@ export interface Positional {
   readonly description: string;
   readonly default?: string;
   readonly required?: boolean;
+  /** The last one may stand for all words that are left; they come with line breaks between. */
+  readonly several?: boolean;
 }
 
 /** Options, or positionals, by name. */
@@ -96,7 +100,7 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
   );
   // Not strict: the messages of node:util name neither the known options nor a likely one.
   const { tokens } = parseArgs({
-    args: [...args],
+    args: args.map((word, at) => withValue(command, word, args[at + 1])),
     options: { ...spec, help: HELP },
     strict: false,
     allowPositionals: true,
@@ -120,10 +124,20 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
   return values as Values<O, P>;
 }
 
+/** An option that may stand alone gets its value, unless a number follows. */
+function withValue(command: Command, word: string, next: string | undefined): string {
+  const option = Object.entries(command.options).find(([name]) => `--${kebab(name)}` === word)?.[1];
+  const alone = option && "alone" in option ? option.alone : undefined;
+  return alone === undefined || /^-?\d/.test(next ?? "") ? word : `${word}=${alone}`;
+}
+
 const HELP = { type: "boolean", short: "h" } as const;
 
 function positionalValues(command: Command, words: readonly string[]): Record<string, unknown> {
   const names = Object.entries(command.positionals ?? {});
+  if (names.at(-1)?.[1].several && words.length > names.length) {
+    words = [...words.slice(0, names.length - 1), words.slice(names.length - 1).join("\n")];
+  }
   if (words.length > names.length) throw new UsageError(`unexpected argument "${words[names.length]}"; ${seeHelp(command)}`);
   return Object.fromEntries(names.map(([name, positional], at) => {
     if (words[at] === undefined && positional.required) throw new UsageError(`${label(name)} is missing; ${seeHelp(command)}`);
@@ -179,7 +193,9 @@ function seeHelp(command: Command): string {
 /** The help text of a command: usage, summary, one line for each argument and option. */
 export function helpText(command: Command): string {
   const positionals = Object.entries(command.positionals ?? {});
-  const usage = positionals.map(([name, { required }]) => required ? label(name) : `[${label(name)}]`);
+  const usage = positionals.map(([name, { required, several }]) =>
+    (required ? label(name) : `[${label(name)}]`) + (several ? "…" : "")
+  );
   const rows = [
     ...positionals.map(([name, positional]) => [label(name), positional.description + defaultText(positional.default)]),
     ...Object.entries(command.options).map(([name, option]) => [optionLabel(name, option), optionText(option)]),
@@ -213,7 +229,8 @@ function wrapped(text: string, columns: number): string[] {
 function optionLabel(name: string, option: Option): string {
   const flag = `--${kebab(name)}`;
   if (option.type === "boolean") return flag;
-  return `${flag} ${option.value ?? (option.type === "string" ? "TEXT" : "N")}`;
+  const value = option.value ?? (option.type === "string" ? "TEXT" : "N");
+  return "alone" in option ? `${flag} [${value}]` : `${flag} ${value}`;
 }
 
 function optionText(option: Option): string {

@@ -133,7 +133,7 @@ async function goOn(run: Placed, lock: Lock, earlier: Manifest): Promise<RunFold
 }
 
 /** Fields of nested records, with dots in their names, and their values as JSON. */
-function leaves(value: unknown, name = ""): [string, string][] {
+export function leaves(value: unknown, name = ""): [string, string][] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [[name, JSON.stringify(value)]];
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, name === "" ? key : `${name}.${key}`));
 }
@@ -218,6 +218,12 @@ async function contentOf(folder: string): Promise<Manifest | undefined> {
   throw new UsageError(
     `cannot write a run to ${folder}: it holds other files, such as "${foreign}"; wanted a new folder, or one of an earlier run`,
   );
+}
+
+/** The manifest of the run that a folder holds; undefined where it holds none. */
+export async function readManifest(folder: string): Promise<Manifest | undefined> {
+  const found: unknown = await readJsonFile(`${folder}/${manifestName}`).catch(() => undefined);
+  return isManifest(found) ? found : undefined;
 }
 
 function isManifest(value: unknown): value is Manifest {

@@ -18,7 +18,8 @@ import { checkMemory, deviceMemory } from "./memory_plan.ts";
 import { modelFolder, startModel } from "./models.ts";
 import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
-import { checkRunFolder, openRunFolder } from "./run_folder.ts";
+import { writeReport } from "./report.ts";
+import { checkRunFolder, openRunFolder, type RunFolder } from "./run_folder.ts";
 import { openRecords } from "./run_records.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
 import { RunWatch } from "./run_watch.ts";
@@ -63,6 +64,17 @@ function endOf(error: Error, folder: string, { aborted }: AbortSignal): Error {
   return isKnown && !aborted ? new FailedWork(`${error.message.replace(/\s+/g, " ")}; ${goesOn}`) : error;
 }
 
+/** Writes the page of a run, and says where it is. That it cannot be written is no failure of the run. */
+async function reportOf({ path, name }: RunFolder): Promise<string[]> {
+  try {
+    await writeReport([path], `${path}/report.html`);
+    return [`${name}/report.html: what the run was like, for a browser`];
+  } catch (error) {
+    console.error(`no page of the run: ${(error as Error).message}`);
+    return [];
+  }
+}
+
 if (import.meta.main) {
   await main(command, async (flags, context) => {
     const { config, name } = await runConfig(flags);
@@ -84,16 +96,20 @@ if (import.meta.main) {
     const watch = new RunWatch(run, start, data, records);
     const summary = await new Run(run, states, start, data, log, watch, context).all().catch(async (error) => {
       await states.settled();
+      await reportOf(run);
       throw endOf(error, folder, context.signal);
     });
     await writeFileAtomic(`${run.path}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
     await run.update({ state: "finished" });
+    const page = await reportOf(run);
     const packed = packedPath(run.name, config.output.format);
     const next = [
       `deno task generate --model ${shellWord(packed)} ${start.chatTemplate === undefined ? "--prompt 'Call me'" : "--chat"}`,
     ];
     context.print(
-      `${summaryTable(summary)}\n\n${closing({ written: [`${folder}: the model in model/, packed as ${packed}`], next })}`,
+      `${summaryTable(summary)}\n\n${
+        closing({ written: [`${folder}: the model in model/, packed as ${packed}`, ...page], next })
+      }`,
     );
     return { summary };
   });

@@ -14,8 +14,8 @@ export interface Section {
   readonly body: string;
 }
 
-/** Light and dark; series colours follow Okabe and Ito's palette, brightened on dark. */
-const style = `
+/** The style sheet of all pages, light and dark; series colours follow Okabe and Ito's palette, brightened on dark. */
+export const pageStyle = `
 :root { color-scheme: light dark; --text: #1c1c1e; --page: #ffffff; --faint: #d9d9de; --muted: #5c5c66; --quiet: #8a8a94;
   --series-1: #0072b2; --series-2: #d55e00; --series-3: #009e73; --series-4: #b0559a; --series-5: #8f6b00; --series-6: #2b8fc9;
   --series-7: #7a4fd0; --series-8: #4d4d4d; }
@@ -52,7 +52,7 @@ export function page(
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escaped(title)}</title>
-<style>${style}</style>
+<style>${pageStyle}</style>
 </head>
 <body>
 <h1>${escaped(title)}</h1>
