@@ -1,10 +1,10 @@
 /* One chart: a plot by uPlot that follows the page's colours and width, and that the keyboard moves through. */
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const seriesColour = (index) => colour(`--series-${index % 8 + 1}`);
+export const seriesColour = (index) => colour(`--series-${index % 8 + 1}`);
 
 /** A number in a few characters. */
-function short(value) {
+export function short(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   if (value === 0) return "0";
@@ -13,7 +13,7 @@ function short(value) {
 }
 
 /** `lines` are { label, points: [xs, ys], colour, width, dash, dots, faint }. */
-class Chart {
+export class Chart {
   constructor(figure, { title }) {
     this.figure = figure;
     this.title = title;
@@ -123,7 +123,7 @@ class Chart {
 /** Points that a logarithmic axis has a place for. */
 function usable([xs, ys], { logX, logY }) {
   if (!logX && !logY) return [xs, ys];
-  const kept = xs.map((x, at) => at).filter((at) => (!logX || xs[at] > 0) && (!logY || ys[at] > 0));
+  const kept = [...xs.keys()].filter((at) => (!logX || xs[at] > 0) && (!logY || ys[at] > 0));
   return [kept.map((at) => xs[at]), kept.map((at) => ys[at])];
 }
 

@@ -1,5 +1,8 @@
 /* What the page does: charts from the numbers of the runs, controls, and what comes in while a run goes on. */
 
+import { Chart, seriesColour, short } from "./chart.js";
+import { addRecord, componentsOf, phases, pointsOf, smoothed, tensorLines } from "./run_data.js";
+
 const data = JSON.parse(document.getElementById("data").textContent);
 const { runs } = data;
 const byId = (id) => document.getElementById(id);

@@ -1,9 +1,9 @@
 /* The numbers of runs, as the page was given them and as they come in: columns by phase, on one axis of steps. */
 
-const phases = ["pretrain", "quantize"];
+export const phases = ["pretrain", "quantize"];
 
 /** Adds the records that came since. What is there already is passed over. */
-function addRecord(run, record) {
+export function addRecord(run, record) {
   const kind = record.tensors ? "tensors" : record.heldOutLossNats === undefined ? "metrics" : "heldOut";
   const part = run[kind][record.phase] ??= kind === "tensors" ? { step: [], tensors: {} } : { step: [] };
   if (record.step <= (part.step.at(-1) ?? 0)) return;
@@ -29,7 +29,7 @@ function addRecord(run, record) {
 const placeOf = (run, phase) => phase === "quantize" ? run.pretrainSteps : 0;
 
 /** Points of a column over all phases. */
-function pointsOf(run, kind, field) {
+export function pointsOf(run, kind, field) {
   const [xs, ys] = [[], []];
   for (const phase of phases) {
     const { step = [], [field]: column = [] } = run[kind][phase] ?? {};
@@ -49,7 +49,7 @@ function placeInModel(name) {
 }
 
 /** Components of quantized weights, in the order of the model. */
-function componentsOf(run) {
+export function componentsOf(run) {
   const names = phases.flatMap((phase) => Object.keys(run.tensors[phase]?.tensors ?? {}));
   return [...new Set(names.map((name) => placeInModel(name)?.component).filter((each) => each))];
 }
@@ -58,7 +58,7 @@ function componentsOf(run) {
  * Lines of one statistic: a mean over layers for each component, or a line for each layer of one component. `pick` takes the number out of
  * what a column holds.
  */
-function tensorLines(run, field, component, pick = (value) => value) {
+export function tensorLines(run, field, component, pick = (value) => value) {
   const lines = new Map();
   for (const phase of phases) {
     const { step = [], tensors = {} } = run.tensors[phase] ?? {};
@@ -83,7 +83,7 @@ function tensorLines(run, field, component, pick = (value) => value) {
 }
 
 /** An exponential mean that forgets its beginning; 0 smooths nothing. */
-function smoothed([xs, ys], share) {
+export function smoothed([xs, ys], share) {
   if (share === 0) return [xs, ys];
   let [sum, weight] = [0, 0];
   return [
