@@ -23,7 +23,7 @@ import { tinyModel } from "../support/models.ts";
 
 const filled = (shape: readonly number[], seed = 1) => tensor(noise(shape.reduce((a, b) => a * b, 1), { seed }), { shape });
 const ids = tensor(Uint32Array.of(1, 4, 1, 6), { shape: [2, 2] });
-const soft = { groupSize: 4, temperature: 0.4, pressure: 0.7 };
+const soft = { groupSize: 4, temperature: 0.4, pressure: 0.7, scaleGradient: true };
 
 interface Row {
   readonly shapes: readonly (readonly number[])[];
