@@ -20,11 +20,13 @@ import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
 import { writeReport } from "./report.ts";
 import { checkRunFolder, openRunFolder, type RunFolder } from "./run_folder.ts";
-import { openRecords } from "./run_records.ts";
+import { openRecords, type RunListener } from "./run_records.ts";
+import { serveRun } from "./run_server.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
 import { RunWatch } from "./run_watch.ts";
 import { closing, shellWord, summaryTable } from "./summary.ts";
-import { command, modelConfigOf, runConfig } from "./train_options.ts";
+import { tensorBoard, trackio } from "./trackers.ts";
+import { command, modelConfigOf, runConfig, type TrainFlags } from "./train_options.ts";
 import { Run } from "./train_run.ts";
 
 /** The model that a run begins with. */
@@ -64,6 +66,26 @@ function endOf(error: Error, folder: string, { aborted }: AbortSignal): Error {
   return isKnown && !aborted ? new FailedWork(`${error.message.replace(/\s+/g, " ")}; ${goesOn}`) : error;
 }
 
+/** Who is told of each record while the run trains. */
+function listenersOf(
+  { path, name, manifest: { config } }: RunFolder,
+  { serve, host }: Pick<TrainFlags, "serve" | "host">,
+): RunListener[] {
+  const { pretrain: { steps: pretrainSteps }, trackers } = config;
+  const run = name.replace(/^.*[/\\]/, "");
+  const listeners: RunListener[] = [];
+  if (serve !== undefined) {
+    const server = serveRun(path, { name: run, host, port: serve });
+    console.error(`the run is shown at ${server.address}`);
+    listeners.push(server);
+  }
+  if (trackers.tensorboard) listeners.push(tensorBoard(`${path}/tensorboard`, { pretrainSteps }));
+  if (trackers.trackio !== undefined) {
+    listeners.push(trackio(trackers.trackio, { project: trackers.project, run, config, pretrainSteps }));
+  }
+  return listeners;
+}
+
 /** Writes the page of a run, and says where it is. That it cannot be written is no failure of the run. */
 async function reportOf({ path, name }: RunFolder): Promise<string[]> {
   try {
@@ -92,7 +114,7 @@ if (import.meta.main) {
     const states = await RunStates.open(run.path, config.checkpoints);
     if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
     using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
-    await using records = openRecords(run.path);
+    await using records = openRecords(run.path, listenersOf(run, flags));
     const watch = new RunWatch(run, start, data, records);
     const summary = await new Run(run, states, start, data, log, watch, context).all().catch(async (error) => {
       await states.settled();

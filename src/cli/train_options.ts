@@ -83,6 +83,18 @@ export const command = {
     },
     evaluateEvery: { ...whole, description: "Steps between two measurements on held-out text while training (default: none)" },
     patience: { ...whole, description: "End a phase, with its best model, after so many measurements that were no better" },
+    serve: {
+      ...{ type: "integer", value: "PORT", minimum: 0, maximum: 65535, alone: 8642 },
+      description: "Show the run while it goes on, on this machine (default port: 8642; 0 takes a free one)",
+    },
+    host: {
+      type: "string",
+      value: "ADDRESS",
+      description:
+        "Address that --serve listens at: 0.0.0.0 shows the run to everybody who reaches this machine (default: 127.0.0.1)",
+    },
+    tensorboard: { type: "boolean", description: "Write event files for TensorBoard too, in tensorboard/ of the run" },
+    trackio: { type: "string", value: "URL", description: "Tell a Trackio server of each record too" },
     fresh: { type: "boolean", description: "Begin anew: an unfinished run in the folder is moved aside instead of going on" },
     maxSteps: { ...whole, minimum: 2, description: "Cut each phase of training to so many steps" },
   },
@@ -109,6 +121,8 @@ const fields = {
   seed: ["seed"],
   evaluateEvery: ["evaluation", "everySteps"],
   patience: ["evaluation", "patience"],
+  tensorboard: ["trackers", "tensorboard"],
+  trackio: ["trackers", "trackio"],
 } as const satisfies Partial<Record<keyof TrainFlags, readonly string[]>>;
 
 type Json = Record<string, unknown>;

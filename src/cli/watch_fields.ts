@@ -5,7 +5,7 @@
  */
 
 import * as v from "valibot";
-import { count, flag, section, text } from "./fields.ts";
+import { count, flag, must, section, text } from "./fields.ts";
 
 /** By section. */
 export const watchFields = {
@@ -36,7 +36,9 @@ export const watchFields = {
       /** Event files for TensorBoard, in `tensorboard/`. */
       tensorboard: v.optional(flag(), false),
       /** Address that is sent each record by POST, as Trackio's servers take it. */
-      trackio: v.optional(text()),
+      trackio: v.optional(
+        v.pipe(text(), v.check((value) => URL.canParse(value), must("an address such as http://localhost:7860"))),
+      ),
       /** Name of the project there. */
       project: v.optional(text(), "hestia"),
     }),
