@@ -209,6 +209,19 @@ export type { HeldOutBest, HeldOutPlan, HeldOutPoint } from "./src/pipeline/held
 export type { StatisticsPlan, StepStatistics, TensorStatistics } from "./src/pipeline/tensor_statistics.ts";
 export { type PhaseName, type PhasePlan, type Plan, type PlanOptions, planTraining } from "./src/pipeline/plan.ts";
 export { type EvaluatedText, type Evaluation, type EvaluationOptions, heldOutLoss } from "./src/pipeline/evaluate.ts";
+export {
+  type ContinuationScore,
+  logLikelihood,
+  type LogLikelihoodOptions,
+  type TextModel,
+  type TextPair,
+} from "./src/evaluation/log_likelihood.ts";
+export type { ScoringOptions } from "./src/evaluation/score.ts";
+export { evaluateTask, type ItemResult, type TaskResult } from "./src/evaluation/evaluate_task.ts";
+export { type TaskName, tasks } from "./src/evaluation/tasks.ts";
+export type { Question, Task, TaskRow } from "./src/evaluation/tasks/task.ts";
+export type { GapSentence } from "./src/evaluation/tasks/winogrande.ts";
+export { type Mean, pairedDifference } from "./src/evaluation/statistics.ts";
 export { roundedModel } from "./src/pipeline/rounded.ts";
 export { pack, packFile, type PackOptions } from "./src/pipeline/pack.ts";
 export { type BitnetOptions, openBitnet, packBitnet } from "./src/pipeline/pack_bitnet.ts";

@@ -36,6 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...["core", "recipes", "tensor", "create", "finite", "trace", "runtime", "autodiff"],
     ...["nn", "optim", "io", "tokenizer", "llama", "quant", "pack", "train"],
   ],
+  evaluation: ["core", "tensor", "create", "finite", "trace", "nn", "io", "llama", "train", "pipeline"],
   hub: ["core", "io"],
   report: ["core"],
   experiment: [
