@@ -5,6 +5,7 @@
  */
 
 import { partsOf } from "../core/names.ts";
+import { arange } from "../create.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import { quantizedNames } from "../llama/parameters.ts";
 import { readMoment } from "../optim/adamw.ts";
@@ -47,7 +48,7 @@ export interface StepStatistics {
 
 /** When statistics are taken. */
 export interface StatisticsPlan {
-  /** Optimizer steps between two, at least 1; the first step has some too. They take 4 bytes of device memory for each quantized weight. */
+  /** Optimizer steps between two, at least 1; the first step has some too. Ternary codes are kept for the next one, at two bits each. */
   readonly everySteps: number;
   /** Is told of the statistics; waited for. */
   readonly onStatistics: (statistics: StepStatistics) => Promise<void> | void;
@@ -121,14 +122,33 @@ function measureCodes(
   const { values, axes } = groupView(parameters[name], groupSize);
   const shape = values.shape.map((length, axis) => axes.includes(axis) ? 1 : length);
   const distance = values.abs().div(scales.reshape(shape)).sub(0.5).abs();
-  measured.codes[name] = codes;
+  measured.codes[name] = quantizer.ternary ? packed(codes) : codes;
+  const earlier = before[name] && quantizer.ternary ? unpacked(before[name], codes.size).reshape(codes.shape) : before[name];
   Object.assign(measured.scalars[name], {
     below: count(codes.less(0)),
     zero: count(codes.equal(0)),
     near: count(distance.less(nearness)),
     scale: scales.mean(),
-    ...before[name] ? { flips: count(codes.equal(before[name]).equal(0)) } : {},
+    ...earlier ? { flips: count(codes.equal(earlier).equal(0)) } : {},
   });
+}
+
+/** Codes to a word. */
+const inWord = 16;
+const places = (): Tensor => arange(inWord).cast("uint32").mul(2).reshape([1, inWord]);
+
+/** Ternary codes, two bits each: uint32 `[⌈codes / 16⌉]`. */
+function packed(codes: Tensor): Tensor {
+  const words = Math.ceil(codes.size / inWord);
+  const digits = codes.add(1).cast("uint32").reshape([codes.size]).pad([0], [words * inWord - codes.size]);
+  return digits.reshape([words, inWord]).shiftLeft(places().expand([words, inWord])).sum({ axes: 1 });
+}
+
+/** The first `size` codes of words. */
+function unpacked(words: Tensor, size: number): Tensor {
+  const shape = [words.size, inWord];
+  const digits = words.reshape([words.size, 1]).expand(shape).shiftRight(places().expand(shape)).bitAnd(3);
+  return digits.reshape([words.size * inWord]).slice([0], [size]).cast("int32").sub(1);
 }
 
 async function numbersOf(scalars: Readonly<Record<string, Tensor>>): Promise<Record<string, number>> {
