@@ -4,6 +4,8 @@
  * @module
  */
 
+import { pageAssets } from "../../src/cli/page_assets.ts";
+
 const root = new URL("../../", import.meta.url);
 
 /** What pages load first: it finds for the tests what Node offers elsewhere. */
@@ -20,6 +22,7 @@ async function bundled(path: string): Promise<Uint8Array<ArrayBuffer>> {
 
 async function content(path: string, asFile: boolean): Promise<Response> {
   if (path === "") return new Response(html, { headers: { "content-type": "text/html" } });
+  if (path === "page_assets.json") return Response.json(await pageAssets());
   if (path.endsWith(".ts") && !asFile) {
     return new Response(await bundled(path), { headers: { "content-type": "text/javascript" } });
   }
