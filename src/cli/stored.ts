@@ -11,7 +11,8 @@ import type { Bytes } from "../io/bytes.ts";
 import { type GgufFile, ggufInMemory } from "../io/gguf.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
-import { gunzip, isGzip } from "../io/gzip.ts";
+import { isGzip } from "../io/gzip.ts";
+import { gunzipModel } from "../io/gzip_model.ts";
 import { elementBytes, tensorValues } from "../io/safetensors.ts";
 import { type Checkpoint, openSafetensorsFile, readCheckpointFolder } from "../io/safetensors_file.ts";
 import type { TernaryMatrix } from "../pack/format.ts";
@@ -77,7 +78,7 @@ async function openFolder(folder: string): Promise<Stored> {
 }
 
 function compressedStored(compressed: Bytes, { path }: { readonly path: string }): Stored {
-  const bytes = gunzip(compressed, { source: `"${path}"` });
+  const bytes = gunzipModel(compressed, { source: `"${path}"` });
   const isDense = new TextDecoder().decode(bytes.subarray(0, 4)) !== "GGUF";
   if (isDense) return { ...denseStored(bytes, { path, kind: "dense, compressed" }), fileBytes: compressed.length };
   return { ...storedGguf(ggufInMemory(parseGguf(bytes, { source: `"${path}"` })), compressed.length), kind: "GGUF, compressed" };

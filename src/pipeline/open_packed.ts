@@ -10,7 +10,8 @@ import { float32ToFloat16 } from "../io/float16.ts";
 import { floatTypes, ggmlFloats } from "../io/ggml_floats.ts";
 import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type GgufTensor } from "../io/gguf.ts";
 import { refuseSplit } from "../io/gguf_split.ts";
-import { gunzip, isGzip } from "../io/gzip.ts";
+import { isGzip } from "../io/gzip.ts";
+import { gunzipModel } from "../io/gzip_model.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
 import { type ReadingOptions, refuseUnknown } from "../io/fields.ts";
 import type { LanguageModel, Quantization, TextSettings } from "../llama/checkpoint.ts";
@@ -63,7 +64,7 @@ export async function openPacked(
   if ("read" in source) return await openGguf(source, options);
   const name = options.source ?? "the packed model";
   const given = await bytesFrom(source);
-  const bytes = isGzip(given) ? gunzip(given, { source: name }) : given;
+  const bytes = isGzip(given) ? gunzipModel(given, { source: name }) : given;
   if (looksDense(bytes)) return await openDense(bytes, { ...options, source: name });
   const parsed = parseGguf(bytes, { source: name });
   refuseSplit(parsed.metadata, name);

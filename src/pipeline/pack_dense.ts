@@ -8,7 +8,8 @@
 import type { ReadingOptions } from "../io/fields.ts";
 import { decodeUtf8 } from "../io/encoding.ts";
 import { present } from "../io/gguf.ts";
-import { gunzip, isGzip } from "../io/gzip.ts";
+import { isGzip } from "../io/gzip.ts";
+import { gunzipModel } from "../io/gzip_model.ts";
 import { type JsonObject, parseJsonObject } from "../io/json.ts";
 import { parseSafetensors, safetensorsStream } from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
@@ -91,7 +92,7 @@ export function parseDense(
   bytes: Uint8Array,
   { source, allowUnknown }: { readonly source: string; readonly allowUnknown?: boolean },
 ): DenseFile {
-  const { metadata, tensors } = parseSafetensors(isGzip(bytes) ? gunzip(bytes, { source }) : bytes, { source });
+  const { metadata, tensors } = parseSafetensors(isGzip(bytes) ? gunzipModel(bytes, { source }) : bytes, { source });
   if (metadata[keys.format] !== dense.name) {
     throw new RangeError(`Cannot open ${source}: its metadata has ${keys.format} ${metadata[keys.format]}, wanted ${dense.name}`);
   }
