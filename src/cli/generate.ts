@@ -11,6 +11,8 @@ import { UsageError } from "./errors.ts";
 import { type Context, main } from "./main.ts";
 import type { PackedMatmulOptions } from "../pack/packed_weight.ts";
 import { allowUnknownOption, modelOption, openModel, refusing, required } from "./models.ts";
+import { visible, writeText } from "./output.ts";
+import { standardError } from "./progress.ts";
 import { formatSeconds } from "./table.ts";
 
 const command = {
@@ -82,15 +84,16 @@ async function proceed(model: ChatModel, prompt: string, { json, ...flags }: Fla
 async function talk(model: ChatModel, { json, system, ...flags }: Flags, { signal }: Context) {
   const isTerminal = Deno.stdin.isTerminal();
   if (isTerminal) console.error(`type a message, ${exitWord} to end`);
-  const onTurn = isTerminal ? () => void Deno.stderr.writeSync(new TextEncoder().encode("> ")) : undefined;
+  const onTurn = isTerminal ? () => standardError.write("> ") : undefined;
   const lines = linesOf(Deno.stdin.readable);
   const messages = await chat(model, { ...drawing(flags), system, lines, write: writer(json), onTurn, signal });
   return { summary: { messages, seed: flags.seed } };
 }
 
-/** Takes text for people: on stdout, or on stderr where `--json` keeps that free. */
+/** Takes text for people: on stdout, or on stderr where `--json` keeps that free. A terminal is not let act upon what a model says. */
 const writer = (json: boolean) => (text: string): void => {
-  (json ? Deno.stderr : Deno.stdout).writeSync(new TextEncoder().encode(text));
+  const shown = (json ? Deno.stderr : Deno.stdout).isTerminal() ? visible(text) : text;
+  json ? standardError.write(shown) : writeText(Deno.stdout, shown);
 };
 
 /** How tokens are drawn. */

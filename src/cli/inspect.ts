@@ -9,6 +9,7 @@ import type { TernaryMatrix } from "../pack/format.ts";
 import type { Command } from "./args.ts";
 import { UsageError } from "./errors.ts";
 import { main } from "./main.ts";
+import { visible } from "./output.ts";
 import { refusing } from "./models.ts";
 import { schemaMarkdown } from "./schema.ts";
 import { openStored, storedSizes, type StoredTensor } from "./stored.ts";
@@ -43,19 +44,38 @@ function ternaryFacts({ codes, scales }: TernaryMatrix): TernaryFacts {
   return { shares, scales: { count: scales.length, least, mean: used.length === 0 ? 0 : sum / used.length, most } };
 }
 
+/** Characters of a value of metadata that are printed. */
+const mostShown = 200;
+
+function shortened(value: string): string {
+  const rest = value.length - mostShown;
+  return visible(value.slice(0, mostShown), { isLine: true }) + (rest > 0 ? ` … and ${rest} characters more` : "");
+}
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 const heading = ["tensor", "type", "shape", "bytes", "bits per weight"];
 
 function tensorRow({ name, type, shape, bytes }: StoredTensor): string[] {
   const size = sizeOf(shape);
-  return [name, type, shape.join("×") || "scalar", formatBytes(bytes), size === 0 ? "–" : (8 * bytes / size).toFixed(3)];
+  return [
+    visible(name, { isLine: true }),
+    type,
+    shape.join("×") || "scalar",
+    formatBytes(bytes),
+    size === 0 ? "–" : (8 * bytes / size).toFixed(3),
+  ];
 }
 
 const ternaryHeading = ["ternary weights", "-1", "0", "+1", "scales", "least", "mean", "most"];
 
 function ternaryRow(name: string, { shares, scales: { count, least, mean, most } }: TernaryFacts): (string | number)[] {
-  return [name, ...shares.map(percent), count, ...[least, mean, most].map((scale) => scale.toPrecision(3))];
+  return [
+    visible(name, { isLine: true }),
+    ...shares.map(percent),
+    count,
+    ...[least, mean, most].map((scale) => scale.toPrecision(3)),
+  ];
 }
 
 if (import.meta.main) {
@@ -65,7 +85,7 @@ if (import.meta.main) {
     using stored = await openStored(file);
     const { kind, fileBytes, metadata, tensors } = stored;
     print(`${file}: ${kind}, ${formatBytes(fileBytes)}, ${tensors.length} tensors`);
-    for (const [key, value] of Object.entries(metadata)) print(`  ${key} = ${value}`);
+    for (const [key, value] of Object.entries(metadata)) print(`  ${visible(key, { isLine: true })} = ${shortened(value)}`);
     const facts = new Map<string, TernaryFacts>();
     for (const { name } of tensors) {
       signal.throwIfAborted();

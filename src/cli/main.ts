@@ -6,7 +6,8 @@
 
 import { type Command, HelpRequested, type Option, parse, type Positional, type Values } from "./args.ts";
 import { exitCodes, FailedWork, UsageError } from "./errors.ts";
-import { endProgress, keepMessagesAbove } from "./progress.ts";
+import { faultOf, visible } from "./output.ts";
+import { endProgress, keepMessagesAbove, standardError } from "./progress.ts";
 
 /** What a command is given besides its options. */
 export interface Context {
@@ -63,12 +64,17 @@ export function report(error: unknown): number {
     return exitCodes.success;
   }
   if (error instanceof UsageError || error instanceof FailedWork) {
-    const word = Deno.stderr.isTerminal() && !Deno.noColor ? "\x1b[31merror:\x1b[0m" : "error:";
-    console.error(`${word} ${error.message}`);
+    sayError(error.message);
     return error instanceof UsageError ? exitCodes.badInput : exitCodes.failure;
   }
-  console.error(error);
+  const fault = faultOf(error);
+  fault === undefined ? console.error(Deno.inspect(error)) : sayError(fault);
   return exitCodes.failure;
+}
+
+function sayError(line: string): void {
+  const word = Deno.stderr.isTerminal() && !Deno.noColor ? "\x1b[31merror:\x1b[0m" : "error:";
+  standardError.write(`${word} ${visible(line)}\n`);
 }
 
 function isAbort(error: unknown): boolean {

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { visible, writeText } from "./output.ts";
 import { fit, type Parts } from "./progress_line.ts";
 import { formatBytes, formatSeconds } from "./table.ts";
 import { TimeLeft } from "./time_left.ts";
@@ -109,21 +110,29 @@ export function endProgress(): void {
 
 /**
  * From now on what `console` says appears above the progress. `main` calls this once, as it owns the terminal; what other code of the
- * process writes past `console`, it cannot see.
+ * process writes past `console`, it cannot see. Where stderr cannot be written, such as a pipe that nobody reads any more, work goes on in
+ * silence; what terminals act upon is spelt out (see {@linkcode visible}); stdout is what a command is for, so there it is an error.
  */
 export function keepMessagesAbove(): void {
   for (const level of ["log", "info", "warn", "error", "debug"] as const) {
     const say = console[level].bind(console);
-    console[level] = (...words: unknown[]) => {
+    console[level] = (...given: unknown[]) => {
+      const words = given.map((word) => typeof word === "string" ? visible(word) : word);
       const seen = drawn.at(-1);
       seen?.lift();
-      say(...words);
+      level === "error" || level === "warn" ? quietly(() => say(...words)) : say(...words);
       seen?.draw();
     };
   }
 }
 
-const encoder = new TextEncoder();
+function quietly(write: () => void): void {
+  try {
+    write();
+  } catch {
+    // nobody can be told
+  }
+}
 
 /** Standard error, as it is. */
 export const standardError: ProgressStream = {
@@ -141,7 +150,7 @@ export const standardError: ProgressStream = {
     }
   },
   write(text) {
-    for (let rest = encoder.encode(text); rest.length > 0;) rest = rest.subarray(Deno.stderr.writeSync(rest));
+    quietly(() => writeText(Deno.stderr, text));
   },
 };
 

@@ -5,7 +5,7 @@
  */
 
 import { type Shape, sizeOf } from "../core/shape.ts";
-import { readJsonFile } from "../io/files.ts";
+import { readFileAt, readJsonFile } from "../io/files.ts";
 import { ggmlFloats } from "../io/ggml_floats.ts";
 import type { Bytes } from "../io/bytes.ts";
 import { type GgufFile, ggufInMemory } from "../io/gguf.ts";
@@ -19,7 +19,7 @@ import type { TernaryMatrix } from "../pack/format.ts";
 import { packedFormatOf } from "../pack/formats.ts";
 import { alreadyTernary } from "../pack/groups.ts";
 import { bitnetView } from "../pipeline/pack_bitnet.ts";
-import { parseDense } from "../pipeline/pack_dense.ts";
+import { denseFile, isDense, parseDense } from "../pipeline/pack_dense.ts";
 import { scaleName, storedMatrix, type UnpackedView } from "../pipeline/pack_safetensors.ts";
 import { type PackedSizes, sumSizes } from "../pipeline/packed_weights.ts";
 import { checkpointBytes, holdsBitnet, isGguf, modelFolder, refusing, statOf } from "./models.ts";
@@ -60,12 +60,16 @@ export async function openStored(path: string): Promise<Stored> {
     const { isDirectory, size } = await statOf(path);
     if (isDirectory) return await openFolder(await modelFolder(path));
     if (await isGguf(path)) return storedGguf(await openGgufFile(path), size);
-    const bytes = await Deno.readFile(path);
-    if (isGzip(bytes)) return compressedStored(bytes, { path });
+    if (size >= 2 && isGzip(await readFileAt(path, 0, 2))) return compressedStored(await Deno.readFile(path), { path });
     const checkpoint = await openSafetensorsFile(path);
-    return checkpoint.metadata["hestia.format"] === undefined
-      ? storedCheckpoint(checkpoint, { kind: "safetensors", fileBytes: size })
-      : denseStored(bytes, { path, kind: "dense" });
+    if (!isDense(checkpoint)) return storedCheckpoint(checkpoint, { kind: "safetensors", fileBytes: size });
+    try {
+      const { view } = denseFile(checkpoint, { source: `"${path}"` });
+      return storedCheckpoint(checkpoint, { kind: "dense", fileBytes: size, view });
+    } catch (error) {
+      checkpoint.close();
+      throw error;
+    }
   });
 }
 
@@ -79,14 +83,12 @@ async function openFolder(folder: string): Promise<Stored> {
 
 function compressedStored(compressed: Bytes, { path }: { readonly path: string }): Stored {
   const bytes = gunzipModel(compressed, { source: `"${path}"` });
-  const isDense = new TextDecoder().decode(bytes.subarray(0, 4)) !== "GGUF";
-  if (isDense) return { ...denseStored(bytes, { path, kind: "dense, compressed" }), fileBytes: compressed.length };
+  const isGgufContent = new TextDecoder().decode(bytes.subarray(0, 4)) === "GGUF";
+  if (!isGgufContent) {
+    const { checkpoint, view } = parseDense(bytes, { source: `"${path}"` });
+    return storedCheckpoint(checkpoint, { kind: "dense, compressed", fileBytes: compressed.length, view });
+  }
   return { ...storedGguf(ggufInMemory(parseGguf(bytes, { source: `"${path}"` })), compressed.length), kind: "GGUF, compressed" };
-}
-
-function denseStored(bytes: Uint8Array, { path, kind }: { readonly path: string; readonly kind: string }): Stored {
-  const { checkpoint, view } = parseDense(bytes, { source: `"${path}"` });
-  return storedCheckpoint(checkpoint, { kind, fileBytes: bytes.length, view });
 }
 
 function storedGguf(file: GgufFile, fileBytes: number): Stored {

@@ -88,24 +88,38 @@ export interface DenseFile {
 }
 
 /** Parses a dense file, compressed or not. Throws a `RangeError` or `SyntaxError` that names `source` where it is none. */
-export function parseDense(
-  bytes: Uint8Array,
-  { source, allowUnknown }: { readonly source: string; readonly allowUnknown?: boolean },
-): DenseFile {
+export function parseDense(bytes: Uint8Array, options: DenseOptions): DenseFile {
+  const { source } = options;
   const { metadata, tensors } = parseSafetensors(isGzip(bytes) ? gunzipModel(bytes, { source }) : bytes, { source });
+  const read: Checkpoint["read"] = (name) => Promise.resolve(present(tensors.get(name), name));
+  const readBytes: Checkpoint["readBytes"] = async (name, start, length) =>
+    (await read(name)).bytes.subarray(start, start + length);
+  return denseFile({ metadata, tensors, read, readBytes, close() {}, [Symbol.dispose]() {} }, options);
+}
+
+/** How a dense file is read. */
+interface DenseOptions {
+  /** What errors call it. */
+  readonly source: string;
+  readonly allowUnknown?: boolean;
+}
+
+/** Whether a safetensors file is a dense one, by its metadata. */
+export const isDense = ({ metadata }: Pick<Checkpoint, "metadata">): boolean => metadata[keys.format] !== undefined;
+
+/** A dense file that is open. Throws a `RangeError` or `SyntaxError` that names `source` where it is none. */
+export function denseFile(checkpoint: Checkpoint, { source, allowUnknown }: DenseOptions): DenseFile {
+  const { metadata, tensors } = checkpoint;
   if (metadata[keys.format] !== dense.name) {
     throw new RangeError(`Cannot open ${source}: its metadata has ${keys.format} ${metadata[keys.format]}, wanted ${dense.name}`);
   }
   const part = (key: string) => parseJsonObject(metadata[key] ?? "", `Cannot read the ${key} of ${source}`);
   const json = part(keys.config);
-  const config = llamaConfig(json as unknown as HuggingFaceConfig, { allowUnknown, onWarning: () => {} }); // its opener warns
+  const action = `Cannot read the config of ${source}`;
+  const config = llamaConfig(json as unknown as HuggingFaceConfig, { action, allowUnknown, onWarning: () => {} }); // its opener warns
   if (config.layers > tensors.size) {
     throw new RangeError(`Cannot open ${source}: ${config.layers} layers, but only ${tensors.size} tensors`);
   }
-  const read: Checkpoint["read"] = (name) => Promise.resolve(present(tensors.get(name), name));
-  const readBytes: Checkpoint["readBytes"] = async (name, start, length) =>
-    (await read(name)).bytes.subarray(start, start + length);
-  const checkpoint: Checkpoint = { metadata, tensors, read, readBytes, close() {}, [Symbol.dispose]() {} };
   return {
     checkpoint,
     config: json,

@@ -5,6 +5,7 @@
  */
 
 import type { JsonObject } from "../io/json.ts";
+import { requireId } from "./bpe.ts";
 import type { Rewrite } from "./normalize.ts";
 
 /** A token beside the model. */
@@ -29,6 +30,7 @@ export function addedTokensOf(list: readonly unknown[], vocabulary: ReadonlyMap<
     };
   });
   for (const { id, content } of tokens) {
+    requireId(id, `added token ${JSON.stringify(content)}`);
     const [other, otherId] = [spellings.get(id), vocabulary.get(content)];
     if (other !== undefined && other !== content || otherId !== undefined && otherId !== id) {
       throw new RangeError(

@@ -153,13 +153,17 @@ function remember(table: Map<string, Uint32Array>, word: string, ids: Uint32Arra
   table.set(word.length < 13 ? word : ` ${word}`.slice(1), ids); // a longer slice would keep the text that it was cut from
 }
 
+/** Throws a `RangeError` unless a number may be the id of a token: what runs models counts them in 32 bits with a sign. */
+export function requireId(id: unknown, what: string): void {
+  if (Number.isInteger(id) && id as number >= 0 && id as number < 2 ** 31) return;
+  throw new RangeError(`${what} has the id ${id}, wanted a whole number from 0 to ${2 ** 31 - 1}`);
+}
+
 function vocabularyOf({ vocab = {} }: TokenizerModelJson): ReadonlyMap<string, number> {
   const vocabulary = new Map(Object.entries(vocab));
   const used = new Map<number, string>();
   for (const [token, id] of vocabulary) {
-    if (!Number.isInteger(id) || id < 0) {
-      throw new RangeError(`token ${JSON.stringify(token)} has the id ${id}, wanted a whole number from 0`);
-    }
+    requireId(id, `token ${JSON.stringify(token)}`);
     if (used.has(id)) {
       throw new RangeError(`tokens ${JSON.stringify(used.get(id))} and ${JSON.stringify(token)} share the id ${id}`);
     }

@@ -2,6 +2,7 @@
 
 import { UsageError } from "../../src/cli/errors.ts";
 import { main } from "../../src/cli/main.ts";
+import { writeText } from "../../src/cli/output.ts";
 
 await main({
   name: "demo",
@@ -19,6 +20,16 @@ await main({
       throw new UsageError("the field is wrong");
     case "crash":
       throw new RangeError("out of bounds");
+    case "pour":
+      for (let line = 0; line < 5000; line++) writeText(Deno.stdout, `${line} ${"x".repeat(100)}\n`);
+      return {};
+    case "mutter":
+      for (let line = 0; line < 5000; line++) console.error("x".repeat(100));
+      Deno.writeTextFileSync(text, "done");
+      return {};
+    case "stay":
+      await new Promise((resolve) => setTimeout(resolve, 20_000));
+      return {};
     case "wait":
       await new Promise((resolve) => {
         const timer = setTimeout(resolve, 20_000);

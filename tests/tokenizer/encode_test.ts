@@ -138,6 +138,11 @@ const refused: [name: string, json: TokenizerJson, wanted: RegExp][] = [
     /added token "new" has the id 5, but the vocabulary gives that to/,
   ],
   ["token's id", changedModel({ vocab: { a: 0.5 }, merges: [] }), /token "a" has the id 0\.5/],
+  [
+    "id beyond 31 bits",
+    changedModel({ vocab: { a: 0, b: 2 ** 31 }, merges: [] }),
+    /token "b" has the id 2147483648, wanted a whole/,
+  ],
   ["shared id", changedModel({ vocab: { a: 0, b: 0 }, merges: [] }), /tokens "a" and "b" share the id 0/],
   ["merge", changedModel({ merges: ["a"] }), /merge "a" is no pair of tokens/],
   [
