@@ -1,5 +1,5 @@
 /**
- * `deno task evaluate`: how well a model predicts text it was not trained on.
+ * `deno task evaluate`: how well a model predicts text it was not trained on, or solves tasks.
  *
  * @module
  */
@@ -8,6 +8,8 @@ import { heldOutLoss } from "../pipeline/evaluate.ts";
 import type { Command } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { dataOption, textOptions } from "./data.ts";
+import { UsageError } from "./errors.ts";
+import { runTasks, taskOptions } from "./evaluate_tasks.ts";
 import { main } from "./main.ts";
 import { allowUnknownOption, modelOption, openModel, refusing, required } from "./models.ts";
 import { reportedProgress } from "./progress.ts";
@@ -17,7 +19,8 @@ import { formatBytes, table } from "./table.ts";
 
 const command = {
   name: "evaluate",
-  summary: "Measures the loss of a trained or packed model on text: files of any kind, or the end of moby-dick.",
+  summary:
+    "Measures a trained or packed model: its loss on text (files of any kind, or the end of moby-dick), or its accuracy on tasks.",
   options: {
     model: modelOption,
     allowUnknown: allowUnknownOption,
@@ -37,11 +40,20 @@ const command = {
       description: "Tokens of a window, the longest context (default: 128, or all that the model takes)",
     },
     maxBatches: { type: "integer", minimum: 1, description: "Evaluate this many batches only" },
+    ...taskOptions,
   },
 } as const satisfies Command;
 
 if (import.meta.main) {
-  await main(command, async (flags, { signal, print }) => {
+  await main(command, async (flags, context) => {
+    const { signal, print } = context;
+    if (flags.tasks !== undefined) {
+      const model = required(flags.model, "--model", command.name);
+      return { summary: await runTasks({ ...flags, model, tasks: flags.tasks }, context) };
+    }
+    for (const name of ["compare", "details", "limit"] as const) {
+      if (flags[name] !== undefined) throw new UsageError(`--${name} goes with --tasks; see deno task evaluate --help`);
+    }
     const { model: path, data, allowUnknown, sequenceLength, field, parseSpecial, cache, documentMask, ...options } = flags;
     const heldOutFraction = flags.heldOut ?? (data === PACKAGED_CORPUS ? 0.1 : 1);
     const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name), {

@@ -52,7 +52,27 @@ function shortened(value: string): string {
   return visible(value.slice(0, mostShown), { isLine: true }) + (rest > 0 ? ` … and ${rest} characters more` : "");
 }
 
+/** What ternary weights would take where a bit says whether a weight is zero, and one more the sign of each that is not: 2 - z bits. */
+interface PresenceBitmaps {
+  /** Ternary weights of the file. */
+  readonly ternaryWeights: number;
+  /** Share of them that is zero, z. */
+  readonly zeroShare: number;
+  /** Bits a weight, without scales. */
+  readonly presenceBitmapBits: number;
+}
+
+function presenceBitmaps(counted: readonly { readonly size: number; readonly zeros: number }[]): PresenceBitmaps {
+  const sum = (which: "size" | "zeros") => counted.reduce((total, each) => total + each[which], 0);
+  const zeroShare = sum("zeros") / sum("size");
+  return { ternaryWeights: sum("size"), zeroShare, presenceBitmapBits: 2 - zeroShare };
+}
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+function zeroText({ zeroShare, presenceBitmapBits }: PresenceBitmaps): string {
+  return `zeros z: ${percent(zeroShare)}; as presence bitmaps, 2 - z = ${presenceBitmapBits.toFixed(4)} bits a ternary weight`;
+}
 
 const heading = ["tensor", "type", "shape", "bytes", "bits per weight"];
 
@@ -87,16 +107,21 @@ if (import.meta.main) {
     print(`${file}: ${kind}, ${formatBytes(fileBytes)}, ${tensors.length} tensors`);
     for (const [key, value] of Object.entries(metadata)) print(`  ${visible(key, { isLine: true })} = ${shortened(value)}`);
     const facts = new Map<string, TernaryFacts>();
+    const counted: { size: number; zeros: number }[] = [];
     for (const { name } of tensors) {
       signal.throwIfAborted();
       const matrix = await refusing(() => stored.ternary(name));
-      if (matrix) facts.set(name, ternaryFacts(matrix));
+      if (!matrix) continue;
+      facts.set(name, ternaryFacts(matrix));
+      counted.push({ size: matrix.codes.length, zeros: matrix.codes.reduce((sum, code) => sum + Number(code === 0), 0) });
     }
     print(table(heading, tensors.map(tensorRow)));
     if (facts.size > 0) print(`\n${table(ternaryHeading, Array.from(facts, ([name, each]) => ternaryRow(name, each)))}\n`);
+    const zeros = counted.length > 0 ? presenceBitmaps(counted) : undefined;
+    if (zeros) print(zeroText(zeros));
     const sizes = storedSizes(stored);
     print(`${sizes.quantizedWeights} weights of layers at ${sizes.bitsPerWeight.toFixed(4)} bits each`);
     const listed = tensors.map((tensor) => ({ ...tensor, ...facts.get(tensor.name) }));
-    return { summary: { file, kind, fileBytes, metadata, ...sizes, tensors: listed } };
+    return { summary: { file, kind, fileBytes, metadata, ...sizes, ...zeros, tensors: listed } };
   });
 }

@@ -125,7 +125,8 @@ async function* textPieces(file: DataFile, counts: RowCounts, { isCut, onRead }:
   if (empty) counts.empty++;
 }
 
-async function* lineRows(file: DataFile, { onRead }: PieceOptions): AsyncGenerator<Row> {
+/** The values of a file of lines of JSON. */
+export async function* lineRows(file: DataFile, { onRead }: Pick<PieceOptions, "onRead"> = {}): AsyncGenerator<Row> {
   let number = 0;
   for await (const line of linesOf(byteStream(file.path, { ...file, onRead }))) {
     const other = number++ === 0 ? markOf(line) : undefined;

@@ -12,6 +12,8 @@ import type { Row } from "./document.ts";
 export interface ParquetOptions {
   /** The column that is read; by default those of `text`, `messages` and `conversations` that there are. */
   readonly field?: string;
+  /** Read all columns, whatever they are called. */
+  readonly allColumns?: boolean;
   /** Is told how many bytes of the file were read. */
   readonly onRead?: (bytes: number) => void;
 }
@@ -32,7 +34,7 @@ const parsers = {
  *
  * @throws Error that names the file where it is none, is damaged, or has no such column
  */
-export async function* parquetRows(path: string, { field, onRead }: ParquetOptions): AsyncGenerator<Row> {
+export async function* parquetRows(path: string, { field, allColumns = false, onRead }: ParquetOptions): AsyncGenerator<Row> {
   const [{ parquetMetadataAsync, parquetReadObjects, parquetSchema }, { compressors }] = await Promise.all([
     import("hyparquet"),
     import("hyparquet-compressors"),
@@ -47,12 +49,11 @@ export async function* parquetRows(path: string, { field, onRead }: ParquetOptio
     throw damaged(cause);
   });
   const present = parquetSchema(metadata).children.map(({ element }) => element.name);
-  const columns = (field === undefined ? ["text", "messages", "conversations"] : [field]).filter((name) =>
-    present.includes(name)
-  );
+  const wanted = allColumns ? present : field === undefined ? ["text", "messages", "conversations"] : [field];
+  const columns = wanted.filter((name) => present.includes(name));
   if (columns.length === 0) {
-    const wanted = field === undefined ? '"text", "messages" or "conversations"' : `"${field}"`;
-    throw new Error(`Cannot read "${path}": it has no column ${wanted}; it has ${present.join(", ")}`);
+    const names = field === undefined ? '"text", "messages" or "conversations"' : `"${field}"`;
+    throw new Error(`Cannot read "${path}": it has no column ${names}; it has ${present.join(", ")}`);
   }
   let start = 0;
   for (const group of metadata.row_groups) {

@@ -169,7 +169,11 @@ for (const { format, more, kind, type, bits } of formats) {
       equal((await runCommand("pack", ["--model", folder, "--format", format, "--output", packed, ...more])).code, 0);
       const inspected = await runCommand("inspect", [packed, "--json"]);
       equal(inspected.code, 0, inspected.stderr);
-      const facts = lastJson(inspected) as { kind: string; bitsPerWeight: number; tensors: InspectedTensor[] };
+      const facts = lastJson(inspected) as
+        & {
+          readonly [field in "bitsPerWeight" | "ternaryWeights" | "zeroShare" | "presenceBitmapBits"]: number;
+        }
+        & { readonly kind: string; readonly tensors: readonly InspectedTensor[] };
       equal(facts.kind, kind);
       ok(Math.abs(facts.bitsPerWeight - bits) < 0.02, `${facts.bitsPerWeight}`);
       const up = facts.tensors.find(({ name }) => /up/.test(name))!;
@@ -182,6 +186,11 @@ for (const { format, more, kind, type, bits } of formats) {
         inspected.stderr,
         /tensor +type +shape +bytes +(bits per )?weight\n[^]*ternary weights +-1 +0 +\+1 +scales +least +mean +most\n/,
       );
+      match(inspected.stderr, /zeros z: [23]\d\.\d %; as presence bitmaps, 2 - z = 1\.[67]\d+ bits a ternary weight\n/);
+      const listed = facts.tensors.filter(({ shares }) => shares !== undefined);
+      const zeros = listed.reduce((sum, { shape, shares }) => sum + shape[0] * shape[1] * shares[1], 0);
+      equal(facts.ternaryWeights, 36864);
+      ok(Math.abs(facts.zeroShare - zeros / 36864) < 1e-9 && facts.presenceBitmapBits === 2 - facts.zeroShare);
       const unpacked = await runCommand("unpack", ["--model", packed, "--output", `${folder}/unpacked`, "--json"]);
       deepEqual(lastJson(unpacked), {
         output: `${folder}/unpacked`,
