@@ -49,10 +49,10 @@ async function textFormatOf(path: string, reading: ReadingOptions): Promise<Text
     const config = await readJsonFile(`${folder}/config.json`);
     const json = await readJsonFile(`${folder}/tokenizer.json`);
     const source = `"${folder}"`;
-    const files = { ...await readCompanions(folder), "tokenizer.json": new TextEncoder().encode(JSON.stringify(json)) };
+    const files = await readCompanions(folder);
     const own = companionJson(files, "tokenizer_config.json", source);
     const tokenizer = await loadTokenizer(json, { ...reading, ...(own ? { config: own } : {}) });
-    return { tokenizer, ...textSettingsOf(config, files, { source, ...reading }) };
+    return { tokenizer, ...textSettingsOf(config, { files, tokenizer: tokenizer.toJSON() }, { source, ...reading }) };
   });
 }
 

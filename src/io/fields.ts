@@ -79,7 +79,8 @@ export function refuseUnknown(message: string, { allowUnknown = false, onWarning
 
 /** A value on one line of moderate length. */
 export function short(value: unknown): string {
-  const text = typeof value === "bigint" ? String(value) : JSON.stringify(value) ?? String(value);
+  const isSaid = typeof value !== "bigint" && !(typeof value === "number" && !Number.isFinite(value)); // what JSON cannot say
+  const text = isSaid ? JSON.stringify(value) ?? String(value) : String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 

@@ -7,7 +7,6 @@
 import { decodeUtf8 } from "../io/encoding.ts";
 import { makeFolder, readFileIfThere, readJsonFile } from "../io/files.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
-import type { Bytes } from "../io/bytes.ts";
 import { type ReadingOptions, short } from "../io/fields.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "../io/json.ts";
 import type { SafetensorsSource } from "../io/safetensors.ts";
@@ -293,11 +292,9 @@ export async function modelSettings(
     );
   }
   const dtype = storedDType(checkpoint);
-  const text = textSettingsOf(json, { "tokenizer.json": bytesOf(parts.tokenizer), ...files }, { source, ...reading });
+  const text = textSettingsOf(json, { files, tokenizer: tokenizer.toJSON() }, { source, ...reading });
   return { config, tokenizer, ...text, origin: { config: json, dtype, files, tokenizer } };
 }
-
-const bytesOf = (json: JsonObject): Bytes => new TextEncoder().encode(JSON.stringify(json));
 
 /** dtype of the embedding, for saving it again. */
 function storedDType({ tensors }: Checkpoint): SavedDType {

@@ -5,10 +5,13 @@
  */
 
 import type { Bytes } from "../io/bytes.ts";
-import { checkFields, type FieldTable, type ReadingOptions, short } from "../io/fields.ts";
+import { checkFields, type FieldTable, type ReadingOptions, refuseUnknown, short } from "../io/fields.ts";
 import { decodeUtf8 } from "../io/encoding.ts";
 import { readFileIfThere } from "../io/files.ts";
 import { isJsonObject, type JsonObject, parseJsonObject } from "../io/json.ts";
+import { stepsOf } from "../tokenizer/fields.ts";
+import { surroundingsOf } from "../tokenizer/post_process.ts";
+import type { TokenizerJson } from "../tokenizer/tokenizer.ts";
 import type { TextSettings } from "./checkpoint.ts";
 import { generationFields, tokenFields } from "./config_fields.ts";
 
@@ -54,10 +57,15 @@ export function companionJson(files: Companions, name: string, source: string): 
   return bytes && parseJsonObject(decodeUtf8(bytes, { source: `${name} of ${source}` }), `Cannot read ${name} of ${source}`);
 }
 
-/** What `config.json` and the companions say about text, and in which order: what generation is told counts besides the model's config. */
+/**
+ * What `config.json` and the companions say about text, and in which order: what generation is told counts besides the model's config.
+ * `tokenizer` is what the tokenizer gives for its `tokenizer.json`.
+ *
+ * @throws RangeError for a field that is not known, and for a token that no row of the embedding stands for
+ */
 export function textSettingsOf(
   config: JsonObject,
-  files: Companions,
+  { files, tokenizer }: { readonly files: Companions; readonly tokenizer: TokenizerJson },
   { source, ...reading }: ReadingOptions & { readonly source: string },
 ): Pick<TextSettings, "beginToken" | "endTokens" | "chatTemplate"> {
   const generation = companionJson(files, "generation_config.json", source) ?? {};
@@ -67,11 +75,16 @@ export function textSettingsOf(
     ...reading,
   });
   const tokenizerConfig = companionJson(files, "tokenizer_config.json", source);
-  const begin = beginToken(config.bos_token_id ?? generation.bos_token_id, files, { source, tokenizerConfig });
+  const begin = beginToken(config.bos_token_id ?? generation.bos_token_id, { tokenizer, tokenizerConfig });
+  const ends = [...new Set([config.eos_token_id, generation.eos_token_id].flat().filter(isId))];
+  const isForeign = (id: number | undefined) => id !== undefined && id >= Number(config.vocab_size);
+  for (const id of [begin, ...ends].filter(isForeign)) {
+    refuseUnknown(`Cannot load ${source}: no row of the embedding stands for its begin or end token ${id}`, reading);
+  }
   const template = chatTemplate(files, tokenizerConfig);
   return {
-    ...(begin === undefined ? {} : { beginToken: begin }),
-    endTokens: [...new Set([config.eos_token_id, generation.eos_token_id].flat().filter(isId))],
+    ...(begin === undefined || isForeign(begin) ? {} : { beginToken: begin }),
+    endTokens: ends.filter((id) => !isForeign(id)),
     ...(template === undefined ? {} : { chatTemplate: template }),
   };
 }
@@ -79,34 +92,16 @@ export function textSettingsOf(
 const isId = (id: unknown): id is number => typeof id === "number" && Number.isInteger(id) && id >= 0;
 
 /**
- * The token that begins every text, as the tokenizer says: by `add_bos_token`, or by the template of its post-processor, whose token it
- * then is; by `config.json` alone where there is no word of it.
+ * The token that begins every text: the one that the tokenizer's post-processor puts there, where it has one that puts anything around
+ * texts; that of `config.json` where nothing is said of it.
  */
 function beginToken(
   named: unknown,
-  files: Companions,
-  { source, tokenizerConfig }: { readonly source: string; readonly tokenizerConfig: JsonObject | undefined },
+  { tokenizer, tokenizerConfig }: { readonly tokenizer: TokenizerJson; readonly tokenizerConfig: JsonObject | undefined },
 ): number | undefined {
-  const id = isId(named) ? named : undefined;
-  if (tokenizerConfig?.add_bos_token === false) return undefined;
-  const { post_processor: processor } = companionJson(files, "tokenizer.json", source) ?? {};
-  const templates = stepsOf(processor).filter(({ type }) => type === "TemplateProcessing");
-  if (templates.length > 0) return templates.map(firstToken).find((token) => token !== undefined);
-  return tokenizerConfig === undefined || tokenizerConfig.add_bos_token === true ? id : undefined;
-}
-
-function stepsOf(processor: unknown): JsonObject[] {
-  if (!isJsonObject(processor)) return [];
-  return processor.type === "Sequence" ? [processor.processors].flat().filter(isJsonObject) : [processor];
-}
-
-/** Id of the special token that a template puts in front of a text. */
-function firstToken({ single, special_tokens: tokens }: JsonObject): number | undefined {
-  const first: unknown = Array.isArray(single) ? single[0] : undefined;
-  if (!isJsonObject(first) || !isJsonObject(first.SpecialToken) || !isJsonObject(tokens)) return undefined;
-  const entry = tokens[String(first.SpecialToken.id)];
-  const [id] = isJsonObject(entry) && Array.isArray(entry.ids) ? entry.ids : [];
-  return isId(id) ? id : undefined;
+  const steps = stepsOf(tokenizer.post_processor).filter(({ type }) => type !== "ByteLevel");
+  if (steps.length > 0) return surroundingsOf(tokenizer.post_processor).before[0];
+  return tokenizerConfig === undefined && isId(named) ? named : undefined;
 }
 
 /** The template of a file of its own, or of `tokenizer_config.json`: the only one, or the one named "default". */
@@ -121,7 +116,13 @@ function chatTemplate(files: Companions, tokenizerConfig: JsonObject | undefined
 
 /** What a model's origin said about text; undefined for a model that was made here. */
 export function cameWith({ origin }: Pick<TextSettings, "origin">): ReturnType<typeof textSettingsOf> | undefined {
-  return origin && textSettingsOf(origin.config, origin.files, { source: "the model", allowUnknown: true, onWarning: () => {} });
+  if (!origin) return undefined;
+  const { config, files, tokenizer } = origin;
+  return textSettingsOf(config, { files, tokenizer: tokenizer.toJSON() }, {
+    source: "the model",
+    allowUnknown: true,
+    onWarning: () => {},
+  });
 }
 
 /** The files to write beside a model: those that came with it, with what differs now. */

@@ -57,8 +57,8 @@ export interface HuggingFaceConfig {
   readonly num_hidden_layers: number;
   /** `heads`; a multiple of `num_key_value_heads`. */
   readonly num_attention_heads: number;
-  /** `keyValueHeads`; `num_attention_heads` by default in a Llama. */
-  readonly num_key_value_heads?: number;
+  /** `keyValueHeads`; `num_attention_heads` by default in a Llama, and where it is null. */
+  readonly num_key_value_heads?: number | null;
   /** `headDim`; `hidden_size / num_attention_heads` by default. */
   readonly head_dim?: number;
   /** `intermediateSize`. */
@@ -146,10 +146,13 @@ export function llamaConfig(
   return config;
 }
 
-/** Fields that say something. A window of null is none, where an absent one has a default. */
+/** Fields whose null says something else than their default: no window, and as many key heads as query heads. */
+const tellingNulls = ["sliding_window", "num_key_value_heads"];
+
+/** Fields that say something. */
 function withoutNulls(json: HuggingFaceConfig): HuggingFaceConfig {
   const said = Object.entries(json).filter(([name, value]) =>
-    value !== undefined && (value !== null || name === "sliding_window")
+    value !== undefined && (value !== null || tellingNulls.includes(name))
   );
   return Object.fromEntries(said) as unknown as HuggingFaceConfig;
 }

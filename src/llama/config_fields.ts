@@ -252,24 +252,37 @@ const type: Field = {
   accepts: (value) => ["default", "linear", "llama3", "yarn"].includes(value as string),
 };
 
+/** A field that other kinds of scaling do not have. */
+const ofKinds = (kinds: readonly string[], field: Field): Field => ({
+  ...field,
+  wanted: `${field.wanted}, and that with rope_type ${kinds.map((kind) => `"${kind}"`).join(" or ")} alone`,
+  accepts: (value, file) => kinds.includes((file.rope_type ?? file.type) as string) && field.accepts!(value, file),
+});
+const ofLlama3 = (field: Field): Field => ofKinds(["llama3"], field);
+const ofYarn = (field: Field): Field => ofKinds(["yarn"], field);
+
 /** The fields of `rope_scaling` and `rope_parameters`. */
 export const ropeFields: FieldTable = {
   rope_type: type,
   type,
   rope_theta: positive("base of the wave lengths"),
-  factor: positive("by how much the context grows"),
+  factor: {
+    ...positive("by how much the context grows"),
+    wanted: "a positive number, and 1 where no rope_type says what grows",
+    accepts: (value, file) => isPositive(value) && (value === 1 || (file.rope_type ?? file.type) !== "default"),
+  },
   original_max_position_embeddings: count("context before scaling, in tokens"),
-  low_freq_factor: positive("of llama3: waves with fewer turns are slowed by the whole factor"),
-  high_freq_factor: positive("of llama3: waves with more turns are kept"),
-  beta_fast: positive("of yarn: waves with more turns are kept; 32 by default"),
-  beta_slow: positive("of yarn: waves with fewer turns are slowed by the whole factor; 1 by default"),
-  attention_factor: positive("of yarn: what cosines and sines are multiplied by"),
-  mscale: positive("of yarn: gives the attention factor together with mscale_all_dim"),
-  mscale_all_dim: positive("of yarn: gives the attention factor together with mscale"),
-  truncate: {
-    means: "of yarn: whether the bounds are whole pairs; true by default",
+  low_freq_factor: ofLlama3(positive("waves with fewer turns are slowed by the whole factor")),
+  high_freq_factor: ofLlama3(positive("waves with more turns are kept")),
+  beta_fast: ofYarn(positive("waves with more turns are kept; 32 by default")),
+  beta_slow: ofYarn(positive("waves with fewer turns are slowed by the whole factor; 1 by default")),
+  attention_factor: ofYarn(positive("what cosines and sines are multiplied by")),
+  mscale: ofYarn(positive("gives the attention factor together with mscale_all_dim")),
+  mscale_all_dim: ofYarn(positive("gives the attention factor together with mscale")),
+  truncate: ofYarn({
+    means: "whether the bounds are whole pairs; true by default",
     wanted: "true or false",
     accepts: (value) => typeof value === "boolean",
-  },
+  }),
   partial_rotary_factor: only("share of a head that is rotated", 1),
 };

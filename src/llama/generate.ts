@@ -90,6 +90,7 @@ export async function* generateTokens(
   const context = Math.min(options.contextLength ?? Infinity, model.config.maxPositions);
   checkOptions(options, context);
   checkPrompt(model, prompt, context);
+  checkIds(model, stopTokens, "stopTokens");
   const length = Math.min(context, prompt.length + maxTokens);
   const sampling = temperature === 0 ? undefined : { temperature, topK, topP };
   const decoder = new Decoder(model, { length, seed, project, sampling });
@@ -162,9 +163,13 @@ function checkOptions(
   );
 }
 
-function checkPrompt({ config }: LlamaModel, prompt: ArrayLike<number>, context: number): void {
+function checkIds({ config }: LlamaModel, ids: ArrayLike<number>, what: string): void {
+  const foreign = Array.from(ids).findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabularySize));
+  check(foreign < 0, `${what} of ids from 0 to ${config.vocabularySize - 1}`, ids[foreign]);
+}
+
+function checkPrompt(model: LlamaModel, prompt: ArrayLike<number>, context: number): void {
   check(prompt.length >= 1, "a prompt of at least one token", prompt.length);
   check(prompt.length <= context, `a prompt of at most ${context} tokens, the longest context`, prompt.length);
-  const foreign = Array.from(prompt).find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabularySize));
-  check(foreign === undefined, `a prompt of ids from 0 to ${config.vocabularySize - 1}`, foreign);
+  checkIds(model, prompt, "a prompt");
 }

@@ -68,13 +68,25 @@ const general: FieldTable = {
   "tokenizer.*": { means: "the tokenizer and the chat template, whose reader knows their keys" },
   "hestia.tokenizer.*": { means: "what GGUF has no key for in the tokenizer, whose reader knows it" },
   [hestiaKeys.family]: { means: "family, where llama.cpp has one name for several" },
-  [hestiaKeys.quantizer]: { means: "quantizer that the weights were trained with" },
-  [hestiaKeys.groupSize]: { means: "weights that share a scale, as they were trained" },
-  [hestiaKeys.endTokens]: { means: "all tokens that end a text, in order" },
-  [hestiaKeys.factor]: { means: rope },
-  [hestiaKeys.lowFrequencyFactor]: { means: rope },
-  [hestiaKeys.highFrequencyFactor]: { means: rope },
-  [hestiaKeys.originalMaxPositions]: { means: rope },
+  [hestiaKeys.quantizer]: {
+    means: "quantizer that the weights were trained with",
+    wanted: "a name",
+    accepts: (value) => typeof value === "string",
+  },
+  [hestiaKeys.groupSize]: numeric(
+    "weights that share a scale, as they were trained",
+    "-1, 0 or a positive integer",
+    (value) => Number.isSafeInteger(value) && value >= -1,
+  ),
+  [hestiaKeys.endTokens]: {
+    means: "all tokens that end a text, in order",
+    wanted: "a list of ids",
+    accepts: (value) => Array.isArray(value) && value.every((id) => Number.isInteger(id) && id >= 0),
+  },
+  [hestiaKeys.factor]: positive(rope),
+  [hestiaKeys.lowFrequencyFactor]: positive(rope),
+  [hestiaKeys.highFrequencyFactor]: positive(rope),
+  [hestiaKeys.originalMaxPositions]: count(rope),
 };
 
 /** What follows the architecture and a dot. */
@@ -106,7 +118,11 @@ const ofArchitecture: FieldTable = {
     wanted: '"none", "linear" or "yarn"',
     accepts: (value) => ["none", "linear", "yarn"].includes(value as string),
   },
-  "rope.scaling.factor": numeric("by how much the context grows", "a number of at least 0", (value) => value >= 0),
+  "rope.scaling.factor": numeric(
+    "by how much the context grows",
+    "a number of at least 0",
+    (value) => value >= 0 && value < Infinity,
+  ),
   "rope.scale_linear": positive("the same in old files"),
   "rope.scaling.original_context_length": count("context before scaling, in tokens"),
   "rope.scaling.finetuned": skipped("whether the model was trained with the scaling", "it is computed with it in any case"),

@@ -222,7 +222,11 @@ export const tokenizerConfigFields: FieldTable = {
   add_eos_token: flag("whether an end token is added"),
   bos_token: { means: "the token that begins a text" },
   eos_token: { means: "the token that ends a text" },
-  chat_template: { means: "how conversations are written" },
+  chat_template: {
+    means: "how conversations are written",
+    wanted: "a text, or a list of texts with names",
+    accepts: (value) => typeof value === "string" || Array.isArray(value),
+  },
   add_prefix_space: flag("whether a space is put before a text; where it differs from tokenizer.json it is refused"),
   added_tokens_decoder: { means: "tokens beside the model; where they differ from tokenizer.json they are refused" },
   split_special_tokens: {

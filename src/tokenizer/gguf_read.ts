@@ -57,6 +57,8 @@ interface TokenTable {
 function tokensOf(metadata: GgufMetadata): TokenTable {
   const texts = strings(metadata, "tokenizer.ggml.tokens");
   const types = list(metadata, "tokenizer.ggml.token_type") ?? texts.map(() => tokenType.normal);
+  const unknown = types.findIndex((type) => !(Object.values(tokenType) as unknown[]).includes(type));
+  if (unknown >= 0) throw new RangeError(`${action}: token ${unknown} is of the type ${types[unknown]}, wanted 1 to 6`);
   if (types.length === texts.length) return { texts, types };
   throw new RangeError(
     `${action}: tokenizer.ggml.token_type has ${types.length} items, and tokenizer.ggml.tokens ${texts.length}`,
@@ -124,21 +126,26 @@ function addsBegin(metadata: GgufMetadata): boolean {
     ruleNamed(String(metadata["tokenizer.ggml.pre"]?.value))?.ignoreMerges === true;
 }
 
-function beginTokenOf(metadata: GgufMetadata, { texts }: TokenTable): number | undefined {
-  const id = metadata["tokenizer.ggml.bos_token_id"]?.value;
-  if (id === undefined || typeof id === "number" && id < texts.length) return id;
-  throw new RangeError(`${action}: tokenizer.ggml.bos_token_id is ${id}, and there are ${texts.length} tokens`);
+function beginTokenOf(metadata: GgufMetadata, table: TokenTable): number {
+  const id = roleOf(metadata, "tokenizer.ggml.bos_token_id", table);
+  if (id !== undefined) return id;
+  throw new RangeError(`${action}: texts begin with a token (add_bos_token), and tokenizer.ggml.bos_token_id does not say which`);
 }
 
-/** The token of a role, where it is more than text. */
-function roleOf(metadata: GgufMetadata, key: string, { types }: TokenTable): number | undefined {
+/** The token of a role. */
+function roleOf(metadata: GgufMetadata, key: string, { texts }: TokenTable): number | undefined {
   const id = metadata[key]?.value;
-  return typeof id === "number" && [tokenType.control, tokenType.userDefined].some((type) => types[id] === type) ? id : undefined;
+  if (id === undefined || typeof id === "number" && id >= 0 && id < texts.length) return id;
+  throw new RangeError(`${action}: ${key} is ${id}, and there are ${texts.length} tokens`);
 }
 
 /** Our own list of end tokens, or those that llama.cpp would find: by their keys, and by how they are spelt. */
 function endTokensOf(metadata: GgufMetadata, table: TokenTable): number[] {
   const listed = list(metadata, ownKeys.endTokens);
+  const foreign = listed?.find((id) => !(Number(id) < table.texts.length));
+  if (foreign !== undefined) {
+    throw new RangeError(`${action}: ${ownKeys.endTokens} has ${foreign}, and there are ${table.texts.length} tokens`);
+  }
   if (listed) return listed.map(Number);
   const named = endKeys.map((key) => roleOf(metadata, key, table)).filter((id) => id !== undefined);
   const spelled = table.texts.flatMap((text, id) =>

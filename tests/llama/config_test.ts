@@ -1,9 +1,11 @@
 /** What `config.json` and its companions may say, and what is refused by name. */
 
 import { type FamilyName, initialModel, llamaConfig, loadCheckpoint } from "../../mod.ts";
+import type { ReadingOptions } from "../../src/io/fields.ts";
 import type { HuggingFaceConfig } from "../../src/llama/config.ts";
 import { huggingFaceConfig } from "../../src/llama/config.ts";
 import { textSettingsOf } from "../../src/llama/companions.ts";
+import type { TokenizerJson } from "../../src/tokenizer/tokenizer.ts";
 import { attentionFactor, inverseFrequencies } from "../../src/nn/rotary.ts";
 import { deepEqual, equal, rejects, throws } from "../assert.ts";
 import { familyConfigs, randomWeights, writeCheckpoint } from "../support/family_models.ts";
@@ -88,6 +90,19 @@ const refused: readonly (readonly [what: string, json: ConfigJson, message: RegE
     { ...llama, rope_parameters: undefined, rope_scaling: { factor: 8 } },
     /rope_scaling has factor, but no rope_type/,
   ],
+  ["fields of llama3 in a linear scaling", {
+    ...llama,
+    rope_parameters: { rope_type: "linear", factor: 2, high_freq_factor: 4 },
+  }, /high_freq_factor in rope_parameters .* is 4, wanted a positive number, and that with rope_type "llama3" alone/],
+  ["fields of yarn in llama3", {
+    ...llama,
+    rope_parameters: { ...llama.rope_parameters, beta_fast: 32 },
+  }, /beta_fast .* with rope_type "yarn" alone/],
+  ["a factor that nothing grows by", {
+    ...llama,
+    rope_parameters: { rope_type: "default", factor: 8 },
+  }, /factor in rope_parameters .* is 8, wanted a positive number, and 1 where/],
+  ["a size that is not a number", { ...llama, hidden_size: NaN }, /hidden_size .* is NaN, wanted a positive integer/],
   ["two bases", { ...llama, rope_theta: 7 }, /rope_theta is said twice, as 500000 and 7/],
   ["two scalings", { ...llama, rope_scaling: { type: "linear", factor: 2 } }, /rope_parameters .* and rope_scaling .* disagree/],
   [
@@ -112,6 +127,13 @@ Deno.test("an unknown field can be allowed, with a warning that names it; a valu
   equal(warnings.length, 1);
   equal(/query_scale in config\.json is not known, got 3: it is passed over/.test(warnings[0]), true);
   throws(() => read({ ...llama, hidden_act: "gelu" }, options), /hidden_act/);
+});
+
+Deno.test("null for key and value heads is as many as query heads, in families with another default too", () => {
+  for (const json of [llama, mistral, qwen2, qwen3]) {
+    const { heads, keyValueHeads } = read({ ...json, num_key_value_heads: null });
+    equal(keyValueHeads, heads);
+  }
 });
 
 Deno.test("a window that no text leaves is none", () => {
@@ -166,16 +188,17 @@ Deno.test("a new model of a family has its biases and norms", () => {
   deepEqual(more("qwen3"), ["q_norm.weight", "k_norm.weight"]);
 });
 
-const text = (files: Record<string, unknown>, config: ConfigJson = { bos_token_id: 5, eos_token_id: 6 }) =>
-  textSettingsOf(
-    config,
-    Object.fromEntries(
-      Object.entries(files).map((
-        [name, content],
-      ) => [name, new TextEncoder().encode(typeof content === "string" ? content : JSON.stringify(content))]),
-    ),
-    { source: "the model" },
+const text = (
+  files: Record<string, unknown>,
+  config: ConfigJson = { bos_token_id: 5, eos_token_id: 6 },
+  options: ReadingOptions = {},
+) => {
+  const bytes = Object.entries(files).map(([name, content]) =>
+    [name, new TextEncoder().encode(typeof content === "string" ? content : JSON.stringify(content))] as const
   );
+  const tokenizer = (files["tokenizer.json"] ?? {}) as TokenizerJson;
+  return textSettingsOf(config, { files: Object.fromEntries(bytes), tokenizer }, { source: "the model", ...options });
+};
 const template = {
   type: "TemplateProcessing",
   single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
@@ -185,16 +208,40 @@ const template = {
 Deno.test("the begin token is what the tokenizer adds", () => {
   equal(text({}).beginToken, 5);
   equal(text({ "tokenizer_config.json": {} }).beginToken, undefined);
-  equal(text({ "tokenizer_config.json": { add_bos_token: true } }).beginToken, 5);
-  equal(
-    text({ "tokenizer_config.json": { add_bos_token: false }, "tokenizer.json": { post_processor: template } }).beginToken,
-    undefined,
-  );
   equal(text({ "tokenizer.json": { post_processor: template } }).beginToken, 4);
   const steps = { type: "Sequence", processors: [{ type: "ByteLevel" }, template] };
   equal(text({ "tokenizer_config.json": {}, "tokenizer.json": { post_processor: steps } }).beginToken, 4);
   const none = { ...template, single: template.single.slice(1) };
   equal(text({ "tokenizer.json": { post_processor: none } }).beginToken, undefined);
+});
+
+Deno.test("the begin token is that of tokenizer_config.json where it says one, whatever config.json says", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await writeCheckpoint(folder, qwen3, randomWeights(qwen3));
+    const read = async (config: Record<string, unknown>) => {
+      await Deno.writeTextFile(`${folder}/tokenizer_config.json`, JSON.stringify(config));
+      const { beginToken, tokenizer } = await loadCheckpoint(folder);
+      return [beginToken, ...tokenizer.encode("a", { addSpecial: true })];
+    };
+    deepEqual(await read({ add_bos_token: true, bos_token: "b" }), [98, 98, 97]);
+    deepEqual(await read({ add_bos_token: true, bos_token: { content: "c" } }), [99, 99, 97]);
+    deepEqual(await read({ add_bos_token: false, bos_token: "b" }), [undefined, 97]);
+    await rejects(read({ add_bos_token: true }), /adds bos_token, which is undefined, no token/);
+    await rejects(read({ chat_template: 5 }), /chat_template of tokenizer_config\.json is 5, wanted a text/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("begin and end tokens are of the vocabulary, or passed over where that is allowed", () => {
+  const config = { vocab_size: 7, bos_token_id: 7, eos_token_id: [6, 8] };
+  throws(() => text({}, config), /Cannot load the model: no row of the embedding stands for its begin or end token 7; remove it/);
+  throws(() => text({ "generation_config.json": { eos_token_id: 9 } }, { vocab_size: 7 }), /begin or end token 9/);
+  const warnings: string[] = [];
+  const read = text({}, config, { allowUnknown: true, onWarning: (message) => warnings.push(message) });
+  deepEqual([read.beginToken, read.endTokens, warnings.length], [undefined, [6], 2]);
+  deepEqual(text({}, { vocab_size: 7, eos_token_id: -1 }).endTokens, []); // none, as some write it
 });
 
 Deno.test("end tokens are those of the config, and those of generation besides", () => {

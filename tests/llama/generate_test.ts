@@ -109,6 +109,10 @@ Deno.test("what cannot be generated is refused in one line", async () => {
     [prompt, { temperature: -1 }, /wanted temperature to be a number of at least 0, got -1$/],
     [prompt, { topP: 0 }, /wanted topP to be above 0 and at most 1, got 0$/],
     [prompt, { topK: 1.5 }, /wanted topK to be an integer of at least 1, got 1.5$/],
+    [[NaN], {}, /wanted a prompt of ids from 0 to 255, got NaN$/],
+    [[undefined as unknown as number], {}, /wanted a prompt of ids from 0 to 255, got undefined$/],
+    [prompt, { stopTokens: [3, 256] }, /wanted stopTokens of ids from 0 to 255, got 256$/],
+    [prompt, { stopTokens: [1.5] }, /wanted stopTokens of ids from 0 to 255, got 1.5$/],
     [prompt, { seed: -1 }, /wanted seed to be an integer from 0 to 4294967295, got -1$/],
   ];
   for (const [from, options, message] of cases) {

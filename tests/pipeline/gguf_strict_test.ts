@@ -103,6 +103,15 @@ const refused: readonly (readonly [what: string, bytes: Uint8Array<ArrayBuffer>,
     written({ "split.no": { type: "uint16", value: 1 }, "split.count": { type: "uint16", value: 3 } }),
     /it is part 2 of 3 of a model, .* join them with llama-gguf-split/,
   ],
+  [
+    "a growth without end",
+    written({ "llama.rope.scaling.factor": float(Infinity) }),
+    /scaling\.factor is Infinity, wanted a number/,
+  ],
+  ["a factor that is no number", written({ "llama.rope.scaling.factor": float(NaN) }), /scaling\.factor is NaN, wanted/],
+  ["a group size of text", written({ "hestia.group_size": text("x") }), /hestia\.group_size is "x", wanted -1, 0 or/],
+  ["a quantizer that is no name", written({ "hestia.quantizer": uint32(3) }), /hestia\.quantizer is 3, wanted a name/],
+  ["end tokens of text", written({ "hestia.end_token_ids": text("x") }), /hestia\.end_token_ids is "x", wanted a list of ids/],
   ["no model in it", written({ "general.type": text("adapter") }), /general\.type is "adapter", wanted "model"/],
 ];
 for (const [what, file, message] of refused) {

@@ -228,6 +228,25 @@ Deno.test("keys and values that are not known are refused by name", () => {
     () => changed({ ...begins, "tokenizer.ggml.bos_token_id": { type: "uint32", value: 99 } }),
     /bos_token_id is 99, and there are 7 tokens/,
   );
+  const id = (value: number): GgufValue => ({ type: "int32", value });
+  throws(() => changed({ ...begins, "tokenizer.ggml.bos_token_id": id(-1) }), /bos_token_id/);
+  throws(
+    () => changed(begins),
+    /texts begin with a token \(add_bos_token\), and tokenizer\.ggml\.bos_token_id does not say which/,
+  );
+  const { "hestia.end_token_ids": _, ...foreign } = metadata;
+  throws(
+    () => ggufTokenizer({ ...foreign, "tokenizer.ggml.eot_token_id": id(7) }),
+    /eot_token_id is 7, and there are 7 tokens/,
+  );
+  const ends = ggufTokenizer({ ...foreign, "tokenizer.ggml.eot_token_id": id(1) }).endTokens;
+  deepEqual(ends, [6, 1]); // a token like any other, as llama.cpp takes it
+  throws(
+    () => changed({ "hestia.end_token_ids": { type: "array", itemType: "uint32", value: [6, 8] } }),
+    /hestia\.end_token_ids has 8, and there are 7 tokens/,
+  );
+  const types = { type: "array", itemType: "int32", value: [1, 1, 9, 1, 3, 4, 3] } as const;
+  throws(() => changed({ "tokenizer.ggml.token_type": types }), /token 2 is of the type 9, wanted 1 to 6/);
   throws(() => changed({ "tokenizer.ggml.token_type": { type: "array", itemType: "int32", value: [1] } }), /has 1 items/);
 });
 
