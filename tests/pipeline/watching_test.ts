@@ -5,6 +5,7 @@ import type { HeldOutPoint } from "../../src/pipeline/held_out_points.ts";
 import { roundedModel } from "../../src/pipeline/rounded.ts";
 import type { StepStatistics } from "../../src/pipeline/tensor_statistics.ts";
 import { train, type TrainOptions } from "../../src/pipeline/train.ts";
+import { type QuantizerName, quantizers } from "../../src/quant/registry.ts";
 import { batches } from "../../src/train/data.ts";
 import type { TrainingState } from "../../src/train/trainer.ts";
 import { sampleText } from "../support/models.ts";
@@ -117,4 +118,18 @@ Deno.test("statistics of each tensor are those of its codes, scales and moments"
   ok(first.temperature! > 0);
   equal(third.temperature, 0);
   deepEqual(Object.keys(told[0].tensors["model.norm.weight"]), ["gradientNorm"]);
+});
+
+Deno.test("every quantizer that ternary files hold has statistics, whatever it learns besides", async () => {
+  const all = (Object.keys(quantizers) as QuantizerName[]).filter((name) => quantizers[name].ternary);
+  const names = Deno.env.get("HESTIA_DEEP") === "1" ? all : all.filter((name) => ["lsq", "seq"].includes(name));
+  ok(names.length >= 2, all.join());
+  for (const quantizer of names) {
+    const told: StepStatistics[] = [];
+    const plan = { everySteps: 1, onStatistics: (now: StepStatistics) => void told.push(now) };
+    await losses({ quantizer, groupSize: 0, steps: 2, annealing: {}, statistics: plan });
+    const { shares, flips, nearBorder, scale } = told[1].tensors[name];
+    ok(Math.abs(shares!.reduce((sum, share) => sum + share) - 1) < 1e-6 && scale! > 0, `${quantizer}: ${shares}, ${scale}`);
+    ok(flips! >= 0 && flips! <= 1 && nearBorder! >= 0 && nearBorder! < 1, `${quantizer}: ${flips}, ${nearBorder}`);
+  }
 });
