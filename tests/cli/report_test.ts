@@ -37,6 +37,25 @@ const rowsOf = (columns: Readonly<Record<string, readonly unknown[]>>) =>
     Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[at]]).filter(([, value]) => value !== null))
   );
 
+/** Trains once more, is stopped in quantized training, goes on, and ends as the run that was left alone. */
+async function equalsStopped(
+  { folder, run, lines }: { readonly folder: string; readonly run: string; readonly lines: readonly Line[] },
+): Promise<void> {
+  const again = `${folder}/again`;
+  const args = ["--config", `${folder}/tiny.json`, "--output", again];
+  const stopped = await runCommand("train", args, { killAfter: `${again}/checkpoints/best-quantize` });
+  equal(stopped.code, 143, stopped.stderr);
+  const went = await runCommand("train", args);
+  equal(went.code, 0, went.stderr);
+  match(went.stderr, /goes on behind step/);
+  const compared = (all: readonly Line[]) =>
+    // an evaluation is told at once, steps in bundles: their order in the file differs
+    all.map(({ tokensPerSecond: _, ...line }) => JSON.stringify([line.phase, line.step, line])).sort();
+  deepEqual(compared(await linesOf(`${again}/metrics.jsonl`)), compared(lines));
+  const modelIn = (place: string) => Deno.readFile(`${place}/model/model.safetensors`);
+  deepEqual(await modelIn(again), await modelIn(run));
+}
+
 Deno.test("a run that patience ends leaves its best model, also where it was stopped, and a page whose values are those of its files", async () => {
   const folder = await Deno.makeTempDir();
   try {
@@ -72,19 +91,7 @@ Deno.test("a run that patience ends leaves its best model, also where it was sto
       flips.map((flip) => flip === undefined ? null : Number(flip.toPrecision(5))),
     );
 
-    const again = `${folder}/again`;
-    const args = ["--config", `${folder}/tiny.json`, "--output", again];
-    const stopped = await runCommand("train", args, { killAfter: `${again}/checkpoints/best-quantize` });
-    equal(stopped.code, 143, stopped.stderr);
-    const went = await runCommand("train", args);
-    equal(went.code, 0, went.stderr);
-    match(went.stderr, /goes on behind step/);
-    const compared = (all: readonly Line[]) =>
-      // an evaluation is told at once, steps in bundles: their order in the file differs
-      all.map(({ tokensPerSecond: _, ...line }) => JSON.stringify([line.phase, line.step, line])).sort();
-    deepEqual(compared(await linesOf(`${again}/metrics.jsonl`)), compared(lines));
-    const modelIn = (place: string) => Deno.readFile(`${place}/model/model.safetensors`);
-    deepEqual(await modelIn(again), await modelIn(run));
+    await equalsStopped({ folder, run, lines });
 
     const both = await runCommand("report", [run, `${run}/`, "--output", `${folder}/both.html`]);
     equal(both.code, 0, both.stderr);
