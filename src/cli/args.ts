@@ -31,6 +31,8 @@ export type Option =
     readonly default?: number;
     /** The value where the option stands alone. */
     readonly alone?: number;
+    /** A second, shorter name, as typed after the dashes. */
+    readonly also?: string;
     /** Smallest and largest value allowed, both included. */
     readonly minimum?: number;
     readonly maximum?: number;
@@ -100,7 +102,7 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
   );
   // Not strict: the messages of node:util name neither the known options nor a likely one.
   const { tokens } = parseArgs({
-    args: args.map((word, at) => withValue(command, word, args[at + 1])),
+    args: args.map((word) => inFull(command, word)).map((word, at, all) => withValue(command, word, all[at + 1])),
     options: { ...spec, help: HELP },
     strict: false,
     allowPositionals: true,
@@ -122,6 +124,13 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
   const values: Record<string, unknown> = positionalValues(command, words);
   for (const [name, option] of options) values[name] = optionValue(`--${kebab(name)}`, option, typed.get(kebab(name)));
   return values as Values<O, P>;
+}
+
+/** An option by its full name, where its second one was typed. */
+function inFull(command: Command, word: string): string {
+  const [, typed, value] = /^--([^=]+)(.*)$/s.exec(word) ?? [];
+  const full = typed && Object.entries(command.options).find(([, option]) => "also" in option && option.also === typed);
+  return full ? `--${kebab(full[0])}${value}` : word;
 }
 
 /** An option that may stand alone gets its value, unless a number follows. */
@@ -152,7 +161,7 @@ function optionValue(flag: string, option: Option, typed: string | true | undefi
   }
   if (typed === undefined) return option.default;
   const mayBeEmpty = option.type === "string" && option.mayBeEmpty;
-  if (typed === true || typed === "" && !mayBeEmpty) throw new UsageError(`${flag} needs a value: ${wanted(option)}`);
+  if (typed === true || typed === "" && !mayBeEmpty) throw new UsageError(`${flag} needs a value: ${valueOf(option)}`);
   const value = option.type === "string" ? typed : Number(typed);
   if (!accepts(option, typed, value)) {
     throw new UsageError(`${flag} must be ${wanted(option)}, got "${typed}"${hint(option, typed)}`);
@@ -169,6 +178,11 @@ function accepts(option: Exclude<Option, { readonly type: "boolean" }>, typed: s
 
 function hint(option: Option, typed: string): string {
   return option.type === "string" ? didYouMean(typed, option.choices ?? []) : "";
+}
+
+/** What stands for a value: its name in the help text, or what it must be. */
+function valueOf(option: Exclude<Option, { readonly type: "boolean" }>): string {
+  return option.type === "string" && option.choices === undefined ? option.value ?? "text" : wanted(option);
 }
 
 /** What a value must be, in words. */
@@ -236,7 +250,8 @@ function optionLabel(name: string, option: Option): string {
 function optionText(option: Option): string {
   if (option.type === "boolean") return option.description;
   const choices = option.type === "string" && option.choices !== undefined ? `: ${option.choices.join(", ")}` : "";
-  return option.description + choices + defaultText(option.default);
+  const also = "also" in option && option.also ? ` (also --${option.also})` : "";
+  return option.description + choices + also + defaultText(option.default);
 }
 
 function defaultText(value: string | number | undefined): string {

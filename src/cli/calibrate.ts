@@ -159,7 +159,7 @@ function calibrationTable({ traces, standardErrors, scores, temperatureScales, t
   return table(
     ["tensor", "trace", "standard error", "score", "temperature scale", "standard error"],
     Object.keys(traces).map((name) => [
-      name,
+      name.replace(/^model\.|\.weight$/g, ""), // whole names would be cut
       traces[name].toPrecision(4),
       standardErrors[name].toPrecision(2),
       scores[name].toFixed(3),
@@ -209,7 +209,8 @@ if (import.meta.main) {
         await Deno.remove(statePath).catch(() => {}); // a calibration of a single probe may not have written it
       });
       print(calibrationTable(result));
-      print(closing({ written: [output, picture], next: [`deno task train --model ${shellWord(path!)} --output runs/trained`] }));
+      const next = [`deno task train --model ${shellWord(path!)} --data ${shellWord(data)}`];
+      print(closing({ written: [output, picture], next }));
       return { summary: { model: path, output, picture, ...result } };
     },
   );

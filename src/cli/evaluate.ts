@@ -14,7 +14,7 @@ import { main } from "./main.ts";
 import { allowUnknownOption, modelOption, openModel, refusing, required } from "./models.ts";
 import { reportedProgress } from "./progress.ts";
 import { openRunData } from "./run_data.ts";
-import { closing, shellWord } from "./summary.ts";
+import { closing, generateCommand } from "./summary.ts";
 import { formatBytes, table } from "./table.ts";
 
 const command = {
@@ -72,7 +72,7 @@ if (import.meta.main) {
     print(table(["model", "loss (nats)", "perplexity", "tokens", "bytes", "bits per weight"], [
       [description, lossNats.toFixed(4), perplexity.toFixed(3), tokens, formatBytes(bytes), bitsPerWeight.toFixed(2)],
     ]));
-    print(closing({ written: [], next: [`deno task generate --model ${shellWord(path!)} --prompt 'Call me'`] }));
+    print(closing({ written: [], next: [generateCommand(path!, model)] }));
     return { summary: { model: path, lossNats, perplexity, tokens, bytes, bitsPerWeight, data, heldOut: heldOutFraction } };
   });
 }

@@ -24,7 +24,9 @@ export function withModelDefaults(value: unknown, given: LlamaConfig | undefined
     ...(given ? { sequenceLength: Math.min(longestSequence, given.maxPositions) } : {}),
     ...value,
     pretrain: "steps" in begun ? begun : { ...begun, steps: 0, warmupSteps: 0 },
-    quantize: given && (quantize === undefined || isRecord(quantize)) ? { learningRate: rateFor(given), ...quantize } : quantize,
+    quantize: given && (quantize === undefined || isRecord(quantize))
+      ? { learningRate: rateFor(given), groupSize: "auto", ...quantize }
+      : quantize,
     sample: isRecord(sample) ? { prompt: "Once upon a time", ...sample } : sample ?? { prompt: "Once upon a time" },
   };
 }

@@ -20,6 +20,7 @@ import { roundedModel } from "../pipeline/rounded.ts";
 import type { Option } from "./args.ts";
 import { UsageError } from "./errors.ts";
 import { localModel } from "./hub.ts";
+import { manifestName } from "./run_folder.ts";
 
 /** The option that names a model. */
 export const modelOption = {
@@ -179,7 +180,11 @@ export async function isGguf(path: string): Promise<boolean> {
 /** The folder with the files of the model that a path names. */
 export async function modelFolder(path: string): Promise<string> {
   const local = await refusing(() => localModel(path));
-  return await isRun(local) ? `${local}/model` : local;
+  if (await isFile(`${local}/model/config.json`)) return `${local}/model`;
+  if (await isFile(`${local}/${manifestName}`)) {
+    throw new UsageError(`cannot open the model ${path}: the run has not come to it yet; its command, given again, goes on`);
+  }
+  return local;
 }
 
 /** Whether a folder holds a checkpoint in the layout of transformers' bitnet. */
@@ -198,9 +203,8 @@ export async function statOf(path: string): Promise<Deno.FileInfo> {
   });
 }
 
-/** Whether a folder is that of a run, which holds the model in a folder of its own. */
-async function isRun(path: string): Promise<boolean> {
-  return await Deno.stat(`${path}/model/config.json`).then(({ isFile }) => isFile, () => false);
+async function isFile(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
 }
 
 /** Bytes of a file, or of the safetensors files of a folder. */

@@ -23,7 +23,7 @@ import { allowUnknownOption, loadModelFolder, modelOption, required } from "./mo
 import { writePacked } from "./packing.ts";
 import { lossOf } from "./packing_loss.ts";
 import { openStored, storedSizes } from "./stored.ts";
-import { closing, shellWord } from "./summary.ts";
+import { closing, generateCommand } from "./summary.ts";
 import { formatBytes } from "./table.ts";
 
 const command = {
@@ -159,8 +159,7 @@ if (import.meta.main) {
     print(`${output}: ${formatBytes(bytes)}, ${quantizedWeights} weights at ${Number(bitsPerWeight.toFixed(4))} bits each`);
     const { format, embeddings } = options;
     const summary = { output, format, embeddings, quantizer, groupSize, exact, bytes, quantizedWeights, bitsPerWeight };
-    const close = () =>
-      print(closing({ written: [output], next: [`deno task generate --model ${shellWord(output)} --prompt 'Call me'`] }));
+    const close = () => print(closing({ written: [output], next: [generateCommand(output, model)] }));
     if (exact) {
       close();
       return { summary };

@@ -16,21 +16,21 @@ import { main } from "./main.ts";
 import { formatSeconds, table } from "./table.ts";
 import { command as train, modelConfigOf, runConfig } from "./train_options.ts";
 
-const { model, config, quantizer, groupSize, recomputeEvery, clipBy, moments } = train.options;
+const { fresh: _fresh, serve: _serve, host: _host, tensorboard: _tensorboard, trackio: _trackio, ...training } = train.options;
 const whole = { type: "integer", value: "N", minimum: 1 } as const;
 
 const command = {
   name: "plan",
   summary: "Says what training a model takes of memory, disk and time, before anything is allocated.\n" +
-    "It compiles each phase as it will run, so its figures are exact on this adapter.",
+    "It compiles each phase as it will run, so its figures are exact on this adapter.\n" +
+    "It takes the options of deno task train, and reads no data.",
   options: {
-    ...{ model, config },
-    batch: { ...whole, description: "Sequences of a step" },
-    sequence: { ...whole, description: "Tokens of a sequence" },
-    recompute: { ...recomputeEvery, description: "Inner results of every N-th layer are computed again (1: all layers)" },
-    ...{ quantizer, groupSize, clipBy, moments },
+    ...training,
+    batchSize: { ...training.batchSize, also: "batch" },
+    sequenceLength: { ...training.sequenceLength, also: "sequence" },
+    recomputeEvery: { ...training.recomputeEvery, also: "recompute" },
     precision: { type: "string", value: "TYPE", choices: ["float32"], default: "float32", description: "Of the computation" },
-    adapterMemory: { type: "number", value: "GB", minimum: 0.001, description: "Memory of the adapter, to say what fits" },
+    adapterMemory: { ...training.adapterMemory, description: "Memory of the adapter, to say what fits" },
     tokens: { ...whole, description: "Tokens to train on, for an estimate of the time" },
   },
 } as const satisfies Command;
@@ -100,8 +100,8 @@ function diskText({ checkpoint, packed, states }: DiskPlan, peak: number): strin
 if (import.meta.main) {
   await main(
     command,
-    async ({ batch, sequence, recompute, adapterMemory, tokens, json: _, precision: __, ...flags }, { print }) => {
-      const { config } = await runConfig({ ...flags, batchSize: batch, sequenceLength: sequence, recomputeEvery: recompute });
+    async ({ adapterMemory, tokens, json: _json, precision: _precision, ...flags }, { print }) => {
+      const { config } = await runConfig(flags);
       const model = await modelConfigOf(config);
       const plan = await planRun(config, model);
       const others = await alternatives(config, model);

@@ -15,7 +15,7 @@ import type { HeldOut } from "./summary.ts";
 import { reasonOf } from "./files.ts";
 
 /** Name of the manifest, by which a folder is known to be a run's. */
-const manifestName = "run.json";
+export const manifestName = "run.json";
 const lockName = "run.lock";
 
 /** What `run.json` begins with. */

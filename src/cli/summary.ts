@@ -118,6 +118,11 @@ export function closing({ written, next }: { readonly written: readonly string[]
   return [...lines("written", written), ...lines("next", next)].join("\n");
 }
 
+/** The command by which a model writes: in a conversation, if it has learned that. */
+export function generateCommand(path: string, { chatTemplate }: { readonly chatTemplate?: string }): string {
+  return `deno task generate --model ${shellWord(path)} ${chatTemplate === undefined ? "--prompt 'Call me'" : "--chat"}`;
+}
+
 /** A word as a shell takes it. */
 export function shellWord(text: string): string {
   return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

@@ -11,7 +11,7 @@ import { initialModel } from "../llama/parameters.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { openLog } from "./log.ts";
 import type { RunConfig } from "./config.ts";
-import { FailedWork } from "./errors.ts";
+import { FailedWork, UsageError } from "./errors.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { checkMemory, deviceMemory } from "./memory_plan.ts";
@@ -24,7 +24,7 @@ import { openRecords, type RunListener } from "./run_records.ts";
 import { serveRun } from "./run_server.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
 import { RunWatch } from "./run_watch.ts";
-import { closing, shellWord, summaryTable } from "./summary.ts";
+import { closing, generateCommand, summaryTable } from "./summary.ts";
 import { tensorBoard, trackio } from "./trackers.ts";
 import { command, modelConfigOf, runConfig, type TrainFlags } from "./train_options.ts";
 import { Run } from "./train_run.ts";
@@ -56,6 +56,18 @@ async function modelDigest(path: string): Promise<string> {
 function placeText(states: RunStates): string {
   const phase = trainingPhases.findLast((each) => states.step(each) !== undefined);
   return phase === undefined ? "from its beginning" : `behind step ${states.step(phase)} of ${phase}`;
+}
+
+/** Refuses a training that is to end before the step behind which it goes on. */
+function checkSteps(states: RunStates, config: RunConfig, folder: string): void {
+  for (const phase of trainingPhases) {
+    const [done, { steps }] = [states.step(phase), config[phase]];
+    if (done === undefined || done <= steps) continue;
+    throw new UsageError(
+      `cannot go on with the unfinished run ${folder}: ${done} steps of ${phase} are done, and ${phase}.steps is ${steps}; ` +
+        `wanted ${done} or more, or --fresh, which moves that run aside`,
+    );
+  }
 }
 
 /** What ended a run early, in a line; an error of the program stays as it is. */
@@ -112,6 +124,7 @@ if (import.meta.main) {
     const warning = await slowBackendWarning(config, start.config);
     if (warning) console.error(warning);
     const states = await RunStates.open(run.path, config.checkpoints);
+    checkSteps(states, config, folder);
     if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
     using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
     await using records = openRecords(run.path, listenersOf(run, flags));
@@ -125,9 +138,7 @@ if (import.meta.main) {
     await run.update({ state: "finished" });
     const page = await reportOf(run);
     const packed = packedPath(run.name, config.output.format);
-    const next = [
-      `deno task generate --model ${shellWord(packed)} ${start.chatTemplate === undefined ? "--prompt 'Call me'" : "--chat"}`,
-    ];
+    const next = [generateCommand(packed, start)];
     context.print(
       `${summaryTable(summary)}\n\n${
         closing({ written: [`${folder}: the model in model/, packed as ${packed}`, ...page], next })

@@ -49,7 +49,8 @@ export const command = {
     groupSize: {
       type: "string",
       value: "N",
-      description: "Weights that share a scale: 0 a tensor, -1 a channel, or auto: what --for holds best",
+      description:
+        "Weights that share a scale: 0 a tensor, -1 a channel, or auto: what --for holds best, up to 128 (default: 128; auto with --model)",
     },
     dtype: {
       type: "string",

@@ -199,6 +199,6 @@ export function checkSequences(sources: readonly Pick<TokenSource, "training" | 
       `${documents} documents have ${tokens} tokens to train on${
         sources.length > 1 ? `, ${longest} in one source at most` : ""
       }; ` +
-      `wanted ${sequenceLength + 1}, or sequences of ${Math.max(1, longest - 1)} at most`,
+      `wanted ${sequenceLength + 1}${longest > 1 ? `, or sequences of ${longest - 1} at most` : " or more"}`,
   );
 }

@@ -50,8 +50,8 @@ const refused: readonly [args: string[], message: string][] = [
   [["--seed", "10"], '--seed must be an integer from 0 to 9, got "10"'],
   [["--rate", "fast"], '--rate must be a number, got "fast"'],
   [["--backend", "webgp"], '--backend must be one of webgpu, reference, got "webgp" (did you mean "webgpu"?)'],
-  [["--config"], "--config needs a value: text"],
-  [["--config", "--json"], "--config needs a value: text"],
+  [["--config"], "--config needs a value: FILE"],
+  [["--config", "--json"], "--config needs a value: FILE"],
   [["--json=yes"], '--json takes no value, got "yes"'],
   [["one", "two"], 'unexpected argument "two"; see deno task demo --help'],
 ];

@@ -17,6 +17,23 @@ Deno.test("deno task plan says what phases and options take, and what fits", asy
   ok(/training +\d/.test(stderr) && /does not fit the 0\.0 GB/.test(stderr), stderr);
 });
 
+Deno.test("deno task plan takes the options of deno task train, by their names or shorter ones", async () => {
+  const long = [
+    "--config",
+    "configs/quickstart.json",
+    "--batch-size",
+    "2",
+    "--sequence-length",
+    "16",
+    "--output",
+    "x",
+    "--data=y",
+  ];
+  const [shorter, whole] = await Promise.all([small, long].map((options) => runCommand("plan", [...options, "--json"])));
+  equal(whole.code, 0, whole.stderr);
+  equal(JSON.parse(whole.stdout).peak, JSON.parse(shorter.stdout).peak);
+});
+
 Deno.test("deno task train refuses before any work what the device has no memory for, and says what would fit", async () => {
   const folder = await Deno.makeTempDir();
   const { code, stderr } = await runCommand("train", [
