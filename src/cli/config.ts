@@ -170,7 +170,7 @@ const runSchema = section({
       /** Temperature where the annealing ends, before the hard steps: 0.05 to 0.1 from scratch, where 0 freezes the codes too early. */
       endTemperature: v.optional(notNegative(), 0),
       /** Last steps, at temperature zero. */
-      hardSteps: v.optional(count(0), 40),
+      hardSteps: v.optional(count(0), 0),
     }),
     {},
   ),
