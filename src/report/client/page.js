@@ -145,14 +145,17 @@ function showState() {
 }
 
 let waiting = false;
-/** Draws soon, once for all that comes until then. */
+let drawingTook = 0;
+/** Draws soon, once for all that comes until then: long runs take a fifth of the browser's time at most. */
 function drawSoon() {
   if (waiting) return;
   waiting = true;
   setTimeout(() => {
     waiting = false;
+    const begun = performance.now();
     drawAll();
-  }, 200);
+    drawingTook = performance.now() - begun;
+  }, Math.max(200, 4 * drawingTook));
 }
 
 /** Takes what a run that goes on tells. */
@@ -173,10 +176,11 @@ function listen(after) {
   source.addEventListener("reload", () => location.reload());
   source.addEventListener("end", () => {
     source.close();
+    clearInterval(refreshing);
     say("ended", "off");
     refreshAbout();
   });
-  setInterval(refreshAbout, 15_000);
+  const refreshing = setInterval(refreshAbout, 15_000);
 }
 
 /** Takes what is no chart from the page as it is now. */
