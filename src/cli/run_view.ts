@@ -40,7 +40,7 @@ export async function readRun(folder: string, name = nameOf(folder)): Promise<Ru
     state: manifest.state,
     started: manifest.started,
     pretrainSteps: manifest.config.pretrain.steps,
-    config: Object.fromEntries(leaves(manifest.config)),
+    config: Object.fromEntries(leaves(manifest.config).map(([field, value]) => [field, withoutToken(value)])),
     metrics: byPhase(steps, most.metrics, "lossNats", columnsOf),
     heldOut: byPhase(metrics.filter((each) => "heldOutLossNats" in each), most.metrics, "heldOutLossNats", columnsOf),
     tensors: byPhase(tensors.filter((each) => "tensors" in each), most.tensors, undefined, tensorColumnsOf),
@@ -52,6 +52,9 @@ export async function readRun(folder: string, name = nameOf(folder)): Promise<Ru
     memoryBytes: manifest.memoryBytes ?? {},
   };
 }
+
+/** A page is shown to others; the token of a tracker is not. */
+const withoutToken = (value: string) => value.replace(/\bwrite_token=[^&"]*/g, "write_token=…");
 
 const nameOf = (folder: string) => folder.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
 

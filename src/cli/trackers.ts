@@ -48,15 +48,15 @@ export function tensorBoard(folder: string, axis: StepAxis): RunListener {
 const patience = { tries: 3, milliseconds: 5000 };
 
 /**
- * Sends records to a Trackio server, in the background, many at once: POST `ADDRESS/api/bulk_log`. A token may stand in the address, as
- * `?write_token=…`. Throws a TypeError where the address is none.
+ * Sends records to a Trackio server, in the background, many at once: POST `ADDRESS/api/bulk_log`. A token stands in the environment as
+ * TRACKIO_WRITE_TOKEN, or in the address as `?write_token=…`. Throws a TypeError where the address is none.
  */
 export function trackio(
   address: string,
-  { project, run, config, ...axis }: StepAxis & { readonly project: string; readonly run: string; readonly config: unknown },
+  { project, run, ...axis }: StepAxis & { readonly project: string; readonly run: string },
 ): RunListener {
   const { origin, pathname, searchParams } = new URL(address);
-  const token = searchParams.get("write_token");
+  const token = searchParams.get("write_token") ?? Deno.env.get("TRACKIO_WRITE_TOKEN") ?? null;
   const route = `${origin}${pathname.replace(/\/$/, "")}/api/bulk_log`;
   let waiting: unknown[] = [];
   let sending: Promise<void> = Promise.resolve();
@@ -75,7 +75,7 @@ export function trackio(
     tell(record) {
       if (failure) throw failure;
       const step = stepOn(axis, record);
-      waiting.push({ project, run, config, step, metrics: trackedNumbers(record), log_id: crypto.randomUUID() });
+      waiting.push({ project, run, step, metrics: trackedNumbers(record), log_id: crypto.randomUUID() });
       if (isSending) return;
       isSending = true;
       sending = send();

@@ -93,7 +93,7 @@ function listenersOf(
   }
   if (trackers.tensorboard) listeners.push(tensorBoard(`${path}/tensorboard`, { pretrainSteps }));
   if (trackers.trackio !== undefined) {
-    listeners.push(trackio(trackers.trackio, { project: trackers.project, run, config, pretrainSteps }));
+    listeners.push(trackio(trackers.trackio, { project: trackers.project, run, pretrainSteps }));
   }
   return listeners;
 }

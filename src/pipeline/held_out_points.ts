@@ -10,7 +10,10 @@ import { type EvaluatedText, type EvaluationOptions, heldOutLoss } from "./evalu
 import { roundedModel } from "./rounded.ts";
 import type { TrainedModel } from "./train.ts";
 
-/** When a model in training is measured, on what, and when that ends the training. */
+/**
+ * When a model in training is measured, on what, and when that ends the training. An evaluation takes 4 bytes of device memory for each
+ * quantized weight while it lasts: the rounded weights.
+ */
 export interface HeldOutPlan extends Pick<EvaluationOptions, "batchSize" | "sequenceLength" | "maxBatches"> {
   /** Optimizer steps between two evaluations, at least 1; the last step is always followed by one. */
   readonly everySteps: number;

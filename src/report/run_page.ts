@@ -181,7 +181,13 @@ function about(runs: readonly RunView[]): string {
         ),
       ),
     ],
-    ["Time and memory", table(["phase", "seconds", "device memory of a step, MB"], runs.flatMap(timeRows(named)))],
+    [
+      "Time and memory",
+      table(
+        ["phase", "seconds", "tokens a second (9 in 10 steps)", "device memory of a step, MB"],
+        runs.flatMap(timeRows(named)),
+      ),
+    ],
   ];
   const sections = parts.filter(([, body]) => body !== "");
   return sections.map(([title, body]) => `<section><h2>${escaped(title)}</h2>${body}</section>`).join("\n");
@@ -201,12 +207,21 @@ function lossTable(runs: readonly RunView[]): string {
   return table(["model", "held-out loss (nats)", "perplexity"], rows);
 }
 
-const timeRows = (named: (name: string, text: string) => string) => ({ name, seconds, memoryBytes }: RunView) =>
+const timeRows = (named: (name: string, text: string) => string) => ({ name, seconds, memoryBytes, metrics }: RunView) =>
   Object.entries(seconds).map(([phase, spent]) => [
     named(name, phase),
     spent.toFixed(1),
+    spreadText(metrics[phase]?.tokensPerSecond as number[] | undefined),
     memoryBytes[phase] === undefined ? "" : (memoryBytes[phase] / 1e6).toFixed(1),
   ]);
+
+/** Median, and what nine in ten lie between. */
+function spreadText(values: readonly number[] = []): string {
+  const sorted = values.filter((value) => value > 0).sort((a, b) => a - b);
+  if (sorted.length === 0) return "";
+  const at = (share: number) => Math.round(sorted[Math.round(share * (sorted.length - 1))]);
+  return `${at(0.5)} (${at(0.05)} to ${at(0.95)})`;
+}
 
 function heatMap({ name, calibration }: RunView): string {
   if (!calibration) return "";

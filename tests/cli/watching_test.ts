@@ -189,7 +189,7 @@ Deno.test("Trackio is told of every record, once, also where it fails now and th
       }
       return ++requests === 1 ? new Response("later", { status: 503 }) : Response.json({ data: null });
     });
-    const to = (address: string) => trackio(address, { project: "p", run: "r", config: {}, pretrainSteps: 300 });
+    const to = (address: string) => trackio(address, { project: "p", run: "r", pretrainSteps: 300 });
     {
       await using records = openRecords(folder, [to(`http://127.0.0.1:${server.addr.port}/space/?write_token=secret`)]);
       for (let at = 1; at <= 40; at++) records.tell(step(at));
