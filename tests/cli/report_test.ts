@@ -56,6 +56,25 @@ async function equalsStopped(
   deepEqual(await modelIn(again), await modelIn(run));
 }
 
+/** Pages of several runs, and of none. */
+async function pageOfSeveral(
+  { folder, run, shown }: { readonly folder: string; readonly run: string; readonly shown: RunView },
+): Promise<void> {
+  const manifest = (await Deno.readTextFile(`${run}/run.json`)).replace(
+    '"tensorboard": false',
+    '"trackio": "http://h/?write_token=secret"',
+  );
+  await Deno.writeTextFile(`${run}/run.json`, manifest);
+  const both = await runCommand("report", [run, `${run}/`, "--output", `${folder}/both.html`]);
+  equal(both.code, 0, both.stderr);
+  deepEqual((await dataOf(`${folder}/both.html`)).runs.map(({ metrics }) => metrics), [shown.metrics, shown.metrics]);
+  const html = await Deno.readTextFile(`${folder}/both.html`);
+  ok(html.includes("http://h/?write_token=…") && !html.includes("secret"), "a page is for others");
+  const wrong = await runCommand("report", [folder]);
+  equal(wrong.code, 2);
+  match(wrong.stderr, /^error: cannot show .*: it holds no run; wanted a folder that deno task train has written\n$/);
+}
+
 Deno.test("a run that patience ends leaves its best model, also where it was stopped, and a page whose values are those of its files", async () => {
   const folder = await Deno.makeTempDir();
   try {
@@ -93,19 +112,7 @@ Deno.test("a run that patience ends leaves its best model, also where it was sto
 
     await equalsStopped({ folder, run, lines });
 
-    const manifest = (await Deno.readTextFile(`${run}/run.json`)).replace(
-      '"tensorboard": false',
-      '"trackio": "http://h/?write_token=secret"',
-    );
-    await Deno.writeTextFile(`${run}/run.json`, manifest);
-    const both = await runCommand("report", [run, `${run}/`, "--output", `${folder}/both.html`]);
-    equal(both.code, 0, both.stderr);
-    deepEqual((await dataOf(`${folder}/both.html`)).runs.map(({ metrics }) => metrics), [shown.metrics, shown.metrics]);
-    const html = await Deno.readTextFile(`${folder}/both.html`);
-    ok(html.includes("http://h/?write_token=…") && !html.includes("secret"), "a page is for others");
-    const wrong = await runCommand("report", [folder]);
-    equal(wrong.code, 2);
-    match(wrong.stderr, /^error: cannot show .*: it holds no run; wanted a folder that deno task train has written\n$/);
+    await pageOfSeveral({ folder, run, shown });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
