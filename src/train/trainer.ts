@@ -74,7 +74,7 @@ export interface StepResult {
   readonly controls: Readonly<Record<string, number>>;
   /** As the inputs of the step said; 0 where they said nothing. */
   readonly items: number;
-  /** Wall time of the step, averaged over the steps that were read together. */
+  /** Wall time of a step, averaged over the last eight or so; of the first one its own, compiling included. */
   readonly seconds: number;
 }
 
@@ -196,19 +196,32 @@ interface PendingStep {
 /** Time that a bundle of several steps takes at most. */
 const longestBundleSeconds = 0.25;
 
+/** Steps whose times are averaged: a thread that is held up hears of several at once. */
+const averagedSteps = 8;
+
 /**
- * Reads bundles of steps, which share the time since the one before was queued: whoever queues waits for earlier ones, so in the long run
- * this is what the device takes. Work that is done aside does not count.
+ * Reads bundles of steps, which share the time from when the bundle before was there until they are: what the device takes for them. Work
+ * that is done aside does not count; but it may have waited for steps that are not read yet. So the time of a step lies between what is
+ * left without that work and all of it, and within these is taken to be that of the steps before.
  */
 function bundleReader() {
   let since = performance.now();
+  let asideSeconds = 0;
   let lastSeconds = 0;
-  const read = async (bundle: readonly PendingStep[]): Promise<StepResult[]> => {
+  let recent: { readonly seconds: number; readonly steps: number }[] = [];
+  const secondsOf = (steps: number): number => {
     const now = performance.now();
-    const seconds = (now - since) / 1000 / bundle.length;
-    since = now;
-    lastSeconds = seconds;
+    const most = (now - since) / 1000;
+    const seconds = Math.max(most - asideSeconds, Math.min(most, lastSeconds * steps));
+    [since, asideSeconds] = [now, 0];
+    if (lastSeconds === 0) return lastSeconds = seconds / steps; // it compiled, and says nothing of the next
+    recent = [...recent, { seconds, steps }].slice(-Math.ceil(averagedSteps / steps));
+    const [sum, count] = recent.reduce(([sum, count], each) => [sum + each.seconds, count + each.steps], [0, 0]);
+    return lastSeconds = sum / count;
+  };
+  const read = async (bundle: readonly PendingStep[]): Promise<StepResult[]> => {
     const values = await Promise.all(bundle.flatMap(({ lossNats, gradientNorm }) => [lossNats.item(), gradientNorm.item()]));
+    const seconds = secondsOf(bundle.length);
     disposeAll(bundle.map(({ lossNats, gradientNorm }) => [lossNats, gradientNorm]));
     return bundle.map(({ step, inputs: { learningRate, controls = {}, items = 0 } }, index) => ({
       step,
@@ -231,7 +244,7 @@ function bundleReader() {
     async aside(work: () => Promise<void>): Promise<void> {
       const started = performance.now();
       await work();
-      since += performance.now() - started;
+      asideSeconds += (performance.now() - started) / 1000;
     },
   };
 }

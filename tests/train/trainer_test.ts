@@ -114,3 +114,21 @@ Deno.test("a parameter that is not finite is named where training diverges", asy
     for await (const _ of run);
   }, /Training diverged at step 1: .* The parameter "w" holds NaN at 1; wanted finite numbers/);
 });
+
+Deno.test("what waits for a step aside takes nothing off the time that the step is told to take", async () => {
+  await useBackend("webgpu");
+  const square = () => tensor(new Float32Array(400 * 400), { shape: [400, 400] });
+  const run = trainSteps(initialState({ w: square() }), {
+    loss: ({ w }, { batch }) => w.matmul(batch.x).matmul(w).square().mean(),
+    steps: 8,
+    readEvery: 1,
+    inputs: () => ({ batch: { x: square() }, learningRate: 0.1 }),
+    observe: async ({ step, parameters }) => void (step % 3 === 0 && await parameters.w.data()),
+  });
+  const seconds: number[] = [];
+  let next = await run.next();
+  for (; !next.done; next = await run.next()) seconds.push(next.value.seconds);
+  disposeAll(next.value);
+  const sorted = seconds.slice(1).sort((a, b) => a - b);
+  ok(sorted[0] > 0.2 * sorted[3], seconds.join()); // it was a hundredth
+});
