@@ -218,6 +218,8 @@ export {
 } from "./src/evaluation/log_likelihood.ts";
 export type { ScoringOptions } from "./src/evaluation/score.ts";
 export { evaluateTask, type ItemResult, type TaskResult } from "./src/evaluation/evaluate_task.ts";
+export { type Perplexity, textPerplexity, type TextPerplexityOptions } from "./src/evaluation/perplexity.ts";
+export type { ProtocolName } from "./src/evaluation/protocols.ts";
 export { type TaskName, tasks } from "./src/evaluation/tasks.ts";
 export type { Question, Task, TaskRow } from "./src/evaluation/tasks/task.ts";
 export type { GapSentence } from "./src/evaluation/tasks/winogrande.ts";

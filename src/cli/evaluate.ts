@@ -9,6 +9,7 @@ import type { Command } from "./args.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { dataOption, textOptions } from "./data.ts";
 import { UsageError } from "./errors.ts";
+import { perplexityOptions, runPerplexity } from "./evaluate_perplexity.ts";
 import { runTasks, taskOptions } from "./evaluate_tasks.ts";
 import { main } from "./main.ts";
 import { allowUnknownOption, modelOption, openModel, refusing, required } from "./models.ts";
@@ -40,9 +41,30 @@ const command = {
       description: "Tokens of a window, the longest context (default: 128, or all that the model takes)",
     },
     maxBatches: { type: "integer", minimum: 1, description: "Evaluate this many batches only" },
+    ...perplexityOptions,
     ...taskOptions,
   },
 } as const satisfies Command;
+
+/** Which options say nothing without another, or beside it. */
+function refuseUnused(flags: Readonly<Record<string, unknown>>): void {
+  const isTyped = (name: string) => flags[name] !== undefined && flags[name] !== false;
+  const refuse = (name: string, reason: string): never => {
+    throw new UsageError(
+      `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${reason}; see deno task evaluate --help`,
+    );
+  };
+  for (const name of ["compare", "details", "limit", "taskData"]) if (isTyped(name)) refuse(name, "goes with --tasks");
+  if (!isTyped("protocol") && !isTyped("klBase")) {
+    for (const name of ["context", "stride"]) if (isTyped(name)) refuse(name, "goes with --protocol");
+    return;
+  }
+  const others = ["sequenceLength", "maxBatches", "documentMask", "parseSpecial"];
+  for (const name of others) if (isTyped(name)) refuse(name, "does not go with --protocol, which says how text is cut");
+  if (isTyped("heldOut") && flags.data !== PACKAGED_CORPUS) {
+    refuse("heldOut", "does not go with --protocol, which takes files as they are");
+  }
+}
 
 if (import.meta.main) {
   await main(command, async (flags, context) => {
@@ -51,11 +73,13 @@ if (import.meta.main) {
       const model = required(flags.model, "--model", command.name);
       return { summary: await runTasks({ ...flags, model, tasks: flags.tasks }, context) };
     }
-    for (const name of ["compare", "details", "limit"] as const) {
-      if (flags[name] !== undefined) throw new UsageError(`--${name} goes with --tasks; see deno task evaluate --help`);
+    refuseUnused(flags);
+    const heldOutFraction = flags.heldOut ?? (flags.data === PACKAGED_CORPUS ? 0.1 : 1);
+    if (flags.protocol !== undefined || flags.klBase !== undefined) {
+      const model = required(flags.model, "--model", command.name);
+      return { summary: await runPerplexity({ ...flags, model, heldOutFraction }, context) };
     }
     const { model: path, data, allowUnknown, sequenceLength, field, parseSpecial, cache, documentMask, ...options } = flags;
-    const heldOutFraction = flags.heldOut ?? (data === PACKAGED_CORPUS ? 0.1 : 1);
     const { model, bytes, bitsPerWeight, description } = await openModel(required(path, "--model", command.name), {
       allowUnknown,
     });

@@ -129,6 +129,29 @@ export class LlamaCpp {
     return probabilities;
   }
 
+  /** Logits after each token of a row, one row of the vocabulary after another. */
+  logits(path: string, tokens: Int32Array<ArrayBuffer>): Float32Array[] {
+    const { model, vocabulary } = this.#load(path);
+    const library = this.#library;
+    const context = library.llama_init_from_model(model, library.llama_context_default_params());
+    ok(context, `llama.cpp makes no context for ${path}`);
+    library.llama_set_n_threads(context, 2, 2);
+    const asked = new Int8Array(tokens.length).fill(1); // all of them, not the last alone
+    const batch = library.llama_batch_get_one(tokens, tokens.length);
+    const pointer = Deno.UnsafePointer.value(Deno.UnsafePointer.of(asked));
+    new DataView(batch.buffer, batch.byteOffset).setBigUint64(48, BigInt(pointer), true);
+    const status = library.llama_decode(context, batch);
+    ok(status === 0, `llama.cpp fails with ${status} on ${path}`);
+    const size = library.llama_vocab_n_tokens(vocabulary);
+    const rows = Array.from(tokens, (_, at) => {
+      const row = Deno.UnsafePointerView.getArrayBuffer(library.llama_get_logits_ith(context, at)!, 4 * size);
+      return new Float32Array(row).slice();
+    });
+    library.llama_free(context);
+    library.llama_model_free(model);
+    return rows;
+  }
+
   /** A model file and a context, on two threads, to time. */
   session(path: string): { prompt(tokens: Int32Array<ArrayBuffer>): void; next(token: number): void; close(): void } {
     const { model } = this.#load(path);
