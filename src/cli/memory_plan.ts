@@ -90,7 +90,7 @@ export interface DiskPlan {
 }
 
 /** What a run writes. */
-export function planDisk({ output, checkpoints }: RunConfig, plan: Plan, model: LlamaConfig): DiskPlan {
+export function planDisk({ output, checkpoints, evaluation }: RunConfig, plan: Plan, model: LlamaConfig): DiskPlan {
   const { parameters, quantized, parameterBytes, momentBytes } = plan;
   const rows = model.vocabularySize * model.hiddenSize * (model.tieEmbeddings ? 1 : 2);
   const bits = output.format === "f16" ? 16 : packedFormats[output.format].bitsPerWeight;
@@ -98,7 +98,7 @@ export function planDisk({ output, checkpoints }: RunConfig, plan: Plan, model: 
   return {
     checkpoint: parameters * (output.dtype === "float32" ? 4 : 2),
     packed: Math.ceil(quantized * bits / 8 + tables + 4 * (parameters - quantized - rows)),
-    states: checkpoints.keep * (parameterBytes + momentBytes),
+    states: (checkpoints.keep + (evaluation.everySteps === undefined ? 0 : 1)) * (parameterBytes + momentBytes), // the best one, too
   };
 }
 

@@ -29,6 +29,20 @@ Deno.test("the first step is told at once, the others while later ones are queue
   deepEqual(results.map(({ queued }) => queued), [1, 9, 9, 9, 9, 12, 12, 12, 12, 12, 12, 12]);
 });
 
+Deno.test("steps that take long are told of one by one", async () => {
+  const slow = async (step: number) => {
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    return inputs(step);
+  };
+  const late: number[] = [];
+  let queued = 0;
+  const run = trainSteps(start(), { loss, steps: 7, inputs: (step) => (queued = step + 1, slow(step)) });
+  let next = await run.next();
+  for (; !next.done; next = await run.next()) late.push(queued - next.value.step);
+  disposeAll(next.value);
+  ok(late.length === 7 && late.every((steps) => steps <= 2), late.join());
+});
+
 Deno.test("how many steps are read together changes no digit, and a bundle takes one wait", async () => {
   const { statistics } = await backendInfo();
   const lossesOf = async (readEvery: number) => (await told({ steps: 9, readEvery })).results.map(({ lossNats }) => lossNats);
