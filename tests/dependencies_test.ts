@@ -79,3 +79,21 @@ Deno.test("the locks hold what the configurations ask for, and nothing else", ()
     deepEqual(linked.map((each) => each.replace(/^npm:/, "")).sort(), wanted("deno.json"), "deno task check:peers completes it");
   }
 });
+
+Deno.test("the library loads no package before somebody needs it", async () => {
+  interface Module {
+    readonly specifier: string;
+    readonly dependencies?: readonly { readonly code?: { readonly specifier: string }; readonly isDynamic?: boolean }[];
+  }
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json", "mod.ts"], cwd: root }).output();
+  const { roots, modules } = JSON.parse(new TextDecoder().decode(stdout)) as { roots: string[]; modules: Module[] };
+  const bySpecifier = new Map(modules.map((module) => [module.specifier, module]));
+  const reached = new Set(roots);
+  for (const specifier of reached) { // grows as it goes
+    for (const { code, isDynamic } of bySpecifier.get(specifier)?.dependencies ?? []) {
+      if (code && !isDynamic) reached.add(code.specifier);
+    }
+  }
+  ok(reached.size > 100, `${reached.size} modules`);
+  deepEqual([...reached].filter((specifier) => !specifier.startsWith("file:")), []);
+});

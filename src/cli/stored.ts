@@ -7,11 +7,10 @@
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { readFileAt, readJsonFile } from "../io/files.ts";
 import { ggmlFloats } from "../io/ggml_floats.ts";
-import type { Bytes } from "../io/bytes.ts";
+import { type Bytes, isGzip } from "../io/bytes.ts";
 import { type GgufFile, ggufInMemory } from "../io/gguf.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
 import { openGgufFile } from "../io/gguf_file.ts";
-import { isGzip } from "../io/gzip.ts";
 import { gunzipModel } from "../io/gzip_model.ts";
 import { elementBytes, tensorValues } from "../io/safetensors.ts";
 import { type Checkpoint, openSafetensorsFile, readCheckpointFolder } from "../io/safetensors_file.ts";

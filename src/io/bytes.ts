@@ -199,3 +199,8 @@ export class ByteWriter {
     return start;
   }
 }
+
+/** Whether bytes begin as a gzip file does. */
+export function isGzip(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b;
+}

@@ -18,11 +18,6 @@ export function gzip(bytes: Uint8Array): Bytes {
   return gzipSync(bytes, { level: 6, mtime: 0 }) as Bytes;
 }
 
-/** Whether bytes begin as a gzip file does. */
-export function isGzip(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x1f && bytes[1] === 0x8b;
-}
-
 /** How a gzip file is read. */
 export interface GunzipOptions {
   /** What errors call the file. */

@@ -5,13 +5,11 @@
  */
 
 import { sameShape, type Shape } from "../core/shape.ts";
-import { type Bytes, viewAs } from "../io/bytes.ts";
+import { type Bytes, isGzip, viewAs } from "../io/bytes.ts";
 import { float32ToFloat16 } from "../io/float16.ts";
 import { floatTypes, ggmlFloats } from "../io/ggml_floats.ts";
 import { type GgufEntry, type GgufFile, ggufInMemory, type GgufMetadata, type GgufTensor } from "../io/gguf.ts";
 import { refuseSplit } from "../io/gguf_split.ts";
-import { isGzip } from "../io/gzip.ts";
-import { gunzipModel } from "../io/gzip_model.ts";
 import { parseGguf } from "../io/gguf_reader.ts";
 import { type ReadingOptions, refuseUnknown } from "../io/fields.ts";
 import type { LanguageModel, Quantization, TextSettings } from "../llama/checkpoint.ts";
@@ -64,11 +62,17 @@ export async function openPacked(
   if ("read" in source) return await openGguf(source, options);
   const name = options.source ?? "the packed model";
   const given = await bytesFrom(source);
-  const bytes = isGzip(given) ? gunzipModel(given, { source: name }) : given;
+  const bytes = isGzip(given) ? await decompressed(given, name) : given;
   if (looksDense(bytes)) return await openDense(bytes, { ...options, source: name });
   const parsed = parseGguf(bytes, { source: name });
   refuseSplit(parsed.metadata, name);
   return await openGguf(ggufInMemory(parsed), options);
+}
+
+/** Content of a compressed file. What it takes is loaded here: few models are compressed. */
+async function decompressed(bytes: Uint8Array, source: string): Promise<Uint8Array> {
+  const { gunzipModel } = await import("../io/gzip_model.ts");
+  return gunzipModel(bytes, { source });
 }
 
 async function bytesFrom(source: Uint8Array | Response | ReadableStream<Uint8Array>): Promise<Uint8Array> {

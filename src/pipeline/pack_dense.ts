@@ -8,8 +8,6 @@
 import type { ReadingOptions } from "../io/fields.ts";
 import { decodeUtf8 } from "../io/encoding.ts";
 import { present } from "../io/gguf.ts";
-import { isGzip } from "../io/gzip.ts";
-import { gunzipModel } from "../io/gzip_model.ts";
 import { type JsonObject, parseJsonObject } from "../io/json.ts";
 import { parseSafetensors, safetensorsStream } from "../io/safetensors.ts";
 import type { Checkpoint } from "../io/safetensors_file.ts";
@@ -68,9 +66,9 @@ function companionTexts(model: LanguageModel): Record<string, string> {
   return Object.fromEntries(kept.map((name) => [name, decodeUtf8(files[name], { source: name })]));
 }
 
-/** Whether bytes begin as a dense file does, compressed or not: as a safetensors file, or gzip. */
+/** Whether bytes begin as a dense file does: as a safetensors file. */
 export function looksDense(bytes: Uint8Array): boolean {
-  return isGzip(bytes) || bytes[8] === "{".charCodeAt(0);
+  return bytes[8] === "{".charCodeAt(0);
 }
 
 /** A dense file, parsed. */
@@ -87,10 +85,10 @@ export interface DenseFile {
   readonly view: UnpackedView;
 }
 
-/** Parses a dense file, compressed or not. Throws a `RangeError` or `SyntaxError` that names `source` where it is none. */
+/** Parses a dense file. Throws a `RangeError` or `SyntaxError` that names `source` where it is none. */
 export function parseDense(bytes: Uint8Array, options: DenseOptions): DenseFile {
   const { source } = options;
-  const { metadata, tensors } = parseSafetensors(isGzip(bytes) ? gunzipModel(bytes, { source }) : bytes, { source });
+  const { metadata, tensors } = parseSafetensors(bytes, { source });
   const read: Checkpoint["read"] = (name) => Promise.resolve(present(tensors.get(name), name));
   const readBytes: Checkpoint["readBytes"] = async (name, start, length) =>
     (await read(name)).bytes.subarray(start, start + length);
