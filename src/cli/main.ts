@@ -40,8 +40,8 @@ export async function main<const O extends Named<Option>, const P extends Named<
 ): Promise<never> {
   keepMessagesAbove();
   const { interruption, interrupted } = listenForInterrupt();
-  if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp"); // or the Vulkan loader complains on stderr
   try {
+    if (!Deno.env.get("XDG_RUNTIME_DIR")) Deno.env.set("XDG_RUNTIME_DIR", "/tmp"); // or the Vulkan loader complains on stderr
     const options = parse<O & { readonly json: typeof json }, P>(
       { ...command, options: { ...command.options, json } },
       Deno.args,

@@ -27,6 +27,7 @@ export function writeText(stream: { writeSync(bytes: Uint8Array): number }, text
 
 /** What the operating system or the device refused, or what became of a training, in a line; undefined where an error is a defect of the program. */
 export function faultOf(error: unknown): string | undefined {
+  if (error instanceof Deno.errors.NotCapable) return error.message;
   const { code, message = "", cause } = (error ?? {}) as { code?: unknown; message?: string; cause?: { code?: unknown } };
   if (code === "EPIPE") return "cannot write the output: nobody reads it any more";
   if (code === "ENOSPC" || code === "EDQUOT") return "cannot write the output: the disk is full";

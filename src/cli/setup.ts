@@ -22,19 +22,36 @@ export interface Preflight {
 }
 
 /** What can be done about the adapter. */
-export type AdapterPlan = "ready" | "install" | "advise";
+export type AdapterPlan = "ready" | "install" | "ask" | "advise";
 
-/** Decide what to do about the adapter: it is installed only where that needs no password and nobody has forbidden it. */
-export function planAdapter(
-  facts: { readonly found: boolean; readonly isRoot: boolean; readonly hasApt: boolean; readonly mayInstall: boolean },
-): AdapterPlan {
-  if (facts.found) return "ready";
-  return facts.isRoot && facts.hasApt && facts.mayInstall ? "install" : "advise";
+/** What is known of the machine and its user. */
+export interface MachineFacts {
+  /** There is an adapter. */
+  readonly found: boolean;
+  readonly isRoot: boolean;
+  readonly hasApt: boolean;
+  /** Somebody sits at the terminal. */
+  readonly isTerminal: boolean;
+  readonly isContainer: boolean;
+  /** `HESTIA_INSTALL`, `HESTIA_NO_INSTALL` and `CI` of the environment. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /**
- * Look for a recent Deno and a WebGPU adapter; install a software driver where that is possible
- * (see {@linkcode planAdapter}; `HESTIA_NO_INSTALL=1` forbids it). Prints to stderr.
+ * Decide what to do about the adapter: root is asked at a terminal. Where nobody can be asked it is installed if `HESTIA_INSTALL=1` or
+ * `CI=true` says so, or in a container; never where `HESTIA_NO_INSTALL=1` forbids it.
+ */
+export function planAdapter({ found, isRoot, hasApt, isTerminal, isContainer, environment }: MachineFacts): AdapterPlan {
+  if (found) return "ready";
+  if (!isRoot || !hasApt || environment.HESTIA_NO_INSTALL === "1") return "advise";
+  if (environment.HESTIA_INSTALL === "1" || environment.CI === "true") return "install";
+  if (isTerminal) return "ask";
+  return isContainer ? "install" : "advise";
+}
+
+/**
+ * Look for a recent Deno and a WebGPU adapter; install a software driver where that is possible and wanted (see
+ * {@linkcode planAdapter}). Prints to stderr.
  *
  * @throws {UsageError} Where Deno is too old. All else is a warning: the reference backend needs no adapter.
  */
@@ -60,19 +77,53 @@ export function checkDeno(version: string): void {
 /** Name of the adapter that the next process will have, installed if need be; absent where there is none. */
 async function ensureAdapter(): Promise<string | undefined> {
   const found = await findVulkanAdapter();
-  const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
-  const mayInstall = Deno.env.get("HESTIA_NO_INSTALL") !== "1";
-  const plan = planAdapter({ found: found !== undefined, isRoot, hasApt: isOnPath("apt-get"), mayInstall });
+  const facts = { ...machine(), found: found !== undefined };
+  const plan = planAdapter(facts);
   if (plan === "ready") return found;
-  if (plan === "install" && await installDriver()) return await adapterOfNewProcess();
+  const isWanted = plan === "install" || plan === "ask" && isAgreedTo(`No Vulkan adapter. Install ${DRIVER_PACKAGE} by apt-get?`);
+  if (isWanted && await installDriver(facts)) return await adapterOfNewProcess();
   const other = await adapterOfNewProcess();
   console.error(
     (other === undefined
       ? "warning: no WebGPU adapter, so the float64 reference backend will do the work, many times slower."
       : `warning: WebGPU runs on OpenGL (${other}), which Hestia is not tested with.`) +
-      ` A software driver for Vulkan is enough:\n  ${isRoot ? "" : "sudo "}apt-get install -y ${DRIVER_PACKAGE}`,
+      ` A software driver for Vulkan is enough:\n  ${facts.isRoot ? "" : "sudo "}apt-get install -y ${DRIVER_PACKAGE}` +
+      (plan === "advise" && facts.isRoot && facts.hasApt && !facts.environment.HESTIA_NO_INSTALL
+        ? "\n(HESTIA_INSTALL=1 has it installed by the task itself)"
+        : ""),
   );
   return other;
+}
+
+/** What is known of the machine and its user, but for the adapter. */
+function machine(): Omit<MachineFacts, "found"> {
+  const names = ["HESTIA_INSTALL", "HESTIA_NO_INSTALL", "CI"];
+  return {
+    isRoot: Deno.build.os === "linux" && Deno.uid() === 0,
+    hasApt: isOnPath("apt-get"),
+    isTerminal: Deno.stdin.isTerminal() && Deno.stderr.isTerminal(),
+    isContainer: isContainer(),
+    environment: Object.fromEntries(names.map((name) => [name, Deno.env.get(name)])),
+  };
+}
+
+/** Whether this is a container: by the files that engines leave, or since no system was started in it. */
+function isContainer(): boolean {
+  if (Deno.build.os !== "linux") return false;
+  if (isFile("/.dockerenv") || isFile("/run/.containerenv") || Deno.env.get("KUBERNETES_SERVICE_HOST")) return true;
+  try {
+    return !/^(systemd|init|runit|openrc-init|s6-svscan)\n?$/.test(Deno.readTextFileSync("/proc/1/comm"));
+  } catch {
+    return false;
+  }
+}
+
+/** Asks on stderr, since stdout belongs to the command that follows; anything but a yes is a no. */
+function isAgreedTo(question: string): boolean {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${question} [y/N] `));
+  const answer = new Uint8Array(64);
+  const length = Deno.stdin.readSync(answer) ?? 0;
+  return /^\s*y(es)?\s*$/i.test(new TextDecoder().decode(answer.subarray(0, length)));
 }
 
 /** Name of the adapter that WebGPU gives this process, if any. A process that found none will not find one later. */
@@ -97,7 +148,7 @@ async function findVulkanAdapter(): Promise<string | undefined> {
 async function adapterOfNewProcess(): Promise<string | undefined> {
   const { success, output } = await run(Deno.execPath(), [
     "run",
-    "-A",
+    "--allow-env",
     "--quiet",
     import.meta.filename ?? import.meta.url,
     PROBE,
@@ -106,8 +157,10 @@ async function adapterOfNewProcess(): Promise<string | undefined> {
 }
 
 /** Install the software driver. @returns Whether that worked. */
-async function installDriver(): Promise<boolean> {
-  console.error(`No Vulkan adapter: installing ${DRIVER_PACKAGE} (HESTIA_NO_INSTALL=1 forbids it) ...`);
+async function installDriver({ isTerminal, environment }: Pick<MachineFacts, "isTerminal" | "environment">): Promise<boolean> {
+  const reason = ["HESTIA_INSTALL", "CI"].filter((name) => environment[name]).map((name) => `${name}=${environment[name]}`)[0] ??
+    (isTerminal ? "as you said" : "a container in which nobody can be asked");
+  console.error(`No Vulkan adapter: installing ${DRIVER_PACKAGE} (${reason}; HESTIA_NO_INSTALL=1 forbids it) ...`);
   const install = ["install", "-y", "--no-install-recommends", DRIVER_PACKAGE];
   if ((await run("apt-get", install)).success) return true;
   // The package lists of a fresh container are empty, and old ones name files that are gone: fetch them, then once more.

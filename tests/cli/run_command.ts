@@ -21,7 +21,7 @@ export async function runCommand(
 ): Promise<Finished> {
   const path = new URL(`../../src/cli/${name}.ts`, import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", path, ...args],
+    args: ["run", ...await permissionsOf(name), "--no-prompt", "--no-check", path, ...args],
     env: { NO_COLOR: "1" },
     stdin: stdin === undefined ? "null" : "piped",
     stdout: "piped",
@@ -37,6 +37,14 @@ export async function runCommand(
   const { code, stdout, stderr } = await output;
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr).replace(/^.*XDG_RUNTIME_DIR.*\n/gm, "") };
+}
+
+/** What the task of a command permits it. */
+async function permissionsOf(name: string): Promise<string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+  const flags = (tasks[name].command as string).match(/--allow-\S+/g) ?? [];
+  if (flags.length === 0) throw new Error(`deno task ${name} lists no permissions`);
+  return flags;
 }
 
 /** The object that a command prints last when `--json` was typed. */
