@@ -10,6 +10,7 @@ import { type Plan, type PlanOptions, planTraining } from "../pipeline/plan.ts";
 import { backendInfo } from "../runtime.ts";
 import { quantizerNamed } from "../quant/registry.ts";
 import type { RunConfig } from "./config.ts";
+import { modelConfigOf } from "./train_options.ts";
 import { UsageError } from "./errors.ts";
 
 /** A change of a configuration that saves memory. */
@@ -131,4 +132,12 @@ export async function checkMemory(config: RunConfig, model: LlamaConfig, memory:
       gigabytes(others.at(-1)?.together ?? peak)
     }: a smaller model`;
   throw new UsageError(`${phase} takes ${gigabytes(peak)} of memory, and the device has ${gigabytes(memory)}; ${advice}`);
+}
+
+/** What options would save in training, in a line: where the device's memory was short after all. */
+export async function memoryAdvice(config: RunConfig): Promise<string> {
+  const model = await modelConfigOf(config);
+  const others = await alternatives(config, model);
+  const options = others.map(({ option, alone }) => `with ${option} ${gigabytes(alone)}`);
+  return `by plan, training takes ${gigabytes(await trainingPlan(config, model))}, ${options.join(", ")}`;
 }

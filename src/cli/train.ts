@@ -9,9 +9,9 @@ import { sampledDigest } from "../io/sampled.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
 import { initialModel } from "../llama/parameters.ts";
 import { byteTokenizer } from "../tokenizer/bytes.ts";
-import { openLog } from "./log.ts";
+import { runPhases } from "./attempts.ts";
 import type { RunConfig } from "./config.ts";
-import { FailedWork, UsageError } from "./errors.ts";
+import { UsageError } from "./errors.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { checkMemory, deviceMemory } from "./memory_plan.ts";
@@ -20,14 +20,11 @@ import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
 import { writeReport } from "./report.ts";
 import { checkRunFolder, openRunFolder, type RunFolder } from "./run_folder.ts";
-import { openRecords, type RunListener } from "./run_records.ts";
+import type { RunListener } from "./run_records.ts";
 import { serveRun } from "./run_server.ts";
-import { RunStates, trainingPhases } from "./run_states.ts";
-import { RunWatch } from "./run_watch.ts";
 import { closing, generateCommand, summaryTable } from "./summary.ts";
 import { tensorBoard, trackio } from "./trackers.ts";
 import { command, modelConfigOf, runConfig, type TrainFlags } from "./train_options.ts";
-import { Run } from "./train_run.ts";
 
 /** The model that a run begins with. */
 async function begin(config: RunConfig): Promise<LanguageModel> {
@@ -50,32 +47,6 @@ async function dataOf(
 /** Changes where a model's files do. */
 async function modelDigest(path: string): Promise<string> {
   return await sampledDigest(await modelFolder(path));
-}
-
-/** Behind which step a run goes on, in words. */
-function placeText(states: RunStates): string {
-  const phase = trainingPhases.findLast((each) => states.step(each) !== undefined);
-  return phase === undefined ? "from its beginning" : `behind step ${states.step(phase)} of ${phase}`;
-}
-
-/** Refuses a training that is to end before the step behind which it goes on. */
-function checkSteps(states: RunStates, config: RunConfig, folder: string): void {
-  for (const phase of trainingPhases) {
-    const [done, { steps }] = [states.step(phase), config[phase]];
-    if (done === undefined || done <= steps) continue;
-    throw new UsageError(
-      `cannot go on with the unfinished run ${folder}: ${done} steps of ${phase} are done, and ${phase}.steps is ${steps}; ` +
-        `wanted ${done} or more, or --fresh, which moves that run aside`,
-    );
-  }
-}
-
-/** What ended a run early, in a line; an error of the program stays as it is. */
-function endOf(error: Error, folder: string, { aborted }: AbortSignal): Error {
-  const goesOn = `${folder} keeps what was done, and the same command goes on with it`;
-  if (aborted) console.error(`Interrupted: ${goesOn}.`);
-  const isKnown = /^(Training diverged|Cannot (?!read properties))/.test(error.message);
-  return isKnown && !aborted ? new FailedWork(`${error.message.replace(/\s+/g, " ")}; ${goesOn}`) : error;
 }
 
 /** Who is told of each record while the run trains. */
@@ -123,16 +94,10 @@ if (import.meta.main) {
     if (run.movedTo) console.error(`the earlier run of ${folder} is now ${run.movedTo}`);
     const warning = await slowBackendWarning(config, start.config);
     if (warning) console.error(warning);
-    const states = await RunStates.open(run.path, config.checkpoints);
-    checkSteps(states, config, folder);
-    if (run.goesOn) console.error(`${folder} goes on ${placeText(states)}; --fresh begins anew`);
-    using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
-    await using records = openRecords(run.path, listenersOf(run, flags));
-    const watch = new RunWatch(run, start, data, records);
-    const summary = await new Run(run, states, start, data, log, watch, context).all().catch(async (error) => {
-      await states.settled();
-      await reportOf(run);
-      throw endOf(error, folder, context.signal);
+    const parts = { run, start, data, context, again: () => begin(config), listeners: () => listenersOf(run, flags) };
+    const summary = await runPhases(parts).catch(async (error) => {
+      if (!(error instanceof UsageError)) await reportOf(run);
+      throw error;
     });
     await writeFileAtomic(`${run.path}/summary.json`, JSON.stringify(summary, null, 2) + "\n");
     await run.update({ state: "finished" });

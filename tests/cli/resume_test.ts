@@ -22,16 +22,21 @@ const tiny = {
   sample: { prompt: "Call", tokens: 4 },
 };
 
-/** `deno task train`, which may die at its n-th write or be sent a signal once it has trained so many steps. */
+/** `deno task train`, behind a script that has something happen to it, with what that reads of the environment. */
 async function train(
   folder: string,
-  { dieAt, output = "run", more = [] }: { readonly dieAt?: number; readonly output?: string; readonly more?: string[] } = {},
+  { output = "run", more = [], preload, env = {} }: {
+    readonly output?: string;
+    readonly more?: string[];
+    readonly preload?: string;
+    readonly env?: Record<string, string>;
+  } = {},
 ) {
   const path = (name: string) => new URL(name, import.meta.url).pathname;
   const args = ["--config", `${folder}/tiny.json`, "--output", `${folder}/${output}`, ...more];
   const { code, signal, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", ...dieAt ? ["--preload", path("dying.ts")] : [], path("../../src/cli/train.ts"), ...args],
-    env: { NO_COLOR: "1", XDG_RUNTIME_DIR: "/tmp", ...dieAt ? { DIE_AT: `${dieAt}` } : {} },
+    args: ["run", "-A", "--no-check", ...preload ? ["--preload", path(preload)] : [], path("../../src/cli/train.ts"), ...args],
+    env: { NO_COLOR: "1", XDG_RUNTIME_DIR: "/tmp", ...env },
   }).output();
   return { code, signal, stderr: new TextDecoder().decode(stderr) };
 }
@@ -75,7 +80,7 @@ Deno.test("a run that is killed at any write, again and again, ends as one that 
     let done = 0;
     const places = new Set<string | undefined>();
     for (const dieAt of kills) {
-      const { code, signal, stderr } = await train(folder, { dieAt });
+      const { code, signal, stderr } = await train(folder, { preload: "dying.ts", env: { DIE_AT: `${dieAt}` } });
       places.add(stderr.match(/goes on (?:behind step \d+ of )?([^;]*)/)?.[1]);
       if (code === 0) { // it had less left to do; the next one begins anew, and moves this one aside
         deepEqual(await outcome(`${folder}/run`), wanted);
@@ -89,6 +94,38 @@ Deno.test("a run that is killed at any write, again and again, ends as one that 
     deepEqual(await Deno.readFile(`${folder}/run/packed/model.gguf`), packed);
     ok(places.has("pretrain") && places.has("quantize"), [...places].join());
     ok(deep || done < kills.length / 2, `${done} runs came to their end`);
+  }));
+
+Deno.test("a run whose device is lost goes on with another, and ends as one that was left alone", () =>
+  inFolder(async (folder) => {
+    const alone = await train(folder, { output: "alone/run" });
+    equal(alone.code, 0, alone.stderr);
+    const lost = await train(folder, { preload: "losing.ts", env: { LOSE_AT: "17,60" } }); // in either phase of training
+    equal(lost.code, 0, lost.stderr);
+    equal(lost.stderr.match(/The GPU was lost: /g)?.length, 2, lost.stderr);
+    ok(/run goes on behind step \d of pretrain\n/.test(lost.stderr), lost.stderr);
+    ok(/run goes on behind step \d of quantize\n/.test(lost.stderr), lost.stderr);
+    deepEqual(await outcome(`${folder}/run`), await outcome(`${folder}/alone/run`));
+  }));
+
+Deno.test("a device that is lost again and again, or short of memory, ends a run in one line; it keeps what it has", () =>
+  inFolder(async (folder) => {
+    const lost = await train(folder, { preload: "losing.ts", env: { LOSE_AT: "9,3,3,3,3,3" } });
+    equal(lost.code, 1, lost.stderr);
+    ok(
+      /\nerror: [^\n]*The GPU was lost: [^\n]*run keeps what was done, and the same command goes on with it\n$/.test(lost.stderr),
+      lost.stderr,
+    );
+    const short = await train(folder, { preload: "losing.ts", env: { SHORT_AT: "40" } });
+    equal(short.code, 1, short.stderr);
+    ok(
+      /\nerror: The GPU is out of memory: [^\n]*; by plan, training takes [\d.]+ GB, with --recompute-every 1 [\d.]+ GB[^\n]*; [^\n]*\n$/
+        .test(short.stderr),
+      short.stderr,
+    );
+    const last = await train(folder);
+    equal(last.code, 0, last.stderr);
+    equal((await Deno.readTextFile(`${folder}/run/metrics.jsonl`)).trimEnd().split("\n").length, 11);
   }));
 
 Deno.test("where states cannot be written, training goes on and says so, and the folder keeps what it had", async () => {

@@ -91,6 +91,7 @@ class WebGpuBackend implements Backend {
   readonly #textureMaker: TextureMaker;
   readonly #textures: Arena<TextureCopy>;
   #failure: Error | undefined;
+  #isClosed = false;
 
   constructor(
     device: GPUDevice,
@@ -125,9 +126,8 @@ class WebGpuBackend implements Backend {
       this.#failure ??= new Error(`The GPU rejected a command: ${(event as GPUUncapturedErrorEvent).error.message}`);
     });
     device.lost.then(({ reason, message }) => {
-      if (reason !== "destroyed") {
-        this.#failure ??= new Error(`The GPU was lost: ${message || reason}. Start again; checkpoints on disk are not affected`);
-      }
+      if (this.#isClosed) return;
+      this.#failure ??= new Error(`The GPU was lost: ${message || reason}. Start again; checkpoints on disk are not affected`);
     });
   }
 
@@ -230,8 +230,8 @@ class WebGpuBackend implements Backend {
     this.#device.queue.submit([encoder.finish()]);
     this.statistics.submissions++;
     this.statistics.readbacks++;
-    await staging.mapAsync(GPUMapMode.READ, 0, Math.max(4, round.bytes)).catch((error) => {
-      throw this.#failure ?? error;
+    await staging.mapAsync(GPUMapMode.READ, 0, Math.max(4, round.bytes)).catch(async (error) => {
+      throw await this.#failureOr(error);
     });
     this.#check();
     take(staging.getMappedRange(0, Math.max(4, round.bytes)));
@@ -245,10 +245,19 @@ class WebGpuBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#device.queue.onSubmittedWorkDone().catch(() => {}); // a lost device has nothing left to do
     this.#pool.destroy();
     this.#textureMaker.destroy();
     this.#device.destroy();
+  }
+
+  /** Why the device does nothing any more, of which it may tell a little later than that. */
+  async #failureOr(error: Error): Promise<Error> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([this.#device.lost, new Promise((resolve) => timer = setTimeout(resolve, 100))]);
+    clearTimeout(timer);
+    return this.#failure ?? error;
   }
 
   #check(): void {
