@@ -45,7 +45,7 @@ export async function firstNotFinite(tensors: Readonly<Record<string, Tensor>>):
 /** The first NaN or infinite number of a list. */
 export function notFiniteIn(values: ArrayLike<number>): Omit<NotFinite, "name"> | undefined {
   for (let index = 0; index < values.length; index++) {
-    if (!Number.isFinite(values[index])) return { index, value: values[index] };
+    if (!(Math.abs(values[index]) <= largest)) return { index, value: values[index] };
   }
   return undefined;
 }

@@ -6,6 +6,7 @@
  */
 
 import { atCaller } from "./core/errors.ts";
+import { checkOptions, finite, flag, notNegative, oneOf, type OptionRule, positive } from "./core/options.ts";
 
 /** A release of the method: its code as published in 2026, or the anonymous code of 2025. */
 export type RecipeName = "hestia-2026" | "hestia-2025";
@@ -201,9 +202,31 @@ export function isDecayed(name: string, undecayed: readonly string[] = recipes[d
 
 type Section = "weights" | "guidance" | "annealing" | "schedule" | "objective";
 
+/** What rules may be; those of annealing are checked with its other settings. */
+const ruleRules: { readonly [S in Section]?: { readonly [K in keyof Recipe[S]]: OptionRule } } = {
+  weights: {
+    scaleRule: oneOf("offset", "clamped"),
+    scaleEpsilon: positive,
+    scaleGradient: flag,
+    tieRule: oneOf("lower", "zero"),
+    temperatureOffset: notNegative,
+    baselinePressure: flag,
+  },
+  guidance: {
+    alpha: finite,
+    sensitive: oneOf("hotter", "cooler"),
+    kappa: finite,
+    minimumTrace: positive,
+    statistics: oneOf("quantized", "all"),
+  },
+  schedule: { warmupStart: oneOf("minimum", "zero"), warmupRounding: oneOf("up", "down"), decayAfterWarmup: flag },
+  objective: { endTargets: oneOf("ignored", "predicted"), divisor: oneOf("labels", "predicted") },
+};
+
 /** The rules of one section of a recipe, with those in their place that `options` give. What else is among the options is left out. */
 export function rulesOf<S extends Section>(section: S, options: RuleOptions<Recipe[S]>): Recipe[S] {
   const { recipe, ...given } = givenRules(section, options);
+  checkOptions<Partial<Recipe[S]>>("Cannot follow the rule", given as Partial<Recipe[S]>, ruleRules[section] ?? {});
   return { ...recipeNamed(recipe)[section], ...given };
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { checkOptions, notNegative, share } from "../core/options.ts";
 import { type RuleOptions, rulesOf, type ScheduleRules } from "../recipes.ts";
 
 /** Shape of a learning rate after its warm-up. */
@@ -99,6 +100,7 @@ const shapes: Readonly<Record<ScheduleStyle, Shape>> = {
  * ```
  */
 export function learningRateMultiplier(step: number, options: ScheduleOptions): number {
+  checkOptions("Cannot schedule the learning rate at the", { step }, { step: notNegative });
   const settings = settingsOf(options);
   const { style, warmupSteps, warmupStart, minRatio, firstScale } = settings;
   if (step >= warmupSteps) return shapes[style](step, settings);
@@ -106,7 +108,21 @@ export function learningRateMultiplier(step: number, options: ScheduleOptions): 
   return (first + (1 - first) * step / warmupSteps) * (style === "twoStage" ? firstScale : 1);
 }
 
+/** What numbers may be. */
+const numbers = {
+  totalSteps: notNegative,
+  warmupSteps: notNegative,
+  decaySteps: notNegative,
+  warmupRatio: share,
+  decayRatio: share,
+  stageBoundary: share,
+  minRatio: notNegative,
+  firstScale: notNegative,
+  secondScale: notNegative,
+};
+
 function settingsOf(options: ScheduleOptions): Settings {
+  checkOptions("Cannot schedule the learning rate by the", options, numbers);
   const { style = "wsd", totalSteps, minRatio = 0.1, warmupRatio = 0, decayRatio = 0.1 } = options;
   if (!Object.hasOwn(shapes, style)) {
     throw atCaller(

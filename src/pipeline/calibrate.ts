@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkOptions, notNegative, oneOf, seed as anySeed, whole } from "../core/options.ts";
 import type { ProgramBytes } from "../core/program.ts";
 import { llamaHidden, type LlamaModel } from "../llama/model.ts";
 import { quantizedNames } from "../llama/parameters.ts";
@@ -185,6 +186,16 @@ export async function calibrate(
   options: CalibrationOptions = {},
 ): Promise<Calibration> {
   const { probes = 256, tolerance = 0.01, granularity = "tensor", onProgress, seed, resume, signal } = options;
+  checkOptions("Cannot calibrate with the", options, {
+    curvature: oneOf(...curvatures),
+    estimator: oneOf(...estimators),
+    granularity: oneOf(...calibrationGranularities),
+    seed: anySeed,
+    tolerance: notNegative,
+    recomputeEvery: whole(0),
+    sketch: whole(1),
+    queries: whole(0),
+  });
   const names = quantizedNames(model.config);
   const groups: Record<string, string[]> = {};
   for (const name of names) (groups[groupOf(name, granularity)] ??= []).push(name);

@@ -5,6 +5,7 @@
  */
 
 import { writeFileAtomic } from "../io/atomic.ts";
+import { checkOptions, oneOf } from "../core/options.ts";
 import { joinBytes } from "../io/bytes.ts";
 import { ggufStream } from "../io/gguf_writer.ts";
 import type { LanguageModel, Quantization } from "../llama/checkpoint.ts";
@@ -75,6 +76,10 @@ export async function packFile(path: string, model: LanguageModel, options: Pack
 
 async function* chunks(model: LanguageModel, options: PackOptions): AsyncGenerator<Uint8Array> {
   const { format = "q2_0", embeddings = "f16" } = options;
+  checkOptions("Cannot pack with the", { format, embeddings }, {
+    format: oneOf(...Object.keys(packedFormats).filter((name) => name !== "bitnet"), "dense", "f16"),
+    embeddings: oneOf("f16", "q8_0"),
+  });
   if (format === "dense") {
     if (embeddings !== "f16") throw new RangeError(`Cannot pack embeddings as ${embeddings} in a dense file: wanted f16`);
     return yield* await denseChunks(model, options);

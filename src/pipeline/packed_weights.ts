@@ -5,6 +5,7 @@
  */
 
 import { partName, partsOf } from "../core/names.ts";
+import { checkOptions, whole } from "../core/options.ts";
 import { sizeOf } from "../core/shape.ts";
 import { tensor } from "../create.ts";
 import { requireFinite } from "../finite.ts";
@@ -15,6 +16,7 @@ import { parameterShapes } from "../llama/parameters.ts";
 import type { PackedFormat, TernaryMatrix } from "../pack/format.ts";
 import { mergeScales } from "../pack/groups.ts";
 import { quantizerNamed } from "../quant/registry.ts";
+import { rulesOf } from "../recipes.ts";
 import type { Tensor } from "../tensor.ts";
 import { asTernary } from "./already_ternary.ts";
 
@@ -43,7 +45,12 @@ export function packingCounter(config: LlamaConfig, onProgress: PackingProgress 
 /** The quantization that a model is packed with. Throws a `RangeError` where neither it nor the caller names one. */
 export function packedQuantization(model: LanguageModel, quantization: Quantization | undefined): Quantization {
   const chosen = quantization ?? model.quantization;
-  if (chosen) return chosen;
+  if (chosen) {
+    quantizerNamed(chosen.quantizer);
+    checkOptions("Cannot pack with the", { groupSize: chosen.groupSize ?? NaN }, { groupSize: whole(-1) });
+    rulesOf("weights", chosen);
+    return chosen;
+  }
   throw new RangeError(
     'Cannot pack a model in full precision: wanted the option quantization, such as { quantizer: "ternary", groupSize: 128 }',
   );

@@ -5,6 +5,7 @@
  */
 
 import { ownerOf } from "../core/names.ts";
+import { checkOptions, notNegative, oneOf, whole } from "../core/options.ts";
 import { requireFinite } from "../finite.ts";
 import type { ProgramBytes } from "../core/program.ts";
 import type { Quantization } from "../llama/checkpoint.ts";
@@ -157,11 +158,9 @@ export async function* train(
   data: Iterable<Batch> | AsyncIterable<Batch>,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent> {
-  const { steps, quantizer: name = "none", groupSize = 128, scaleDtype, onMemory } = options;
+  const { steps, quantizer: name = "none", groupSize = 128, onMemory } = options;
   const quantizer = quantizerNamed(name);
-  if (scaleDtype === "float16" && !quantizer.roundsScales) {
-    throw new RangeError(`Cannot train with scales in float16: the quantizer "${name}" keeps them in float32`);
-  }
+  check(options, quantizer);
   const hardSteps = quantizer.anneals ? options.annealing?.hardSteps ?? 0 : 0;
   const plan = phasePlan(model, quantizer, options);
   await requireFinite(options.distillation?.teacher.parameters ?? {}, "distil");
@@ -200,6 +199,23 @@ export async function* train(
     }
   } finally {
     await reader.close();
+  }
+}
+
+function check(options: TrainOptions, { name, roundsScales }: Quantizer): void {
+  checkOptions("Cannot train with the", options, {
+    steps: whole(0),
+    learningRate: notNegative,
+    recomputeEvery: whole(0),
+    scaleDtype: oneOf("float32", "float16"),
+    ...typeof options.checkpointEvery === "number" ? { checkpointEvery: whole(1) } : {},
+  });
+  checkOptions("Cannot train with the optimizer's", options.optimizer ?? {}, {
+    moments: oneOf("float32", "bfloat16"),
+    clipBy: oneOf("step", "before"),
+  });
+  if (options.scaleDtype === "float16" && !roundsScales) {
+    throw new RangeError(`Cannot train with scales in float16: the quantizer "${name}" keeps them in float32`);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { checkOptions, notNegative } from "../core/options.ts";
 import { type AnnealingRules, type RuleOptions, rulesOf } from "../recipes.ts";
 
 /** Shape of the temperature's way from its start to its end. */
@@ -89,6 +90,7 @@ export function annealing(options: AnnealingOptions): Annealing {
   const softSteps = totalSteps - hardSteps;
   return {
     at(step, { scale = 1 } = {}) {
+      checkOptions("Cannot anneal at the", { step, scale }, { step: notNegative, scale: notNegative });
       if (hardSteps > 0 && step >= softSteps) return { temperature: 0, pressure: 1, hard: true };
       const progress = step < softSteps ? step / softSteps : 1;
       const share = remaining(progress, { annealRatio, style });

@@ -93,9 +93,6 @@ export function scaleOfScore(score: number | undefined, options: GuidanceOptions
 /** Factor of a score in the exponent of its scale. */
 function strengthOf(options: GuidanceOptions): number {
   const { alpha, sensitive } = rulesOf("guidance", options);
-  if (sensitive !== "hotter" && sensitive !== "cooler") {
-    throw atCaller(new RangeError(`Cannot make sensitive tensors "${sensitive}": wanted "hotter" or "cooler"`));
-  }
   return sensitive === "hotter" ? alpha : -alpha;
 }
 

@@ -69,23 +69,10 @@ export function hestia(weight: Tensor, options: HestiaOptions): Tensor {
   }
   const { temperatureOffset, scaleRule, scaleEpsilon, scaleGradient, tieRule } = rulesOf("weights", options);
   const rules = { scaleRule, scaleEpsilon, scaleGradient, tieRule };
-  checkRules(weight, rules);
   const sharpness = hard ? 1 : sharpnessOf(temperature!, temperatureOffset);
   const { scaleDtype = "float32" } = options;
   const relaxation: Relaxation = { ...rules, sharpness, pressure, groupSize, codebook, hard, scaleDtype };
   return isTernary(codebook) && weight.dtype === "float32" ? fusedRelaxation(weight, relaxation) : relaxed(weight, relaxation);
-}
-
-/** Throws where a rule about scales and ties is none that there is. */
-function checkRules(
-  weight: Tensor,
-  { scaleRule, scaleEpsilon, tieRule }: Pick<WeightRules, "scaleRule" | "scaleEpsilon" | "tieRule">,
-): void {
-  const fail = (rule: string, value: unknown, wanted: string) =>
-    atCaller(new RangeError(`Cannot quantize ${weight} with the ${rule} ${value}: wanted ${wanted}`));
-  if (scaleRule !== "offset" && scaleRule !== "clamped") throw fail("scaleRule", scaleRule, '"offset" or "clamped"');
-  if (tieRule !== "lower" && tieRule !== "zero") throw fail("tieRule", tieRule, '"lower" or "zero"');
-  if (!(scaleEpsilon > 0 && Number.isFinite(scaleEpsilon))) throw fail("scaleEpsilon", scaleEpsilon, "a finite number above 0");
 }
 
 /** Throws unless a temperature or a pressure is a number in its range or a float32 scalar. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { checkOptions, seed as anySeed, whole } from "../core/options.ts";
+
 /**
  * Target that does not count, as it stands in a `Uint32Array`: the bits of -100.
  *
@@ -89,6 +91,12 @@ export function batchAt(
   options: BatchSize & { readonly seed: number; readonly step: number },
 ): Batch {
   const { batchSize, sequenceLength, seed, step } = options;
+  checkOptions("Cannot cut a batch by the", options, {
+    batchSize: whole(0),
+    sequenceLength: whole(0),
+    seed: anySeed,
+    step: whole(0),
+  });
   const places = tokens.length - sequenceLength;
   const starts = Array.from({ length: batchSize }, (_, row) => Math.floor(uniform(seed, step, row) * places));
   return cutBatch(tokens, starts, sequenceLength);
@@ -131,6 +139,7 @@ export function* windows(
   tokens: ArrayLike<number>,
   { batchSize, sequenceLength, limit = Infinity }: BatchSize & { readonly limit?: number },
 ): Generator<Batch, void> {
+  checkOptions("Cannot cut windows by the", { batchSize, sequenceLength }, { batchSize: whole(0), sequenceLength: whole(0) });
   const available = Math.max(1, Math.floor((tokens.length - 1) / sequenceLength));
   const rows = Math.min(batchSize, available);
   const count = Math.min(limit, Math.floor(available / rows));

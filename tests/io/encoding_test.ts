@@ -30,6 +30,11 @@ const foreign: [name: string, content: Uint8Array, looksLike: string][] = [
   ["UTF-16, the other way", bytes([0xfe, 0xff], wide(2, false)), "UTF-16 (big-endian)"],
   ["UTF-16 without a mark", wide(2, true), "UTF-16 (little-endian)"],
   ["UTF-16 without a mark, the other way", wide(2, false), "UTF-16 (big-endian)"],
+  [
+    "UTF-16 of nothing but ASCII, which is UTF-8 with zeros",
+    bytes(...[..."not a sea"].map((c) => [c.charCodeAt(0), 0])),
+    "UTF-16 (little-endian)",
+  ],
   ["UTF-32", bytes([0xff, 0xfe, 0, 0], wide(4, true)), "UTF-32 (little-endian)"],
   ["UTF-32 without a mark", wide(4, false), "UTF-32 (big-endian)"],
   ["Shift-JIS", bytes(kana, kana, kana), "Shift-JIS"],

@@ -152,7 +152,9 @@ Deno.test("both spellings of rope give one config", () => {
 const yarn = { rope_theta: 10_000, rope_type: "yarn", factor: 4, original_max_position_embeddings: 32 };
 const ropes: readonly ConfigJson[] = [
   ...Object.values(familyConfigs),
-  ...[{}, { mscale: 0.707, mscale_all_dim: 0.9 }, { attention_factor: 2 }, { beta_fast: 7, beta_slow: 2 }, { factor: 0.5 }].map((
+  ...[{}, { mscale: 0.707, mscale_all_dim: 0.9 }, { attention_factor: 2 }, { beta_fast: 7, beta_slow: 2 }, { factor: 0.5 }, {
+    original_max_position_embeddings: 997,
+  }].map((
     more,
   ) => ({
     ...qwen2,

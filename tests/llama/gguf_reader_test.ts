@@ -32,6 +32,22 @@ Deno.test("other rope scalings are found from keys of our own", () => {
   deepEqual(ggufLlamaConfig(metadata, { vocabularySize: 256, tieEmbeddings: true, ropeFactors: factors }), tinyConfig);
 });
 
+Deno.test("yarn without a factor of attention has the one that llama.cpp computes, and with one both", () => {
+  const { ropeScaling: _, ...plain } = tinyConfig;
+  const read = (more: Parameters<typeof writeGguf>[0]) =>
+    ggufLlamaConfig({
+      ...metadataOf(plain),
+      "llama.rope.scaling.type": { type: "string", value: "yarn" },
+      "llama.rope.scaling.factor": { type: "float32", value: 3 },
+      ...more,
+    }, { vocabularySize: 256, tieEmbeddings: true }).ropeScaling;
+  const size = 0.1 * Math.log(3) + 1;
+  const yarn = { type: "yarn", factor: 3, originalMaxPositions: tinyConfig.maxPositions, betaFast: 32, betaSlow: 1 } as const;
+  deepEqual(read({}), { ...yarn, attentionFactor: size });
+  const twice = read({ "llama.rope.scaling.attn_factor": { type: "float32", value: 2 } });
+  deepEqual(twice, { ...yarn, attentionFactor: Number((2 * size).toPrecision(7)) });
+});
+
 Deno.test("metadata that is missing is named", () => {
   const { "llama.embedding_length": _, ...rest } = metadataOf(tinyConfig);
   throws(() => ggufLlamaConfig(rest, { vocabularySize: 256, tieEmbeddings: true }), /llama\.embedding_length is undefined/);

@@ -119,7 +119,7 @@ const data: readonly Mutation[] = [
   ]),
   ...inFile("src/llama/sample.ts", ["llama/generate_test.ts", "pipeline/refusals_test.ts"], [
     ["divisor.maximum(leastTemperature)", "divisor"],
-    ["lowest.lessEqual(values)", "lowest.less(values)"],
+    ["above.less(wanted).where(low, middle)", "above.less(wanted).where(middle, low)"],
     ["isFinite(top).reshape(ids.shape).where(ids, otherwise)", "ids"],
   ]),
 ];
@@ -156,7 +156,9 @@ const readers: readonly Mutation[] = [
     ["attention_bias ? attention : []), ...(mlp_bias", "attention_bias ? qkv : []), ...(mlp_bias"],
   ]),
   ...inFile("src/llama/companions.ts", config, [
-    ["if (tokenizerConfig?.add_bos_token === false) return undefined;", ""],
+    ["surroundingsOf(tokenizer.post_processor).before[0]", "undefined"],
+    ["return tokenizerConfig === undefined && isId(named) ? named : undefined;", "return isId(named) ? named : undefined;"],
+    ["id >= Number(config.vocab_size)", "id > Number(config.vocab_size)"],
     ["[config.eos_token_id, generation.eos_token_id]", "[generation.eos_token_id ?? config.eos_token_id]"],
   ]),
   ...inFile("src/llama/checkpoint_tensors.ts", ["llama/checkpoint_test.ts"], [

@@ -26,6 +26,9 @@ Deno.test("learningRateMultiplier() ends where it is told to", () => {
   // half of 103 steps, rounded down, is 51; `twoStageLinear` does not round
   const halves = { ...base, firstScale: 0.9, secondScale: 0.5 };
   close(at([50, 51], { ...halves, style: "twoStage" }), [0.9 * cosine(37 / 90), 0.5 * cosine(38 / 90)], { absolute: 1e-12 });
+  const rise = (first: number) => first + (1 - first) * 5 / 13; // the warm-up of a first stage is scaled as it is, a line's is not
+  close(at([5], { ...halves, style: "twoStage" }), [0.9 * rise(0.2)], { absolute: 1e-12 });
+  close(at([5], { ...halves, style: "twoStageLinear" }), [rise(0.2)], { absolute: 1e-12 });
   close(at([51, 52], { ...halves, style: "twoStageLinear" }), [0.9 * (1 - 38 / 103), 0.5 * (1 - 52 / 103)], { absolute: 1e-12 });
 });
 
@@ -54,6 +57,25 @@ Deno.test("learningRateMultiplier() stays from 0 to 1 where phases are empty or 
       const multipliers = at([0, 1, 3, 4, 5, 6, 7], { ...options, style });
       ok(multipliers.every((value) => value >= 0 && value <= 1), `${style} ${JSON.stringify(options)}: ${multipliers}`);
     }
+  }
+});
+
+Deno.test("learningRateMultiplier() refuses numbers that are none, and rules that there are not", () => {
+  const wrong: [ScheduleOptions, RegExp][] = [
+    [{ totalSteps: NaN }, /totalSteps NaN: wanted a finite number of at least 0/],
+    [{ ...base, warmupSteps: -1 }, /warmupSteps -1/],
+    [{ ...base, decaySteps: Infinity }, /decaySteps Infinity/],
+    [{ ...base, minRatio: NaN }, /minRatio NaN/],
+    [{ totalSteps: 7, warmupRatio: 1.5 }, /warmupRatio 1\.5: wanted a number from 0 to 1/],
+    [{ totalSteps: 7, decayRatio: -0.1 }, /decayRatio -0\.1/],
+    [{ ...base, stageBoundary: 51 }, /stageBoundary 51/],
+    [{ ...base, firstScale: NaN }, /firstScale NaN/],
+    [{ ...base, warmupRounding: "even" as "up" }, /rule warmupRounding even: wanted "up" or "down"/],
+    [{ ...base, warmupStart: "end" as "zero" }, /rule warmupStart end: wanted "minimum" or "zero"/],
+  ];
+  for (const [options, message] of wrong) throws(() => learningRateMultiplier(0, options), message);
+  for (const step of [-1, NaN, Infinity]) {
+    throws(() => learningRateMultiplier(step, base), /at the step .*: wanted a finite number/);
   }
 });
 

@@ -73,6 +73,39 @@ for (const backend of ["reference", "webgpu"] as const) {
   });
 }
 
+Deno.test("options that are none are refused by name in training, calibration and packing", async () => {
+  await useBackend("reference");
+  const model = small();
+  const training: [Partial<TrainOptions>, RegExp][] = [
+    [{ steps: 1.5 }, /Cannot train with the steps 1\.5: wanted a whole number/],
+    [{ learningRate: -1 }, /learningRate -1: wanted a finite number of at least 0/],
+    [{ learningRate: 1e39 }, /learningRate 1e\+39/],
+    [{ recomputeEvery: NaN }, /recomputeEvery NaN/],
+    [{ checkpointEvery: 0 }, /checkpointEvery 0: wanted a whole number of at least 1/],
+    [{ optimizer: { moments: "int8" as "float32" } }, /optimizer's moments int8: wanted "float32" or "bfloat16"/],
+    [{ optimizer: { clipBy: "never" as "step" } }, /clipBy never: wanted "step" or "before"/],
+    [{ objective: { divisor: "tokens" as "labels" } }, /rule divisor tokens: wanted "labels" or "predicted"/],
+    [{ quantizer: "ternary", tieRule: "up" as "lower" }, /rule tieRule up: wanted "lower" or "zero"/],
+    [{ quantizer: "ternary", scaleEpsilon: NaN }, /rule scaleEpsilon NaN/],
+    [{ quantizer: "hestia", temperatureOffset: -1 }, /rule temperatureOffset -1/],
+  ];
+  for (const [options, says] of training) await rejects(firstLoss(model, batches(text, size), options), says);
+  const data = [batchAt(text, { ...size, step: 0 })];
+  const wrong = { curvature: "flat", estimator: "none", granularity: "row", seed: -1, tolerance: NaN, recomputeEvery: 0.5 };
+  for (const [name, value] of Object.entries(wrong)) {
+    await rejects(calibrate(model, data, { [name]: value }), new RegExp(`Cannot calibrate with the ${name} ${value}: wanted`));
+  }
+  const quantization = { quantizer: "ternary", groupSize: 64 };
+  await rejects(pack(model, { format: "q3" as "q2_0", quantization }), /Cannot pack with the format q3: wanted "q2_0" or/);
+  await rejects(pack(model, { embeddings: "f8" as "f16", quantization }), /embeddings f8: wanted "f16" or "q8_0"/);
+  await rejects(pack(model, { quantization: { ...quantization, quantizer: "ternery" } }), /Cannot quantize by "ternery"/);
+  await rejects(
+    pack(model, { quantization: { ...quantization, groupSize: NaN } }),
+    /groupSize NaN: wanted a whole number of at least -1/,
+  );
+  await rejects(pack(model, { quantization: { ...quantization, scaleRule: "max" as "offset" } }), /rule scaleRule max/);
+});
+
 Deno.test("codes of a weight with NaN are packed by no quantizer", async () => {
   await useBackend("reference");
   const model = await broken(weight, 5, NaN);
@@ -142,7 +175,7 @@ Deno.test("learning rates and settings that are no numbers are refused", async (
   await useBackend("reference");
   await rejects(
     firstLoss(small(), batches(text, size), { learningRate: NaN }),
-    /Cannot run step 1 with a learningRate of NaN: wanted a finite number/,
+    /Cannot train with the learningRate NaN: wanted a finite number of at least 0/,
   );
   await rejects(firstLoss(small(), batches(text, size), { optimizer: { beta2: 1 } }), /wanted beta2 from 0 to below 1, got 1/);
 });

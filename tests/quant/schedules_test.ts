@@ -60,6 +60,19 @@ Deno.test("annealing() refuses settings outside of their ranges", () => {
   throws(() => annealing({ totalSteps: 10, style: "step" as "linear" }), /style "step": wanted one of cosine, linear/);
 });
 
+Deno.test("annealing() refuses steps and scales that are none, and guidance rules", () => {
+  const schedule = annealing({ totalSteps: 7 });
+  for (const step of [-1, NaN]) throws(() => schedule.at(step), /Cannot anneal at the step (-1|NaN): wanted a finite number/);
+  for (const scale of [-1, NaN, Infinity]) throws(() => schedule.at(1, { scale }), /at the scale .*: wanted a finite number/);
+  const traces = { a: 1, b: 2 };
+  for (const minimumTrace of [0, NaN]) {
+    throws(() => temperatureScales(traces, { minimumTrace }), /rule minimumTrace (0|NaN): wanted/);
+  }
+  throws(() => temperatureScales(traces, { alpha: NaN }), /rule alpha NaN: wanted a finite number/);
+  throws(() => temperatureScales(traces, { kappa: Infinity }), /rule kappa Infinity/);
+  throws(() => temperatureScales(traces, { statistics: "some" as "all" }), /rule statistics some: wanted "quantized" or "all"/);
+});
+
 Deno.test("optimalTemperature() finds the temperature that theory names", () => {
   close([optimalTemperature()], [initialTemperature], { absolute: 1e-11 });
   close([optimalTemperature({ bounds: [0.3, 0.4] })], [0.3508852511], { absolute: 1e-9 });
@@ -98,7 +111,7 @@ Deno.test("temperatureScales() gives curved tensors higher temperatures, or lowe
     relative: 1e-7,
   });
   close([temperatureScales(traces, { alpha: -0.4 }).temperatureScales.sharp], [Math.exp(-0.4 * sigmoid)], { relative: 1e-7 });
-  throws(() => temperatureScales(traces, { sensitive: "warmer" as "hotter" }), /"warmer": wanted "hotter" or "cooler"/);
+  throws(() => temperatureScales(traces, { sensitive: "warmer" as "hotter" }), /sensitive warmer: wanted "hotter" or "cooler"/);
 });
 
 Deno.test("temperatureScales() counts the quantized tensors alone, or all that have a trace, and names those without", () => {

@@ -1,5 +1,5 @@
 import { gradients, type Tensor, tensor, useBackend } from "../../mod.ts";
-import { absmeanCodes } from "../../src/quant/codebook.ts";
+import { absmeanCodes, nearestCode } from "../../src/quant/codebook.ts";
 import type { QuantizerState } from "../../src/quant/quantizer.ts";
 import { quantizerNamed, quantizers } from "../../src/quant/registry.ts";
 import { ternary } from "../../src/quant/ternary.ts";
@@ -47,6 +47,10 @@ Deno.test("a group of zeros keeps the smallest scale and zero codes; ties are th
   };
   deepEqual(await of("hestia-2025"), [[0, 0, 0, -1], [1e-5, 2]]);
   deepEqual(await of("hestia-2026"), [[0, 0, 0, -1], [1e-5, 2 + 1e-5]]);
+  const ties = tensor([-0.5, 0.5]);
+  deepEqual(await read(nearestCode(ties, [-1, 0, 1])), [-1, 0]);
+  deepEqual(await read(nearestCode(ties, [-1, 0, 1], { recipe: "hestia-2026" })), [-1, 0]);
+  deepEqual(await read(nearestCode(ties, [-1, 0, 1], { recipe: "hestia-2025" })), [0, 0]);
 });
 
 Deno.test("the baseline mixes by pressure where the recipe says so, over any codebook, and rounds in the hard phase", async () => {

@@ -250,6 +250,16 @@ Deno.test("keys and values that are not known are refused by name", () => {
   throws(() => changed({ "tokenizer.ggml.token_type": { type: "array", itemType: "int32", value: [1] } }), /has 1 items/);
 });
 
+Deno.test("whether a text begins with a token is as the file says; where it does not, as llama.cpp has it", () => {
+  const { "tokenizer.ggml.add_bos_token": _, ...silent } = tokenizerGgufMetadata(llama3, { beginToken: 4, endTokens: [6] });
+  const begin = (more: GgufMetadata) => ggufTokenizer({ ...silent, ...more }).beginToken;
+  equal(begin({}), 4);
+  equal(begin({ "tokenizer.ggml.add_bos_token": { type: "bool", value: false } }), undefined);
+  const gpt2: GgufMetadata = { "tokenizer.ggml.pre": { type: "string", value: "gpt-2" } };
+  equal(begin(gpt2), undefined);
+  equal(begin({ ...gpt2, "tokenizer.ggml.add_bos_token": { type: "bool", value: true } }), 4);
+});
+
 Deno.test("an old file, which names no rule of splitting, is refused rather than guessed", () => {
   const { "tokenizer.ggml.pre": _, ...rest } = tokenizerGgufMetadata(llama3);
   throws(() => ggufTokenizer(rest), /tokenizer\.ggml\.pre undefined is not known/);

@@ -49,6 +49,18 @@ Deno.test("windows() goes through the text once, in order", () => {
   deepEqual([...windows(tokens.subarray(0, 17), size)].map(starts), [[0]]);
 });
 
+Deno.test("sizes, seeds and steps are whole numbers", () => {
+  const tokens = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const good = { batchSize: 1, sequenceLength: 3, seed: 1, step: 0 };
+  const wrong = { batchSize: [1.5, NaN], sequenceLength: [2.5, NaN], seed: [-1, 2 ** 32, NaN, 0.5], step: [-1, 1.5, NaN] };
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      throws(() => batchAt(tokens, { ...good, [name]: value }), new RegExp(`Cannot cut a batch by the ${name} ${value}: wanted`));
+    }
+  }
+  throws(() => [...windows(tokens, { batchSize: 1.5, sequenceLength: 3 })], /batchSize 1\.5: wanted a whole number/);
+});
+
 Deno.test("splitTokens() holds out the end", () => {
   const { training, heldOut } = splitTokens(tokens, 0.1);
   deepEqual([training.length, heldOut.length, heldOut[0]], [900, 100, 900]);
