@@ -149,3 +149,38 @@ Deno.test("overrideConfig() shortens phases in proportion and stays valid", () =
   for (const maxSteps of [1, 2, 3, 1000]) resolveConfig(overrideConfig(config, { maxSteps }));
   deepEqual(overrideConfig(config, {}), config);
 });
+
+Deno.test("docs/CONFIGURATION.md lists every field with its defaults", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/CONFIGURATION.md", import.meta.url));
+  const rows = [...page.matchAll(/^\| `([\w.]+)` +\| (.*?) \|/gm)].map(([, name, value]) => [name, value.trim()] as const);
+  const listed = (value: unknown): string[] => {
+    const message = rejection(value);
+    return /; there are (.*)$/.exec(message)![1].split(", ");
+  };
+  const sections = listed({ unknown: 1 });
+  const leaf = (name: string, value: unknown) => /must be an object/.test(rejection({ [name]: value }));
+  const fields = sections.flatMap((name) =>
+    leaf(name, []) ? listed({ [name]: { unknown: 1 } }).map((field) => `${name}.${field}`) : [name]
+  );
+  deepEqual(rows.map(([name]) => name).filter((name) => name !== "model.path").sort(), fields.sort());
+  const [now, before] = (["hestia-2026", "hestia-2025"] as const).map((recipe) => resolveConfig({ recipe }));
+  for (const [name, said] of rows.filter(([name]) => !["optimizer.undecayed", "recipe"].includes(name))) {
+    const [value, older] = [now, before].map((config) => valueAt(config, name));
+    equal(said, older === value ? value : `${value} ${older}`, name);
+  }
+});
+
+function rejection(value: unknown): string {
+  try {
+    resolveConfig(value);
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** A field as the page writes it. */
+function valueAt(config: unknown, name: string): string {
+  const value = name.split(".").reduce((at, part) => (at as Record<string, unknown>)?.[part], config);
+  return value === undefined ? "–" : `\`${JSON.stringify(value)}\``;
+}
