@@ -343,7 +343,7 @@ export function overrideConfig(
 }
 
 /** Rules about several fields at once: whether each holds, and the sentence for when it does not. */
-function conflicts({ model, quantize, pretrain }: Parsed): [holds: boolean, message: string][] {
+function conflicts({ model, quantize, pretrain, evaluation }: Parsed): [holds: boolean, message: string][] {
   const { heads, keyValueHeads, headDim } = "path" in model ? { heads: 1, keyValueHeads: 1, headDim: 2 } : model;
   return [
     [heads % keyValueHeads === 0, `model.heads must be a multiple of model.keyValueHeads, got ${heads} and ${keyValueHeads}`],
@@ -355,6 +355,10 @@ function conflicts({ model, quantize, pretrain }: Parsed): [holds: boolean, mess
     [
       quantize.scaleDtype === "float32" || quantizers[quantize.quantizer].roundsScales === true,
       `quantize.scaleDtype must be "float32" with the quantizer "${quantize.quantizer}", got "${quantize.scaleDtype}"`,
+    ],
+    [
+      evaluation.patience === undefined || evaluation.everySteps !== undefined,
+      `evaluation.patience counts evaluations while training: evaluation.everySteps (--evaluate-every N) must say when, got none`,
     ],
     [
       quantize.hardSteps < quantize.steps,

@@ -82,6 +82,9 @@ async function reportOf({ path, name }: RunFolder): Promise<string[]> {
 
 if (import.meta.main) {
   await main(command, async (flags, context) => {
+    if (flags.host !== undefined && flags.serve === undefined) {
+      throw new UsageError("--host says where --serve listens: wanted both");
+    }
     const { config, name } = await runConfig(flags);
     const folder = flags.output ?? `runs/${name}`;
     await checkRunFolder(folder);

@@ -106,3 +106,18 @@ Deno.test("an option that may be typed several times gives its values with comma
   equal(parse(command, ["--other", "x", "--other", "y"]).other, "y");
   throws(() => parse(command, ["--data", "a", "--data", "--other"]), { message: "--data needs a value: text" });
 });
+
+Deno.test("an option that may stand alone takes a number that follows, and nothing else; the last argument may be several", () => {
+  const command = {
+    name: "show",
+    summary: "",
+    options: { serve: { type: "integer", alone: 8642, description: "" }, json: { type: "boolean", description: "" } },
+    positionals: { dirs: { description: "", required: true, several: true } },
+  } as const;
+  const read = (...args: string[]) => (({ serve, json, dirs }) => [serve, json, dirs])(parse(command, args));
+  deepEqual(read("a"), [undefined, false, "a"]);
+  deepEqual(read("a", "--serve"), [8642, false, "a"]);
+  deepEqual(read("--serve", "--json", "a", "b c"), [8642, true, "a\nb c"]);
+  deepEqual(read("--serve", "0", "a"), [0, false, "a"]);
+  deepEqual(read("--serve=9", "a"), [9, false, "a"]);
+});

@@ -110,6 +110,11 @@ const refused: readonly [value: unknown, message: RegExp][] = [
   [{ model: { heads: 2, headDim: 96 } }, /^c\.json: quantize\.groupSize 128 does not fit q2_0 and rows of 128, 192, 384; /],
   [{ model: { vocabularySize: 100 } }, /^c\.json: model\.vocabularySize must be an integer of at least 256, got 100$/],
   [{ pretrain: { steps: 3 } }, /^c\.json: pretrain\.warmupSteps must be at most pretrain\.steps, got 30 and 3$/],
+  [
+    { evaluation: { patience: 3 } },
+    /^c\.json: evaluation\.patience counts evaluations while training: evaluation\.everySteps .* must say when, got none$/,
+  ],
+  [{ trackers: { trackio: "localhost" } }, /^c\.json: trackers\.trackio must be an address such as http:.*, got "localhost"$/],
   [{ quantize: { hardSteps: 400 } }, /^c\.json: quantize\.hardSteps must be below quantize\.steps, got 400 and 400$/],
   [{ data: { heldOutFraction: 0 } }, /^c\.json: data\.heldOutFraction must be a number from 0\.001 to 0\.9, got 0$/],
   [{ seed: -1 }, /^c\.json: seed must be an integer of at least 0, got -1$/],
