@@ -76,7 +76,9 @@ export async function refusing<T>(work: () => T | Promise<T>): Promise<T> {
  * @throws {UsageError} Where there is none, or it cannot be used.
  */
 export async function loadModelFolder(path: string, reading: ReadingOptions = {}): Promise<LanguageModel> {
-  if (!(await statOf(path)).isDirectory) throw new UsageError(`cannot open the model ${path}: wanted a folder, it is a file`);
+  if (!(await statOf(path)).isDirectory) {
+    throw new UsageError(`cannot open the model ${path}: wanted a folder, it is a file; deno task unpack makes a folder of it`);
+  }
   const folder = await modelFolder(path);
   if (await holdsBitnet(folder)) {
     throw new UsageError(`cannot open the model ${path}: it is packed; deno task unpack makes a checkpoint of it`);

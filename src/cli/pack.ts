@@ -31,7 +31,10 @@ const command = {
   summary:
     "Writes the quantized weights of a trained model, with all that is needed to run it, into one file (bitnet: a folder).",
   options: {
-    model: modelOption,
+    model: {
+      ...modelOption,
+      description: "Folder of a run or of a model (config.json, model.safetensors, tokenizer.json), or a name on the Hub",
+    },
     allowUnknown: allowUnknownOption,
     output: { type: "string", value: "FILE", description: "File to write, such as model.gguf" },
     format: {
