@@ -13,6 +13,7 @@ import { rowLosses } from "../nn/fused.ts";
 import { logitsInPieces } from "../pipeline/data.ts";
 import { applyFused, type Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
+import { type GroupedBatch, groupedBatches, hiddenBehind, roundedLength, tokensOf } from "./batches.ts";
 
 /** A row of tokens, and which tokens are looked for after which of them. */
 export interface ScoredRow {
@@ -42,104 +43,86 @@ export interface ScoringOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Rows that run together, as one rectangle that is filled up at the right. */
-export interface RowBatch {
-  /** Which rows these are. */
-  readonly rows: readonly number[];
-  /** Rows and columns of the rectangle, which may be larger, so that few programs are compiled. */
-  readonly shape: readonly [rows: number, length: number];
-}
-
-/**
- * Rows in batches, the longest first, so that what does not fit fails at once. Lengths and numbers of rows are rounded up to few values.
- *
- * @param most tokens of the longest row that a model takes
- */
-export function batchesOf(lengths: readonly number[], { most, batchTokens }: { most: number; batchTokens: number }): RowBatch[] {
-  const order = lengths.map((_, row) => row).sort((a, b) => lengths[b] - lengths[a] || a - b);
-  const batches: RowBatch[] = [];
-  for (let start = 0; start < order.length;) {
-    const length = Math.min(most, roundedLength(lengths[order[start]]));
-    const fitting = 2 ** Math.floor(Math.log2(Math.max(1, batchTokens / length)));
-    const rows = order.slice(start, start + fitting);
-    batches.push({ rows, shape: [Math.min(fitting, powerOfTwo(rows.length)), length] });
-    start += rows.length;
-  }
-  return batches;
-}
-
-const powerOfTwo = (count: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, count)));
-
-/** A length that is a multiple of an eighth of the power of two above it, and of 16 at least. */
-function roundedLength(length: number): number {
-  const step = Math.max(16, powerOfTwo(length) / 8);
-  return step * Math.ceil(length / step);
-}
-
 /** Rows of hidden vectors from which tokens are predicted: `[chosen, hidden]`. */
 export function chosenHidden(model: LlamaModel, { inputs, places }: Readonly<Record<"inputs" | "places", Tensor>>): Tensor {
   const hidden = llamaHidden(model, inputs);
   return hidden.reshape([inputs.size, model.config.hiddenSize]).gather(places);
 }
 
-function compileScores(model: LlamaModel) {
-  return compile(({ inputs, places, targets }: Readonly<Record<string, Tensor>>) => {
-    let start = 0;
-    return logitsInPieces(model, chosenHidden(model, { inputs, places })).map((logits) => {
-      const labels = targets.slice([start], [start += logits.shape[0]]);
-      return { losses: applyFused(rowLosses, [logits, labels]), best: argmax(logits) };
-    });
-  }, { donate: ["inputs", "places", "targets"] });
-}
-
 /** What a batch is on the device, and whose each of its targets is. */
 interface Laid {
-  readonly tensors: Readonly<Record<"inputs" | "places" | "targets", Tensor>>;
+  readonly tensors: Readonly<Record<string, Tensor>>;
   readonly owners: readonly { readonly row: number; readonly at: number }[];
 }
 
-function laidOut(rows: readonly ScoredRow[], { rows: chosen, shape }: RowBatch): Laid {
-  const [height, length] = shape;
+/** Losses of targets, and the likeliest tokens in their places, in pieces. */
+function pieceScores(model: LlamaModel, chosen: Tensor, targets: Tensor) {
+  let start = 0;
+  return logitsInPieces(model, chosen).map((logits) => {
+    const labels = targets.slice([start], [start += logits.shape[0]]);
+    return { losses: applyFused(rowLosses, [logits, labels]), best: argmax(logits) };
+  });
+}
+
+function compileScores(model: LlamaModel) {
+  return compile((inputs: Readonly<Record<string, Tensor>>) => {
+    const hidden = "prefixes" in inputs ? hiddenBehind(model, inputs) : llamaHidden(model, inputs.inputs);
+    const chosen = hidden.reshape([inputs.inputs.size, model.config.hiddenSize]).gather(inputs.places);
+    return pieceScores(model, chosen, inputs.targets);
+  }, { donate: ["inputs", "places", "targets"] });
+}
+
+/** The rows of a batch without the tokens that they share, and these once for each group. */
+function laidOut(rows: readonly ScoredRow[], { rows: chosen, shape: [height, length], shared }: GroupedBatch): Laid {
   const inputs = new Int32Array(height * length);
+  const skipped = shared?.length ?? 0;
   const [places, targets, owners]: [number[], number[], Laid["owners"][number][]] = [[], [], []];
   chosen.forEach((row, index) => {
     const { inputs: ids, positions, targets: wanted } = rows[row];
-    inputs.set(Array.from(ids), index * length);
+    inputs.set(Array.from(ids).slice(skipped), index * length);
     for (let at = 0; at < positions.length; at++) {
-      places.push(index * length + positions[at]);
+      places.push(index * length + positions[at] - skipped);
       targets.push(wanted[at]);
       owners.push({ row, at });
     }
   });
   const count = roundedLength(places.length); // what fills it up is read by nobody
-  const list = (values: readonly number[]) => tensor(Int32Array.from({ length: count }, (_, at) => values[at] ?? 0));
-  return {
-    tensors: { inputs: tensor(inputs, { shape: [height, length] }), places: list(places), targets: list(targets) },
-    owners,
+  const list = (values: ArrayLike<number>, size: number) => tensor(Int32Array.from({ length: size }, (_, at) => values[at] ?? 0));
+  const tensors = {
+    inputs: tensor(inputs, { shape: [height, length] }),
+    places: list(places, count),
+    targets: list(targets, count),
   };
+  if (!shared) return { tensors, owners };
+  const prefixes = Int32Array.from(shared.prefixes.flatMap((row) => Array.from(rows[row].inputs).slice(0, skipped)));
+  const ids = tensor(prefixes, { shape: [shared.prefixes.length, skipped] });
+  const groups = list(shared.groups, height);
+  return { tensors: { ...tensors, prefixes: ids, groups }, owners };
 }
 
 /**
- * Scores of the targets of rows. The logits of a batch exist in pieces of 64 MiB, and only where tokens are looked for.
+ * Scores of the targets of rows. The logits of a batch exist in pieces of 64 MiB, and only where tokens are looked for. What several rows
+ * begin with, before any of their targets, is computed once.
  *
  * @throws RangeError where a row is longer than the model's context, or holds a token that the model does not have, or no number comes out
  */
 export async function scoreRows(
   model: LlamaModel,
   rows: readonly ScoredRow[],
-  { batchTokens = 4096, onProgress, signal }: ScoringOptions = {},
+  options: ScoringOptions = {},
 ): Promise<TokenScores[]> {
+  const { batchTokens = 4096, onProgress, signal } = options;
   checkRows(model, rows);
   const scores = rows.map(({ positions: { length } }) => ({
     logProbabilities: new Float64Array(length),
     greedy: new Array<boolean>(length).fill(false),
   }));
-  const lengths = rows.map(({ inputs }) => inputs.length);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const batches = groupedBatches(rows, { most: model.config.maxPositions, batchTokens });
+  const total = batches.reduce((sum, batch) => sum + tokensOf(rows, batch), 0);
   const score = compileScores(model);
   let done = 0;
   let earlier = Promise.resolve();
-  for (const batch of batchesOf(lengths, { most: model.config.maxPositions, batchTokens })) {
+  for (const batch of batches) {
     signal?.throwIfAborted();
     const { tensors, owners } = laidOut(rows, batch);
     const read = pieces(score(tensors));
@@ -149,7 +132,7 @@ export async function scoreRows(
         scores[row].logProbabilities[at] = -losses[index];
         scores[row].greedy[at] = best[index] === rows[row].targets[at];
       });
-      done += batch.rows.reduce((sum, row) => sum + lengths[row], 0);
+      done += tokensOf(rows, batch);
       onProgress?.(done, total);
     });
   }

@@ -14,7 +14,8 @@ import {
 } from "../../mod.ts";
 import { huggingFaceConfig } from "../../src/llama/config.ts";
 import { capitalized, lengthOf, trimmed } from "../../src/evaluation/python_text.ts";
-import { batchesOf } from "../../src/evaluation/score.ts";
+import { batchesOf, groupedBatches, tokensOf } from "../../src/evaluation/batches.ts";
+import { pairTokens } from "../../src/evaluation/log_likelihood.ts";
 import { pairedDifference } from "../../src/evaluation/statistics.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { float64Logits } from "../support/float64_llama.ts";
@@ -196,6 +197,32 @@ Deno.test("batches hold every row once, in few shapes", () => {
     ),
   );
   ok(new Set(batches.map(({ shape }) => shape.join())).size < 30);
+});
+
+Deno.test("what rows begin with in common, before any target, runs once", async () => {
+  const pairs = ["a whale of a time, and more than that", "who goes there?"].flatMap((context) =>
+    [" no", " yes, it is", " all of it at once, as ever"].map((continuation) => ({ context, continuation }))
+  );
+  const rows = pairs.map((pair) => {
+    const { context, continuation } = pairTokens(packed, pair);
+    const first = context.length - 1;
+    return {
+      inputs: [...context, ...continuation].slice(0, -1),
+      positions: continuation.map((_, at) => first + at),
+      targets: continuation,
+    };
+  });
+  const batches = groupedBatches(rows, { most: 61, batchTokens: 512 });
+  const shared = batches.filter((batch) => batch.shared);
+  deepEqual(shared.map((batch) => [batch.shared!.length, batch.shared!.prefixes.length, batch.rows.length]), [[16, 1, 3]]);
+  deepEqual(batches.flatMap((batch) => batch.rows).sort((a, b) => a - b), rows.map((_, row) => row));
+  const seen: number[] = [];
+  const found = await logLikelihood(packed, pairs, { onProgress: (_, total) => seen.push(total) });
+  equal(seen[0], batches.reduce((sum, batch) => sum + tokensOf(rows, batch), 0));
+  ok(seen[0] <= rows.reduce((sum, { inputs }) => sum + inputs.length, 0) - 2 * 16);
+  pairs.forEach(({ context, continuation }, index) => {
+    ok(Math.abs(found[index].logLikelihood - byTheRules(packed, context, continuation).nats) < 1e-4);
+  });
 });
 
 Deno.test("paired differences are surer than two means", () => {
