@@ -114,9 +114,11 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
   for (const token of tokens) {
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option") continue;
-    if (token.name === "help") throw new HelpRequested(helpText(command));
-    if (!Object.hasOwn(spec, token.name)) throw unknownOption(token.rawName, command);
+    const isText = /^-[^-]$/.test(token.rawName) && args[token.index] !== token.rawName; // `-hello`, of which -h is a part
+    if (token.name === "help" && !isText) throw new HelpRequested(helpText(command));
+    if (isText || !Object.hasOwn(spec, token.name)) throw unknownOption(isText ? args[token.index] : token.rawName, command);
     const swallowed = !token.inlineValue && /^-[^\d.]/.test(token.value ?? ""); // `--config --json`: the value was forgotten
+    if (swallowed && !isOption(token.value!, command)) throw dashed(token.rawName, token.value!);
     const value = swallowed ? true : token.value ?? true;
     const earlier = typed.get(token.name);
     typed.set(token.name, several.has(token.name) && earlier && value !== true ? `${earlier},${value}` : value);
@@ -124,6 +126,16 @@ export function parse<const O extends Named<Option>, const P extends Named<Posit
   const values: Record<string, unknown> = positionalValues(command, words);
   for (const [name, option] of options) values[name] = optionValue(`--${kebab(name)}`, option, typed.get(kebab(name)));
   return values as Values<O, P>;
+}
+
+/** Whether a word is the name of an option, with or without a value. */
+function isOption(word: string, command: Command): boolean {
+  const [name] = word.split("=");
+  return name === "-h" || ["help", ...Object.keys(command.options).map(kebab)].includes(name.slice(2));
+}
+
+function dashed(flag: string, value: string): UsageError {
+  return new UsageError(`${flag} needs a value; one that begins with a dash is typed ${flag}=${JSON.stringify(value)}`);
 }
 
 /** An option by its full name, where its second one was typed. */
@@ -197,7 +209,9 @@ function wanted(option: Exclude<Option, { readonly type: "boolean" }>): string {
 
 function unknownOption(typed: string, command: Command): UsageError {
   const known = [...Object.keys(command.options).map((name) => `--${kebab(name)}`), "--help"];
-  return new UsageError(`unknown option ${typed}${didYouMean(typed, known)}; ${seeHelp(command)}`);
+  const several = Object.values(command.positionals ?? {}).some((positional) => positional.several);
+  const behind = several ? ", or type a text that begins with a dash behind --" : "";
+  return new UsageError(`unknown option ${typed}${didYouMean(typed, known)}; ${seeHelp(command)}${behind}`);
 }
 
 function seeHelp(command: Command): string {

@@ -171,6 +171,7 @@ export async function* train(
   const { signal, observe } = watching(model, quantizer, options, { modelOf: trainedModel, begun: state.step });
   try {
     await requireFinite(state.parameters, "train");
+    for (const moments of options.state ? Object.values(state.moments) : []) await requireFinite(moments, "go on (moments)");
     for (const { hard, end } of [{ hard: false, end: steps - hardSteps }, { hard: true, end: steps }]) {
       const count = end - state.step;
       if (count <= 0 || signal?.aborted) continue;
@@ -267,7 +268,8 @@ function firstState(
     return initialState({ ...weights, ...realized(learnedParameters(weights, quantizer, settings)) }, optimizer);
   }
   const refuse = (reason: string) => new RangeError(`Cannot go on from a state of step ${state.step}: ${reason}`);
-  if (state.step > steps) throw refuse(`wanted at most ${steps}, the steps of the training`);
+  if (!(state.step <= steps)) throw refuse(`wanted at most ${steps}, the steps of the training`);
+  if (!Number.isInteger(state.step) || state.step < 0) throw refuse("wanted a whole number of at least 0");
   const wanted = { ...model.parameters, ...learnedParameters(model.parameters, quantizer, settings) };
   const moments = initialMoments(wanted, { dtype: optimizer?.moments });
   const inOrder = (tensors: Parameters, like: Parameters): Record<string, Tensor> => { // of a training that was left alone: sums follow it

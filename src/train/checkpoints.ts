@@ -84,6 +84,9 @@ export async function newestState(
   const { folder: path, number, info, damaged } = await newestSnapshot(folder);
   damaged.forEach(onDamaged);
   if (path === undefined) return undefined;
+  if (info!.step !== number) {
+    throw new RangeError(`Cannot go on from "${path}": it was written after step ${info!.step}, and its name says ${number}`);
+  }
   return { state: stateOf(await loadTensors(`${path}/${fileName}`), number!), info: info! };
 }
 

@@ -52,6 +52,9 @@ const refused: readonly [args: string[], message: string][] = [
   [["--backend", "webgp"], '--backend must be one of webgpu, reference, got "webgp" (did you mean "webgpu"?)'],
   [["--config"], "--config needs a value: FILE"],
   [["--config", "--json"], "--config needs a value: FILE"],
+  [["--config", "-hello"], '--config needs a value; one that begins with a dash is typed --config="-hello"'],
+  [["--config", "--hello there"], '--config needs a value; one that begins with a dash is typed --config="--hello there"'],
+  [["-hello"], "unknown option -hello; see deno task demo --help"],
   [["--json=yes"], '--json takes no value, got "yes"'],
   [["one", "two"], 'unexpected argument "two"; see deno task demo --help'],
 ];

@@ -1,5 +1,6 @@
 import { initialModel } from "../../src/llama/parameters.ts";
 import { train, type TrainEvent, type TrainOptions } from "../../src/pipeline/train.ts";
+import { tensor } from "../../src/create.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { newestState, saveState } from "../../src/train/checkpoints.ts";
 import { batches } from "../../src/train/data.ts";
@@ -102,6 +103,19 @@ Deno.test("a state of other parameters, or of a later step, is refused", () =>
       run({ steps: 4, quantizer: "lsq", groupSize: 0, state: await state() }),
       /Cannot go on from a state of step 2: "model\.layers\.0.*#.*" is undefined, wanted float32\[1\]/,
     );
+    for (const step of [NaN, -1, 1.5]) {
+      await rejects(run({ steps: 4, state: { ...await state(), step } }), /Cannot go on from a state of step .*: wanted/);
+    }
+    const edited = await state();
+    const name = "model.norm.weight";
+    const second = { ...edited.moments.second, [name]: tensor([NaN, ...new Array(15).fill(1)]) };
+    await rejects(
+      run({ steps: 4, state: { ...edited, moments: { ...edited.moments, second } } }),
+      /Cannot go on \(moments\): "model\.norm\.weight" holds NaN at 0/,
+    );
+    await Deno.rename(`${folder}/step-00000002`, `${folder}/step-00000003`);
+    await rejects(newestState(folder), /step-00000003": it was written after step 2, and its name says 3/);
+    await Deno.rename(`${folder}/step-00000003`, `${folder}/step-00000002`);
     const { steps } = await run({ steps: 2, state: await state() });
     deepEqual(steps, []); // all were done
   }));
