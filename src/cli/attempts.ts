@@ -54,7 +54,7 @@ export async function runPhases({ run, data, context, again, listeners, ...parts
       await states.settled();
       const { message } = error as Error;
       if (!isLoss(message) || context.signal.aborted || ++losses > mostLosses) {
-        throw await endOf(error as Error, run, context.signal);
+        throw await endOf(error as Error, run, { states, signal: context.signal });
       }
       console.error(message.replace(/ Start again.*/, ""));
     }
@@ -84,13 +84,18 @@ function checkSteps(states: RunStates, { name, manifest: { config } }: RunFolder
 }
 
 /** What ended a run early, in a line; an error of the program stays as it is. */
-async function endOf(error: Error, { name, manifest }: RunFolder, { aborted }: AbortSignal): Promise<Error> {
+async function endOf(
+  error: Error,
+  { name, manifest }: RunFolder,
+  { states: { newest }, signal: { aborted } }: { readonly states: RunStates; readonly signal: AbortSignal },
+): Promise<Error> {
   const goesOn = `${name} keeps what was done, and the same command goes on with it`;
   if (aborted) console.error(`Interrupted: ${goesOn}.`);
   const isKnown = /^(Training diverged|The GPU (is out of memory|was lost)|Cannot (?!read properties))/.test(error.message);
   if (!isKnown || aborted) return error;
   const advice = error.message.startsWith("The GPU is out of memory") ? await adviceFor(manifest.config) : "";
-  return new FailedWork(`${error.message.replace(/\s+/g, " ")}; ${advice}${goesOn}`);
+  const last = newest === undefined ? "" : `the newest checkpoint is of ${newest}; `;
+  return new FailedWork(`${error.message.replace(/\s+/g, " ")}; ${advice}${last}${goesOn}`);
 }
 
 /** What options would save of the memory that was short; nothing where the model cannot be read any more. */

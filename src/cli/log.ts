@@ -54,6 +54,7 @@ export function openLog({ metricsPath, stream }: LogOptions = {}): TrainingLog {
     },
     step(metrics) {
       write(metrics);
+      if (metrics.skipped) console.error(`step ${metrics.step} was skipped: ${skippedFor(metrics)}`);
       shown?.update(metrics.step, describe(metrics));
     },
     end,
@@ -98,6 +99,10 @@ export function openOverallLog(
     },
     [Symbol.dispose]: () => shown.done(),
   };
+}
+
+function skippedFor({ lossNats, gradientNorm }: StepMetrics): string {
+  return Number.isFinite(lossNats) ? `its gradient has a norm of ${gradientNorm}` : `its loss is ${lossNats}`;
 }
 
 /** The numbers of a step that people watch. */

@@ -22,12 +22,16 @@ export class RunStates {
   /** The state that is being written. */
   #writing: Promise<void> = Promise.resolve();
   #savedAt = performance.now();
+  #newest: string | undefined;
 
   private constructor(
     private readonly folder: string,
     private readonly settings: RunConfig["checkpoints"],
     private readonly found: Partial<Record<TrainingPhase, TrainingState>>,
-  ) {}
+  ) {
+    const phase = trainingPhases.findLast((each) => found[each]);
+    if (phase) this.#newest = stateName(phase, found[phase]!);
+  }
 
   /**
    * Reads the states that an earlier process of this run left, and cuts `metrics.jsonl` and `tensors.jsonl` to the steps before them: what follows is computed
@@ -47,6 +51,11 @@ export class RunStates {
   /** Step of a phase behind which the run goes on; undefined where the phase did not begin. */
   step(phase: TrainingPhase): number | undefined {
     return this.found[phase]?.step;
+  }
+
+  /** The newest state on disk, in words: "step 12 of quantize"; undefined where there is none. */
+  get newest(): string | undefined {
+    return this.#newest;
   }
 
   /** The options by which a phase goes on where it was, and writes its states. They are used once: the state is used up. */
@@ -71,13 +80,16 @@ export class RunStates {
   async #save(phase: TrainingPhase, state: TrainingState): Promise<void> {
     await this.#writing; // one at a time
     const { read, written } = saveState(placeOf(this.folder, phase), state, { keep: this.settings.keep });
-    this.#writing = written.catch((error: Error) =>
-      console.error(`no checkpoint of step ${state.step}, training goes on: ${error.message}`)
+    this.#writing = written.then(
+      () => void (this.#newest = stateName(phase, state)),
+      (error: Error) => console.error(`no checkpoint of step ${state.step}, training goes on: ${error.message}`),
     );
     await read;
     this.#savedAt = performance.now();
   }
 }
+
+const stateName = (phase: TrainingPhase, { step }: TrainingState) => `step ${step} of ${phase}`;
 
 const placeOf = (folder: string, phase: TrainingPhase) => `${folder}/checkpoints/${phase}`;
 

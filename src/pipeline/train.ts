@@ -103,6 +103,11 @@ export interface TrainOptions extends RuleOptions<WeightRules> {
   readonly onCheckpoint?: (state: TrainingState) => Promise<void> | void;
   /** Every so many steps, or whether after this one (counted from 1); never in between by default. */
   readonly checkpointEvery?: number | ((step: number) => boolean);
+  /**
+   * Steps in a row that may be skipped since their loss or gradient is NaN or infinite; such a step changes nothing, and one more ends the
+   * training. 2 by default.
+   */
+  readonly mostSkips?: number;
   /** Ends after the step at hand. */
   readonly signal?: AbortSignal;
 }
@@ -124,6 +129,8 @@ export type TrainEvent =
     /** Mean over the quantized weights; absent where nothing anneals. */
     readonly temperature?: number;
     readonly tokensPerSecond: number;
+    /** The loss or the gradient was NaN or infinite, and the step changed nothing. */
+    readonly skipped?: true;
   }
   | { readonly type: "end"; readonly model: LlamaModel; readonly quantization?: Quantization };
 
@@ -140,7 +147,7 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  *
  * @param model where to start
  * @param data batches, one for each step; it may be endless. Those of an `AsyncIterable` are asked for one step ahead
- * @throws Error where the loss is not finite, RangeError where a temperature scale is missing or, after the end, where the data ended early
+ * @throws Error where losses are not finite (see `mostSkips`) or a parameter is not, RangeError where a temperature scale is missing or, after the end, where the data ended early
  *
  * @example
  * ```ts
@@ -179,6 +186,7 @@ export async function* train(
         ...plan(hard, reader, state.step),
         steps: count,
         checkpoint,
+        mostSkips: options.mostSkips ?? 2,
         signal,
         onMemory,
         observe,
@@ -288,6 +296,7 @@ function checkpoints({ onCheckpoint, checkpointEvery = () => false, state }: Tra
   if (!onCheckpoint) return undefined;
   let saved = state?.step;
   const save = async (now: TrainingState): Promise<void> => {
+    await requireFinite(now.parameters, `keep the state of step ${now.step}`);
     saved = now.step;
     await onCheckpoint(now);
   };
@@ -326,5 +335,6 @@ function stepEvent(result: StepResult, quantizer: Quantizer): TrainEvent {
   const { pressure, meanTemperature, lossShare } = controls;
   const lossNats = result.lossNats / lossShare;
   const state = quantizer.anneals ? { pressure, temperature: meanTemperature } : pressure === undefined ? {} : { pressure };
-  return { type: "step", step, lossNats, gradientNorm, learningRate, ...state, tokensPerSecond: items / seconds };
+  const skipped = result.skipped ? { skipped: result.skipped } : {};
+  return { type: "step", step, lossNats, gradientNorm, learningRate, ...state, tokensPerSecond: items / seconds, ...skipped };
 }

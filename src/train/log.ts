@@ -22,6 +22,8 @@ export interface StepMetrics {
   readonly temperature?: number;
   /** Predicted tokens a second of wall time. */
   readonly tokensPerSecond: number;
+  /** The loss or the gradient was NaN or infinite (null in files), and the step changed nothing. */
+  readonly skipped?: true;
 }
 
 /** An evaluation between two steps. */

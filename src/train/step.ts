@@ -83,6 +83,13 @@ function compileNorm(loss: Loss, prepare: Prepare) {
   );
 }
 
+/** The gradients by themselves: what is looked at where a step went wrong. */
+export function compileGradients({ loss, prepare = (parameters) => parameters }: Pick<TrainerOptions, "loss" | "prepare">) {
+  return compile(({ parameters, batch, constants, controls }: Shared & { batch: Tensors }) =>
+    gradientsOf(loss(prepare(parameters, { constants, controls }), { batch, constants, controls }), parameters)
+  );
+}
+
 /** Loss, gradients and update as one program. */
 function compileWhole(loss: Loss, prepare: Prepare, optimizer: Optimizer) {
   return compile((inputs: Shared & Update & { batch: Tensors }) => {
@@ -187,5 +194,7 @@ function updated(
 ): Omit<Updated, "lossNats"> {
   const options = { ...optimizer, learningRate, norm, when: isFinite(lossNats) };
   const result = adamw({ parameters, gradients: slopes, moments, step }, options);
-  return norm ? { ...result, norm: result.gradientNorm } : result;
+  if (!norm) return result;
+  const { gradientNorm } = result; // one that is not finite would have the next step skipped too
+  return { ...result, norm: isFinite(gradientNorm).where(gradientNorm, norm) };
 }

@@ -6,9 +6,9 @@
 
 import type { ProgramBytes } from "../core/program.ts";
 import { type AdamWOptions, initialMoments, type MomentDType, type Moments } from "../optim/adamw.ts";
-import { describeNotFinite, firstNotFinite } from "../finite.ts";
+import { describeNotFinite, firstNotFinite, type NotFinite } from "../finite.ts";
 import { isTensor, type Tensor } from "../tensor.ts";
-import { compileStep } from "./step.ts";
+import { compileGradients, compileStep } from "./step.ts";
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -76,6 +76,8 @@ export interface StepResult {
   readonly items: number;
   /** Wall time of a step, averaged over the last eight or so; of the first one its own, compiling included. */
   readonly seconds: number;
+  /** The loss or the gradient was NaN or infinite, and the step changed nothing. */
+  readonly skipped?: true;
 }
 
 /** Settings of a run of steps. */
@@ -106,6 +108,8 @@ export interface TrainerOptions {
     readonly due: (step: number) => boolean;
     readonly save: (state: TrainingState) => Promise<void> | void;
   };
+  /** Steps in a row that may be skipped since their loss or gradient is not finite; one more ends the run. None by default. */
+  readonly mostSkips?: number;
   /** Ends the run after the step at hand. */
   readonly signal?: AbortSignal;
 }
@@ -119,7 +123,8 @@ export function initialState(parameters: Tensors, { moments: dtype }: Pick<Optim
  * Runs steps and yields the result of each, in bundles as they are read back. A bundle is read while the device works on the next one,
  * so its results come when that one is queued. Returns the state after the last step; whoever leaves earlier, or an error, frees it.
  *
- * @throws Error where the loss or the gradient is not finite: what to do is in the message, and files already written stay as they are
+ * @throws Error where the loss or the gradient is not finite more than `mostSkips` times in a row, or a parameter is not: what to do is in
+ *   the message, and files already written stay as they are
  */
 export async function* trainSteps(initial: TrainingState, options: TrainerOptions): AsyncGenerator<StepResult, TrainingState> {
   const { steps, inputs, constants = {}, observe, checkpoint, signal } = options;
@@ -129,7 +134,7 @@ export async function* trainSteps(initial: TrainingState, options: TrainerOption
   let pending: PendingStep[] = [];
   let reading: Promise<StepResult[]> | undefined;
   let finished = false;
-  const sound = (bundle: Promise<StepResult[]>) => soundResults(bundle, () => state);
+  const sound = soundness(() => state, { ...options, inputs: (done) => inputs(done - initial.step) });
   async function* unread(): AsyncGenerator<StepResult, void> {
     const [earlier, last] = [reading, pending.splice(0)];
     reading = undefined;
@@ -249,24 +254,49 @@ function bundleReader() {
   };
 }
 
-/** The results of a bundle up to one whose loss or gradient is not finite. */
-async function* soundResults(bundle: Promise<StepResult[]>, stateOf: () => TrainingState): AsyncGenerator<StepResult, void> {
-  for (const result of await bundle) {
-    if (!Number.isFinite(result.lossNats) || !Number.isFinite(result.gradientNorm)) throw await diverged(result, stateOf());
-    yield result;
-  }
+/** Marks results whose loss or gradient is not finite; throws where there are more of them in a row than may be, or a parameter is not. */
+function soundness(stateOf: () => TrainingState, options: TrainerOptions) {
+  const { mostSkips = 0 } = options;
+  let skips = 0;
+  return async function* (bundle: Promise<StepResult[]>): AsyncGenerator<StepResult, void> {
+    for (const result of await bundle) {
+      if (Number.isFinite(result.lossNats) && Number.isFinite(result.gradientNorm)) {
+        skips = 0;
+        yield result;
+        continue;
+      }
+      const found = await firstNotFinite(stateOf().parameters);
+      if (found) throw diverged(result, `The parameter ${describeNotFinite(found)}`);
+      if (++skips > mostSkips) throw diverged(result, await whatIsWrong(stateOf(), options, skips));
+      yield { ...result, skipped: true };
+    }
+  };
 }
 
 /** The error of a step whose loss or gradient is not finite; it has changed nothing. */
-async function diverged(
-  { step, lossNats, gradientNorm, learningRate }: StepResult,
-  { parameters }: TrainingState,
-): Promise<Error> {
-  const found = await firstNotFinite(parameters);
+function diverged({ step, lossNats, gradientNorm, learningRate }: StepResult, reason: string): Error {
   return new Error(
-    `Training diverged at step ${step}: loss ${lossNats}, gradient norm ${gradientNorm}. ` +
-      (found ? `The parameter ${describeNotFinite(found)}` : `No parameter was changed by it, all are finite`) +
-      `. Lower the learning rate (${learningRate}) or raise the warm-up`,
+    `Training diverged at step ${step}: loss ${lossNats}, gradient norm ${gradientNorm}. ${reason}. ` +
+      `Lower the learning rate (${learningRate}) or raise the warm-up`,
+  );
+}
+
+/** What is known of steps that were skipped, in words: the first gradient that is not finite on the next batch, where there is one. */
+async function whatIsWrong(state: TrainingState, options: TrainerOptions, skips: number): Promise<string> {
+  const bad = await badGradient(state, options).catch(() => undefined); // the error at hand is the one to tell
+  return `No parameter was changed by it, all are finite` +
+    (bad ? `; the gradient of "${bad.name}" holds ${bad.value} at ${bad.index}` : "") +
+    (skips > 1 ? `; ${skips} steps in a row were skipped` : "");
+}
+
+async function badGradient(state: TrainingState, options: TrainerOptions): Promise<NotFinite | undefined> {
+  const { parameters, step } = state;
+  const given = await options.inputs(step);
+  if (!given) return undefined;
+  const { batch, controls = {} } = given;
+  const first = Array.isArray(batch) ? batch[0] : batch as Tensors;
+  return await firstNotFinite(
+    compileGradients(options)({ parameters, batch: first, controls, constants: options.constants ?? {} }),
   );
 }
 

@@ -121,6 +121,38 @@ for (const backend of ["reference", "webgpu"] as const) {
   }
 }
 
+Deno.test("steps whose loss is not finite are skipped and told, and too many in a row end the run", async () => {
+  await useBackend("webgpu");
+  const wild = new Set([2, 3, 6, 7, 8]);
+  for (const optimizer of [{}, { clipBy: "before" as const }]) {
+    const told: string[] = [];
+    const values: number[][] = [];
+    const run = trainSteps(start(), {
+      ...{ loss, optimizer, steps: 12, mostSkips: 2, readEvery: 2 },
+      inputs: (step) => ({ ...inputs(step), batch: { target: tensor([wild.has(step + 1) ? NaN : 1, 2, 3]) } }),
+      observe: async ({ parameters, step }) => void (values[step] = [...await parameters.w.data()]),
+    });
+    await rejects(async () => {
+      for await (const { step, skipped } of run) told.push(`${step}${skipped ? " skipped" : ""}`);
+    }, /Training diverged at step 8: loss NaN, .*all are finite; 3 steps in a row were skipped\. Lower/);
+    deepEqual(told, ["1", "2 skipped", "3 skipped", "4", "5", "6 skipped", "7 skipped"]);
+    deepEqual([values[2], values[3]], [values[1], values[1]]);
+    ok(values[4].every((value, index) => value !== values[1][index]), "what was skipped does not hold up the next step");
+  }
+});
+
+Deno.test("the first gradient that is not finite is named where training diverges", async () => {
+  await useBackend("webgpu");
+  const run = trainSteps(initialState({ v: tensor([1, 2]), w: tensor([1, 0, 3]), u: tensor([0]) }), {
+    loss: ({ v, w, u }) => v.square().sum().add(w.sqrt().sum()).add(u.sqrt().sum()), // a root of zero has an infinite gradient
+    inputs: () => ({ batch: {}, learningRate: 0.1 }),
+    ...{ steps: 9, mostSkips: 1 },
+  });
+  await rejects(async () => {
+    for await (const _ of run);
+  }, /diverged at step 2: .* all are finite; the gradient of "w" holds Infinity at 1; 2 steps in a row were skipped\. Lower/);
+});
+
 Deno.test("a parameter that is not finite is named where training diverges", async () => {
   await useBackend("webgpu");
   const run = trainSteps(initialState({ w: tensor([0, NaN, 0]) }), { loss, inputs, steps: 2 });
