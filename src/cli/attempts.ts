@@ -13,7 +13,7 @@ import type { Context } from "./main.ts";
 import { memoryAdvice } from "./memory_plan.ts";
 import type { RunData } from "./run_data.ts";
 import type { RunFolder } from "./run_folder.ts";
-import { openRecords, type RunListener } from "./run_records.ts";
+import { openRecords, type RunListeners } from "./run_records.ts";
 import { RunStates, trainingPhases } from "./run_states.ts";
 import { RunWatch } from "./run_watch.ts";
 import type { RunSummary } from "./summary.ts";
@@ -28,7 +28,7 @@ export interface RunParts {
   /** Gives the model that the run begins with once more: what lay on a device that was lost is lost too. */
   readonly again: () => Promise<LanguageModel>;
   /** Who is told of each record. */
-  readonly listeners: () => readonly RunListener[];
+  readonly listeners: RunListeners;
 }
 
 /** Losses of the device in a row, without a state between them, that a run goes on after. */
@@ -46,7 +46,7 @@ export async function runPhases({ run, data, context, again, listeners, ...parts
     losses = placeText(states) === place ? losses : 0;
     place = placeText(states);
     using log = openLog({ metricsPath: `${run.path}/metrics.jsonl` });
-    await using records = openRecords(run.path, listeners());
+    await using records = openRecords(run.path, listeners);
     const watch = new RunWatch(run, start, data, records);
     try {
       return await new Run(run, states, start, data, log, watch, context).all();

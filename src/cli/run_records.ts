@@ -21,7 +21,7 @@ export interface RunListener {
   /** As messages call it. */
   readonly name: string;
   /** Must not wait for anything slow. */
-  tell(record: RunRecord): void;
+  tell(record: RunRecord): unknown;
   /** Called once, at the end of the run. */
   close?(): Promise<void> | void;
 }
@@ -29,40 +29,50 @@ export interface RunListener {
 /** Files of records in the folder of a run. */
 export const recordFiles = ["metrics.jsonl", "tensors.jsonl"] as const;
 
-/** Writes records down, and tells listeners. `await using` closes files and listeners. */
-export interface RunRecords extends AsyncDisposable {
+/** Listeners as one; `await using` closes them. */
+export interface RunListeners extends AsyncDisposable {
   tell(record: RunRecord): void;
 }
 
-/** Opens the files of records, to be appended to. Steps are written by the log of the run, and only told here. */
-export function openRecords(folder: string, listeners: readonly RunListener[] = []): RunRecords {
-  const [metrics, tensors] = recordFiles.map((name) => fileListener(`${folder}/${name}`));
-  let awake: readonly RunListener[] = listeners;
-  const told = (listener: RunListener, work: () => void) => {
-    try {
-      work();
-    } catch (error) {
-      awake = awake.filter((each) => each !== listener);
-      if (failedOnce.has(listener)) return;
-      failedOnce.add(listener);
-      console.error(`${listener.name} is told no more, training goes on: ${reasonOf(error)}`);
-    }
+/** Tells each of several listeners, but for those that have failed. */
+export function listenersOf(all: readonly RunListener[]): RunListeners {
+  const failed = new Set<RunListener>();
+  const fail = (listener: RunListener, error: unknown) => {
+    if (!failed.has(listener)) console.error(`${listener.name} is told no more, training goes on: ${reasonOf(error)}`);
+    failed.add(listener);
   };
-  const failedOnce = new Set<RunListener>();
   return {
     tell(record) {
-      const file = "tensors" in record ? tensors : "lossNats" in record ? undefined : metrics;
-      for (const each of [...file ? [file] : [], ...awake]) told(each, () => each.tell(record));
-    },
-    async [Symbol.asyncDispose]() {
-      for (const each of [metrics, tensors, ...awake]) {
-        await Promise.resolve(each.close?.()).catch((error) =>
-          told(each, () => {
-            throw error;
-          })
-        );
+      for (const each of all.filter((each) => !failed.has(each))) {
+        try {
+          each.tell(record);
+        } catch (error) {
+          fail(each, error);
+        }
       }
     },
+    async [Symbol.asyncDispose]() {
+      for (const each of all) await Promise.resolve(each.close?.()).catch((error) => fail(each, error));
+    },
+  };
+}
+
+/**
+ * Opens the files of records, to be appended to, and tells others too, who stay open. Steps are written by the log of the run, and only
+ * told here.
+ */
+export function openRecords(folder: string, others: Pick<RunListeners, "tell">): RunListeners {
+  const [metrics, tensors] = recordFiles.map((name) => fileListener(`${folder}/${name}`));
+  const files = listenersOf([
+    { ...metrics, tell: (record) => "heldOutLossNats" in record && metrics.tell(record) },
+    { ...tensors, tell: (record) => "tensors" in record && tensors.tell(record) },
+  ]);
+  return {
+    tell(record) {
+      files.tell(record);
+      others.tell(record);
+    },
+    [Symbol.asyncDispose]: () => files[Symbol.asyncDispose](),
   };
 }
 

@@ -14,7 +14,7 @@ import type { TrainingState } from "../train/trainer.ts";
 import type { RunConfig } from "./config.ts";
 import type { RunData } from "./run_data.ts";
 import type { RunFolder } from "./run_folder.ts";
-import type { RunRecord, RunRecords } from "./run_records.ts";
+import type { RunListeners, RunRecord } from "./run_records.ts";
 import type { TrainingPhase } from "./run_states.ts";
 
 /** Watches the phases of one run. */
@@ -28,7 +28,7 @@ export class RunWatch {
     private readonly run: RunFolder,
     private readonly start: LanguageModel,
     private readonly data: RunData,
-    private readonly records: RunRecords,
+    private readonly records: RunListeners,
   ) {
     this.#config = run.manifest.config;
   }

@@ -20,7 +20,7 @@ import { openCorpus, openRunData, type RunData } from "./run_data.ts";
 import { packedPath } from "./packing.ts";
 import { writeReport } from "./report.ts";
 import { checkRunFolder, openRunFolder, type RunFolder } from "./run_folder.ts";
-import type { RunListener } from "./run_records.ts";
+import { listenersOf, type RunListener } from "./run_records.ts";
 import { serveRun } from "./run_server.ts";
 import { closing, generateCommand, summaryTable } from "./summary.ts";
 import { tensorBoard, trackio } from "./trackers.ts";
@@ -50,7 +50,7 @@ async function modelDigest(path: string): Promise<string> {
 }
 
 /** Who is told of each record while the run trains. */
-function listenersOf(
+function watchersOf(
   { path, name, manifest: { config } }: RunFolder,
   { serve, host }: Pick<TrainFlags, "serve" | "host">,
 ): RunListener[] {
@@ -97,7 +97,8 @@ if (import.meta.main) {
     if (run.movedTo) console.error(`the earlier run of ${folder} is now ${run.movedTo}`);
     const warning = await slowBackendWarning(config, start.config);
     if (warning) console.error(warning);
-    const parts = { run, start, data, context, again: () => begin(config), listeners: () => listenersOf(run, flags) };
+    await using listeners = listenersOf(watchersOf(run, flags));
+    const parts = { run, start, data, context, again: () => begin(config), listeners };
     const summary = await runPhases(parts).catch(async (error) => {
       if (!(error instanceof UsageError)) await reportOf(run);
       throw error;

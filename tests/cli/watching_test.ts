@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from "../assert.ts";
-import { openRecords, type RunRecord } from "../../src/cli/run_records.ts";
+import { listenersOf, openRecords, type RunListener, type RunListeners, type RunRecord } from "../../src/cli/run_records.ts";
 import { serveRun } from "../../src/cli/run_server.ts";
 import { tensorBoard, trackedNumbers, trackio } from "../../src/cli/trackers.ts";
 import { maskedChecksum } from "../../src/report/tensorboard.ts";
@@ -28,6 +28,19 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Records of a folder, and who is told of them. */
+function recordsTo(folder: string, all: readonly RunListener[]): RunListeners {
+  const listeners = listenersOf(all);
+  const records = openRecords(folder, listeners);
+  return {
+    tell: records.tell,
+    async [Symbol.asyncDispose]() {
+      await records[Symbol.asyncDispose]();
+      await listeners[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** Server-sent events, as they come. */
@@ -61,7 +74,7 @@ async function saidBy(work: () => Promise<void>): Promise<string[]> {
 Deno.test("the live page tells of a record within a second, catches up, and can only be looked at", () =>
   inFolder(async (folder) => {
     const server = serveRun(folder, { name: "run", port: 0 });
-    await using records = openRecords(folder, [server]);
+    await using records = recordsTo(folder, [server]);
     records.tell(step(1));
     const first = await fetch(`${server.address}events?after=0`);
     equal(first.headers.get("content-type"), "text/event-stream");
@@ -149,7 +162,7 @@ Deno.test("TensorBoard's files hold every number, by tag and step", () =>
   inFolder(async (folder) => {
     equal(maskedChecksum(new TextEncoder().encode("123456789")), ((0xe3069283 >>> 15 | 0xe3069283 << 17) + 0xa282ead8) >>> 0);
     {
-      await using records = openRecords(folder, [tensorBoard(`${folder}/tensorboard`, { pretrainSteps: 300 })]);
+      await using records = recordsTo(folder, [tensorBoard(`${folder}/tensorboard`, { pretrainSteps: 300 })]);
       for (const record of [step(1), step(2), heldOut, tensors]) records.tell(record);
     }
     const [{ name }] = [...Deno.readDirSync(`${folder}/tensorboard`)];
@@ -191,7 +204,7 @@ Deno.test("Trackio is told of every record, once, also where it fails now and th
     });
     const to = (address: string) => trackio(address, { project: "p", run: "r", pretrainSteps: 300 });
     {
-      await using records = openRecords(folder, [to(`http://127.0.0.1:${server.addr.port}/space/?write_token=secret`)]);
+      await using records = recordsTo(folder, [to(`http://127.0.0.1:${server.addr.port}/space/?write_token=secret`)]);
       for (let at = 1; at <= 40; at++) records.tell(step(at));
     }
     await server.shutdown();
@@ -199,7 +212,7 @@ Deno.test("Trackio is told of every record, once, also where it fails now and th
     deepEqual(taken.map((each) => each.step), Array.from({ length: 40 }, (_, at) => 301 + at));
     deepEqual(taken[7].metrics, trackedNumbers(step(8)));
     const said = await saidBy(async () => {
-      await using records = openRecords(folder, [to(`http://127.0.0.1:${server.addr.port}`)]);
+      await using records = recordsTo(folder, [to(`http://127.0.0.1:${server.addr.port}`)]);
       records.tell(step(41));
       records.tell(tensors);
     });
