@@ -16,7 +16,7 @@ export function isFinite(x: Tensor): Tensor {
 }
 
 /** How many numbers are NaN or infinite: a float32 scalar, at least 1 where there is one. */
-export function countNotFinite(x: Tensor): Tensor {
+function countNotFinite(x: Tensor): Tensor {
   return isFinite(x).equal(0).cast("float32").sum();
 }
 

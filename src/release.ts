@@ -5,10 +5,7 @@
  */
 
 import { atCaller } from "./core/errors.ts";
-
-type JsonRecord = Readonly<Record<string, unknown>>;
-
-const isRecord = (value: unknown): value is JsonRecord => typeof value === "object" && value !== null && !Array.isArray(value);
+import { isJsonObject } from "./core/json.ts";
 
 /** The codebooks that have a name. */
 const namedCodebooks: Readonly<Record<string, readonly number[]>> = {
@@ -95,7 +92,7 @@ function isFinite(value: unknown): value is number {
  */
 export function releaseConfig(value: unknown): ReleaseConfig {
   const fail = (why: string) => new RangeError(`Cannot read a configuration of the release: ${why}`);
-  if (!isRecord(value)) throw fail(`wanted an object, got ${JSON.stringify(value)}`);
+  if (!isJsonObject(value)) throw fail(`wanted an object, got ${JSON.stringify(value)}`);
   const unknown = Object.keys(value).find((field) => !Object.hasOwn(rules, field));
   if (unknown !== undefined) throw fail(`${unknown} is not a field; there are ${Object.keys(rules).join(", ")}`);
   const config = { ...defaults, ...value } as ReleaseConfig;
@@ -143,7 +140,7 @@ export function quantizerNameOf({ method, codebook, fairy2i_steps: steps }: Rele
  *
  * @param name of the module: without `.weight`
  */
-export function isSkipped(name: string, skip: readonly string[]): boolean {
+function isSkipped(name: string, skip: readonly string[]): boolean {
   return skip.some((entry) => name === entry || name.endsWith(`.${entry}`));
 }
 
@@ -172,8 +169,8 @@ export function tracedName(key: string): string {
  */
 export function tracesFromText(text: string): Record<string, number> {
   const value: unknown = JSON.parse(text);
-  const traces = isRecord(value) && isRecord(value.traces) ? value.traces : value;
-  if (!isRecord(traces)) throw new RangeError("Cannot read traces: wanted an object of names and numbers");
+  const traces = isJsonObject(value) && isJsonObject(value.traces) ? value.traces : value;
+  if (!isJsonObject(traces)) throw new RangeError("Cannot read traces: wanted an object of names and numbers");
   const wrong = Object.entries(traces).find(([, trace]) => !isFinite(trace));
   if (wrong) throw new RangeError(`Cannot read traces: "${wrong[0]}" must be a finite number, got ${JSON.stringify(wrong[1])}`);
   return Object.fromEntries(Object.entries(traces as Record<string, number>).map(([key, trace]) => [tracedName(key), trace]));

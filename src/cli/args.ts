@@ -219,7 +219,7 @@ function seeHelp(command: Command): string {
 }
 
 /** The help text of a command: usage, summary, one line for each argument and option. */
-export function helpText(command: Command): string {
+function helpText(command: Command): string {
   const positionals = Object.entries(command.positionals ?? {});
   const usage = positionals.map(([name, { required, several }]) =>
     (required ? label(name) : `[${label(name)}]`) + (several ? "…" : "")

@@ -242,9 +242,6 @@ type Parsed = v.InferOutput<typeof runSchema>;
 /** A configuration with every default filled in, and with all that its recipe says. */
 export type RunConfig = ReturnType<typeof withRecipe>;
 
-/** Sizes of a new model, as a configuration gives them. */
-export type NewModel = v.InferOutput<typeof newModel>;
-
 /** Fills in what the recipe says where a field is left out. */
 function withRecipe(config: Parsed, groupSize: number) {
   const { recipe, pretrain, calibration, quantize, optimizer, objective } = config;

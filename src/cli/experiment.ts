@@ -28,7 +28,7 @@ import {
   shortened,
   withDistillation,
 } from "./experiment_config.ts";
-import { makeWritableFolder } from "./files.ts";
+import { makeWritableFolder, nameOf } from "./files.ts";
 import { openLog, openOverallLog } from "./log.ts";
 import { main } from "./main.ts";
 import { closing, shellWord } from "./summary.ts";
@@ -154,7 +154,7 @@ if (import.meta.main) {
         print(forTerminal(costTable(costs)));
         return { summary: { costs } };
       }
-      const folder = output ?? `runs/${path.replace(/^.*[/\\]/, "").replace(/\.json$/, "")}`;
+      const folder = output ?? `runs/${nameOf(path).replace(/\.json$/, "")}`;
       await makeWritableFolder(folder);
       const onKept = (name: string) =>
         console.error(`${name}: kept from an earlier run; remove ${folder}/${name}.json to have it made again`);

@@ -6,6 +6,7 @@
 
 import * as v from "valibot";
 import { didYouMean } from "./errors.ts";
+import { isJsonObject } from "../io/json.ts";
 
 /** Message of a field that "must be" something; the issue knows what was there. */
 export const must = (wanted: string) => (issue: v.BaseIssue<unknown>): string =>
@@ -37,10 +38,9 @@ export const oneOf = <const T extends readonly string[]>(choices: T) => {
 
 /** An object with these fields and no others. */
 export const section = <T extends v.ObjectEntries>(entries: T) => {
-  const isObject = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
   const fields = Object.keys(entries);
   return v.pipe(
-    v.custom<Record<string, unknown>>(isObject, must("an object")),
+    v.custom<Record<string, unknown>>(isJsonObject, must("an object")),
     v.strictObject(entries, ({ input }) => `is not a field${didYouMean(String(input), fields)}; there are ${fields.join(", ")}`),
   );
 };

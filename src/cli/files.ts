@@ -5,6 +5,7 @@
  */
 
 import { decodeUtf8, EncodingError } from "../io/encoding.ts";
+import { reasonOf as fileReason } from "../io/files.ts";
 import { UsageError } from "./errors.ts";
 
 /**
@@ -51,12 +52,12 @@ export async function checkNewFolder(path: string): Promise<void> {
   }
 }
 
-/** The reason of a failed file operation in a few words. */
+/** The reason of a failed file operation in a few words; of text in another encoding, that. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof EncodingError) return error.reason;
-  if (error instanceof Deno.errors.NotFound) return "no such file or folder";
-  if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
-  if (error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists) return "a file is in the way";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof EncodingError ? error.reason : fileReason(error);
+}
+
+/** The last part of a path: the name of a file or folder. */
+export function nameOf(path: string): string {
+  return path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Shape } from "../core/shape.ts";
+import { isJsonObject } from "../io/json.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import { parameterShapes, quantizedNames } from "../llama/parameters.ts";
 import { fits, groupFor, misfit, type StorageName, whatFits } from "../pack/fitting.ts";
@@ -19,20 +20,17 @@ export function withModelDefaults(value: unknown, given: LlamaConfig | undefined
   if (typeof value !== "object" || value === null) return value;
   const { model, pretrain, quantize, sample } = value as Record<string, unknown>;
   if (!namesModel(model)) return value;
-  const begun = isRecord(pretrain) ? pretrain : {};
+  const begun = isJsonObject(pretrain) ? pretrain : {};
   return {
     ...(given ? { sequenceLength: Math.min(longestSequence, given.maxPositions) } : {}),
     ...value,
     pretrain: "steps" in begun ? begun : { ...begun, steps: 0, warmupSteps: 0 },
-    quantize: given && (quantize === undefined || isRecord(quantize))
+    quantize: given && (quantize === undefined || isJsonObject(quantize))
       ? { learningRate: rateFor(given), groupSize: "auto", ...quantize }
       : quantize,
-    sample: isRecord(sample) ? { prompt: "Once upon a time", ...sample } : sample ?? { prompt: "Once upon a time" },
+    sample: isJsonObject(sample) ? { prompt: "Once upon a time", ...sample } : sample ?? { prompt: "Once upon a time" },
   };
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Tokens of a sequence where nobody asks for more, and the model takes so many. */
 const longestSequence = 1024;

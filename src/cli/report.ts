@@ -8,7 +8,7 @@ import { writeFileAtomic } from "../io/atomic.ts";
 import { runPage } from "../report/run_page.ts";
 import type { Command } from "./args.ts";
 import { UsageError } from "./errors.ts";
-import { reasonOf } from "./files.ts";
+import { nameOf, reasonOf } from "./files.ts";
 import { main } from "./main.ts";
 import { pageAssets } from "./page_assets.ts";
 import { readRun } from "./run_view.ts";
@@ -41,7 +41,7 @@ export async function writeReport(folders: readonly string[], output: string): P
 /** Last parts of paths where they differ, whole paths else. */
 function distinct(folders: readonly string[]): string[] {
   const whole = folders.map((folder) => folder.replace(/[/\\]+$/, ""));
-  const short = whole.map((folder) => folder.replace(/^.*[/\\]/, ""));
+  const short = whole.map(nameOf);
   return new Set(short).size === short.length ? short : whole;
 }
 

@@ -8,7 +8,7 @@ import { isJsonObject } from "../io/json.ts";
 import type { RunView } from "../report/run_page.ts";
 import { columnsOf, tensorColumnsOf, thinned } from "../report/thinned.ts";
 import { UsageError } from "./errors.ts";
-import { reasonOf } from "./files.ts";
+import { nameOf, reasonOf } from "./files.ts";
 import { leaves, type Manifest, readManifest } from "./run_folder.ts";
 import { recordFiles, type RunRecord } from "./run_records.ts";
 import type { RunSummary } from "./summary.ts";
@@ -55,8 +55,6 @@ export async function readRun(folder: string, name = nameOf(folder)): Promise<Ru
 
 /** A page is shown to others; the token of a tracker is not. */
 const withoutToken = (value: string) => value.replace(/\bwrite_token=[^&"]*/g, "write_token=…");
-
-const nameOf = (folder: string) => folder.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
 
 /** What is whole of a file of JSON lines; nothing where there is no file. A line that is being written is left out. */
 async function recordsOf(path: string): Promise<RunRecord[]> {

@@ -152,7 +152,7 @@ function ternaryFloats(values: ArrayLike<number>, shape: { readonly rows: number
 }
 
 /** Whether a tensor is a linear map of a layer, by any of its names. */
-export function isLayerWeight({ name, shape }: StoredTensor): boolean {
+function isLayerWeight({ name, shape }: StoredTensor): boolean {
   return shape.length === 2 && /^(blk|model\.layers)\.\d+\..*\.weight$/.test(name);
 }
 

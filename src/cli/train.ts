@@ -12,6 +12,7 @@ import { byteTokenizer } from "../tokenizer/bytes.ts";
 import { runPhases } from "./attempts.ts";
 import type { RunConfig } from "./config.ts";
 import { UsageError } from "./errors.ts";
+import { nameOf } from "./files.ts";
 import { slowBackendWarning } from "./estimate.ts";
 import { main } from "./main.ts";
 import { checkMemory, deviceMemory } from "./memory_plan.ts";
@@ -55,7 +56,7 @@ function watchersOf(
   { serve, host }: Pick<TrainFlags, "serve" | "host">,
 ): RunListener[] {
   const { pretrain: { steps: pretrainSteps }, trackers } = config;
-  const run = name.replace(/^.*[/\\]/, "");
+  const run = nameOf(name);
   const listeners: RunListener[] = [];
   if (serve !== undefined) {
     const server = serveRun(path, { name: run, host, port: serve });

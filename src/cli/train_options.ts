@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isJsonObject, type JsonObject } from "../io/json.ts";
 import type { LlamaConfig } from "../llama/config.ts";
 import { storageNames } from "../pack/fitting.ts";
 import { recipeNames } from "../recipes.ts";
@@ -12,6 +13,7 @@ import { dataOption, textOptions } from "./data.ts";
 import { PACKAGED_CORPUS } from "./corpus.ts";
 import { overrideConfig, quantizerNames, readConfig, resolveConfig, type RunConfig } from "./config.ts";
 import { modelConfig } from "./models.ts";
+import { nameOf } from "./files.ts";
 
 const whole = { type: "integer", value: "N", minimum: 1 } as const;
 
@@ -126,8 +128,6 @@ const fields = {
   trackio: ["trackers", "trackio"],
 } as const satisfies Partial<Record<keyof TrainFlags, readonly string[]>>;
 
-type Json = Record<string, unknown>;
-
 /**
  * The configuration of a run, and the name of its folder where nobody gives one.
  *
@@ -140,7 +140,7 @@ export async function runConfig(flags: Partial<TrainFlags>): Promise<{ readonly 
   const given = typeof model === "string" ? await modelConfig(model) : undefined;
   const config = resolveConfig(typed, path ?? "command line", given);
   const { steps, maxSteps } = flags;
-  const name = (path ?? model as string).replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "").replace(/\.(json|gguf)$/, "");
+  const name = nameOf(path ?? model as string).replace(/\.(json|gguf)$/, "");
   return { config: overrideConfig(config, { steps, maxSteps }), name };
 }
 
@@ -153,8 +153,8 @@ export async function modelConfigOf({ model, sequenceLength, sample }: RunConfig
 
 /** A configuration as parsed, with the fields that options set. */
 function withFlags(value: unknown, flags: Partial<TrainFlags>): unknown {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return value; // refused when it is resolved
-  const config: Json = { ...value, ...(flags.model === undefined ? {} : { model: { path: flags.model } }) };
+  if (!isJsonObject(value)) return value; // refused when it is resolved
+  const config: JsonObject = { ...value, ...(flags.model === undefined ? {} : { model: { path: flags.model } }) };
   if (flags.data === PACKAGED_CORPUS) setField(config, ["data", "corpus"], flags.data);
   else if (flags.data !== undefined) setField(config, ["data", "sources"], [flags.data]);
   for (const [flag, field] of Object.entries(fields)) {
@@ -166,12 +166,12 @@ function withFlags(value: unknown, flags: Partial<TrainFlags>): unknown {
   return config;
 }
 
-function setField(config: Json, [name, inner]: readonly string[], value: unknown): void {
+function setField(config: JsonObject, [name, inner]: readonly string[], value: unknown): void {
   const section = config[name];
-  const isSection = typeof section === "object" && section !== null && !Array.isArray(section);
+  const isSection = isJsonObject(section);
   config[name] = inner === undefined
     ? value
     : isSection || section === undefined
-    ? { ...section as Json, [inner]: value }
+    ? { ...section as JsonObject, [inner]: value }
     : section;
 }

@@ -10,7 +10,7 @@ import type { Case } from "./case.ts";
 /**
  * Every tolerance, as a relative error: largest difference over largest recorded magnitude of a tensor.
  */
-export const tolerances = {
+const tolerances = {
   /** What the reference backend and the host compute, in float64. */
   float64: 1e-9,
   /** Outputs that were recorded as roundings to float32: half a unit in the last place, and a little for the comparison. */

@@ -56,7 +56,7 @@ export interface BuildOptions {
 }
 
 /** The index of a unit that was made before, whole or in part; undefined where there is none that can be used. */
-export async function readIndex(folder: string): Promise<UnitIndex | undefined> {
+async function readIndex(folder: string): Promise<UnitIndex | undefined> {
   const json = await readJsonFile(`${folder}/index.json`).catch(() => undefined); // it is made anew
   const lists = ["training", "heldOut", "paths"].every((name) => Array.isArray(json?.[name]));
   if (json?.version !== 1 || !lists || !isJsonObject(json.counts) || !isJsonObject(json.refused)) return undefined;

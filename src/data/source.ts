@@ -38,7 +38,7 @@ const formats: Readonly<Record<string, DataFormat>> = {
 const compressions: Readonly<Record<string, Compression>> = { gz: "gzip", zst: "zstd" };
 
 /** What may be given, for messages. */
-export const supportedFiles = ".txt, .md, .jsonl (each also .gz or .zst), .parquet";
+const supportedFiles = ".txt, .md, .jsonl (each also .gz or .zst), .parquet";
 
 /**
  * Sources as they are typed: several with commas between (those in braces belong to a pattern), each perhaps with a weight, as in

@@ -46,7 +46,7 @@ const sampleBytes = 65536;
  * @param bytes a piece of a file that is not all UTF-8
  * @param position where in the file it begins
  */
-export function foreignEncoding(bytes: Uint8Array, position = 0): string {
+function foreignEncoding(bytes: Uint8Array, position = 0): string {
   const { valid, invalid, first } = utf8Sequences(bytes);
   const start = Math.max(0, first - sampleBytes / 2);
   const sample = bytes.subarray(start, start + sampleBytes);

@@ -15,7 +15,7 @@ export const ggufMagic = 0x46554747;
 export const ggufVersion = 3;
 
 /** Key of the alignment of tensor data, in bytes, and its value where the key is absent. */
-export const ggufAlignment = { key: "general.alignment", default: 32 } as const;
+const ggufAlignment = { key: "general.alignment", default: 32 } as const;
 
 /** Most axes a tensor may have. */
 export const ggufMaximumRank = 4;

@@ -4,13 +4,9 @@
  * @module
  */
 
-/** A JSON object whose values are not yet known. */
-export type JsonObject = Record<string, unknown>;
+import { isJsonObject, type JsonObject } from "../core/json.ts";
 
-/** Whether `value` is a JSON object: not null, not an array. */
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
+export { isJsonObject, type JsonObject };
 
 /** Parses text that must hold one JSON object; otherwise throws a `SyntaxError` that starts with `action` and names the fault. */
 export function parseJsonObject(text: string, action: string): JsonObject {

@@ -7,7 +7,7 @@
 import type { DeviceLimits, Grid } from "./kernel.ts";
 
 /** Invocations of a workgroup in one-dimensional kernels. */
-export const lineWorkgroup = 64;
+const lineWorkgroup = 64;
 
 /** Workgroups for `count` invocations, folded into two axes where one would be too long. Shaders recover the index as `y * num_workgroups.x + x`. */
 export function lineGrid(count: number, limits: DeviceLimits, { workgroup = lineWorkgroup }: { workgroup?: number } = {}): Grid {

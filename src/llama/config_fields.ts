@@ -29,7 +29,7 @@ const none = (means: string, remedy?: string): Field => ({
 });
 
 /** dtypes that weights may be stored in. */
-export const configDTypes = ["float32", "bfloat16", "float16", "float64"] as const;
+const configDTypes = ["float32", "bfloat16", "float16", "float64"] as const;
 const dtype: Field = {
   means: "type of the stored weights; the tensors say it too",
   wanted: configDTypes.join(", "),

@@ -21,7 +21,7 @@ export const hestiaKeys = {
 } as const;
 
 /** Names of the architectures that are known, each once. */
-export const ggufArchitectures: readonly string[] = [...new Set(familyNames.map((name) => families[name].gguf))];
+const ggufArchitectures: readonly string[] = [...new Set(familyNames.map((name) => families[name].gguf))];
 
 /**
  * A number from metadata: of any integer or float type, or of a list of one a layer that are all the same; undefined where it is none.

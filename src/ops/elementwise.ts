@@ -126,7 +126,7 @@ function halfFrom(bits: number): number {
 }
 
 /** Rounds half to even, as IEEE 754 and WGSL do and `Math.round` does not. */
-export function roundHalfToEven(x: number): number {
+function roundHalfToEven(x: number): number {
   const floor = Math.floor(x);
   const fraction = x - floor;
   if (fraction !== 0.5) return fraction < 0.5 ? floor : floor + 1;

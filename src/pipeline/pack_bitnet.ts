@@ -31,7 +31,7 @@ import type { PackedModel } from "./open_packed.ts";
 import { packedMaps } from "./packed_maps.ts";
 
 /** How a weight lies in such a checkpoint. */
-export const bitnetApart: Apart = { format: bitnet, scaleDtype: "F32", codeShape: ({ rows, columns }) => [rows / 4, columns] };
+const bitnetApart: Apart = { format: bitnet, scaleDtype: "F32", codeShape: ({ rows, columns }) => [rows / 4, columns] };
 
 /**
  * transformers has two layers that read this layout. "bitlinear", its default, divides by `weight_scale`; "autobitlinear" multiplies, which

@@ -32,7 +32,7 @@ import { packedMaps } from "./packed_maps.ts";
 import type { Fitting } from "./packed_weights.ts";
 
 /** How a weight lies in such a checkpoint. */
-export const denseApart: Apart = {
+const denseApart: Apart = {
   format: dense,
   scaleDtype: "F16",
   codeShape: ({ rows, columns }) => [rows, denseRowBytes(columns)],

@@ -49,7 +49,7 @@ export interface Apart {
 }
 
 /** The field of `config.json` that says how the weights were trained. `hestia` would say that they are latent. */
-export const trainedField = "hestia_trained";
+const trainedField = "hestia_trained";
 
 /** `config.json` of a packed model. */
 export function packedConfigJson(model: LanguageModel, { quantization: given }: Pick<Fitting, "quantization">): JsonObject {

@@ -61,7 +61,7 @@ export interface Plan {
 }
 
 /** A model whose tensors have shapes and no values. */
-export function placeholderModel(config: LlamaConfig): LlamaModel {
+function placeholderModel(config: LlamaConfig): LlamaModel {
   const shapes = Object.entries(parameterShapes(config));
   return {
     config,

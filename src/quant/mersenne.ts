@@ -10,7 +10,7 @@ const [size, distance] = [624, 397];
 /**
  * The generator MT19937 (Matsumoto and Nishimura, 1998) from a seed of 32 bits: a function whose calls give one word of 32 bits each.
  */
-export function mersenneTwister(seed: number): () => number {
+function mersenneTwister(seed: number): () => number {
   const state = new Uint32Array(size);
   state[0] = seed;
   for (let i = 1; i < size; i++) state[i] = Math.imul(1812433253, state[i - 1] ^ (state[i - 1] >>> 30)) + i;

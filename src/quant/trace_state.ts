@@ -4,6 +4,8 @@
  * @module
  */
 
+import { isJsonObject } from "../core/json.ts";
+
 /** Estimated trace of one tensor's Hessian block. */
 export interface TensorTrace {
   /** As in the parameters. */
@@ -108,15 +110,12 @@ export function tracesOf(moments: Readonly<Record<string, SampleMoments>>, probe
   ));
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** Whether a value read from a file has the form of a state. */
 export function isTraceState(value: unknown): value is TraceState {
-  if (!isRecord(value) || ![value.batches, value.probes].every(Number.isInteger)) return false;
-  const moments = (each: unknown) => isRecord(each) && typeof each.mean === "number" && typeof each.squares === "number";
+  if (!isJsonObject(value) || ![value.batches, value.probes].every(Number.isInteger)) return false;
+  const moments = (each: unknown) => isJsonObject(each) && typeof each.mean === "number" && typeof each.squares === "number";
   const { first, lengths, tensors, groups } = value;
-  const numbers = (each: unknown) => isRecord(each) && Object.values(each).every((number) => typeof number === "number");
+  const numbers = (each: unknown) => isJsonObject(each) && Object.values(each).every((number) => typeof number === "number");
   return numbers(first) && numbers(lengths) &&
-    [tensors, groups].every((record) => isRecord(record) && Object.values(record).every(moments));
+    [tensors, groups].every((record) => isJsonObject(record) && Object.values(record).every(moments));
 }

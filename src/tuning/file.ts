@@ -5,6 +5,8 @@
  * @module
  */
 
+import { isJsonObject } from "../core/json.ts";
+
 /** The name of the fastest kernel for each class of calls, by adapter. */
 type Content = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
@@ -67,10 +69,8 @@ async function readContent(): Promise<Content> {
 }
 
 function checked(content: unknown): Content {
-  const isRecord = (value: unknown): value is Record<string, unknown> =>
-    typeof value === "object" && value !== null && !Array.isArray(value);
-  const isChoices = (value: unknown) => isRecord(value) && Object.values(value).every((name) => typeof name === "string");
-  if (!isRecord(content) || !Object.values(content).every(isChoices)) {
+  const isChoices = (value: unknown) => isJsonObject(value) && Object.values(value).every((name) => typeof name === "string");
+  if (!isJsonObject(content) || !Object.values(content).every(isChoices)) {
     throw new Error("wanted names of kernels by class, by adapter");
   }
   return content as Content;
