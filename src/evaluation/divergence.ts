@@ -27,7 +27,7 @@ async function* chunkLogits(
   const run = compile(({ inputs }: Readonly<Record<string, Tensor>>) => {
     const places = tensor(Int32Array.from({ length: count }, (_, at) => first + at));
     return logitsInPieces(model, chosenHidden(model, { inputs, places }));
-  });
+  }, { donate: ["inputs"] });
   for (const [index, tokens] of chunks.entries()) {
     signal?.throwIfAborted();
     const inputs = Int32Array.from(withBegin(tokens, model.beginToken));

@@ -69,7 +69,7 @@ function compileScores(model: LlamaModel) {
     const hidden = "prefixes" in inputs ? hiddenBehind(model, inputs) : llamaHidden(model, inputs.inputs);
     const chosen = hidden.reshape([inputs.inputs.size, model.config.hiddenSize]).gather(inputs.places);
     return pieceScores(model, chosen, inputs.targets);
-  }, { donate: ["inputs", "places", "targets"] });
+  }, { donate: ["inputs", "places", "targets", "prefixes", "groups"] });
 }
 
 /** The rows of a batch without the tokens that they share, and these once for each group. */
@@ -122,11 +122,13 @@ export async function scoreRows(
   const score = compileScores(model);
   let done = 0;
   let earlier = Promise.resolve();
+  signal?.throwIfAborted();
   for (const batch of batches) {
-    signal?.throwIfAborted();
     const { tensors, owners } = laidOut(rows, batch);
     const read = pieces(score(tensors));
+    read.catch(() => {}); // said where it is awaited, unless an earlier batch fails
     await earlier; // one batch is read while the next one runs
+    signal?.throwIfAborted();
     earlier = read.then(({ losses, best }) => {
       owners.forEach(({ row, at }, index) => {
         scores[row].logProbabilities[at] = -losses[index];

@@ -125,10 +125,13 @@ Deno.test("rows of base logits keep 16 nats to a 65535th, and the file is refuse
 });
 
 const llamaCpp = noLlamaCpp ? undefined : await LlamaCpp.open();
-const packedConfig = { layers: 2, vocabularySize: 259, maxPositions: 256, seed: 3 };
+const sizes = { layers: 2, maxPositions: 256, seed: 3 };
 
-/** A random model with bytes for tokens, as sure of itself as a trained one. */
-const source: LanguageModel = { ...tinyModel(packedConfig), tokenizer: byteTokenizer, endTokens: [0] };
+/** Random models: one with bytes for tokens and a few ids without one, one that begins each text with a token. */
+const sources: Readonly<Record<string, LanguageModel>> = {
+  bytes: { ...tinyModel({ ...sizes, vocabularySize: 259 }), tokenizer: byteTokenizer, endTokens: [0] },
+  "a begin token": { ...model, ...tinyModel({ ...sizes, vocabularySize: tokenizer.vocabularySize }), tokenizer, beginToken: 1 },
+};
 const long = "It is a way I have of driving off the spleen, and regulating the circulation. Whenever I find myself grim. ".repeat(
   2,
 );
@@ -146,12 +149,14 @@ async function inFiles<T>(contents: readonly Uint8Array[], work: (paths: string[
 }
 
 /** llama.cpp's log p of all tokens, for each token of the second half of each chunk, and which token is right. */
-function referenceRows(path: string): { target: number; logs: Float64Array }[] {
+function referenceRows(path: string, { beginToken }: LanguageModel): { target: number; logs: Float64Array }[] {
   const own = llamaCpp!.tokenizer(path);
   const tokens = own.encode(long, { addSpecial: true });
+  const begin = beginToken === undefined ? [] : [beginToken];
   own[Symbol.dispose]();
   return Array.from({ length: Math.floor(tokens.length / contextLength) }, (_, chunk) => {
     const part = Int32Array.from(tokens.subarray(chunk * contextLength, (chunk + 1) * contextLength));
+    part.set(begin);
     const logits = llamaCpp!.logits(path, part);
     return Array.from({ length: contextLength - 1 - contextLength / 2 }, (_, row) => {
       const at = contextLength / 2 + row;
@@ -163,53 +168,57 @@ function referenceRows(path: string): { target: number; logs: Float64Array }[] {
 const near = (found: number, wanted: number, share: number, says: string): void =>
   ok(Math.abs(found - wanted) <= share * Math.abs(wanted), `${says}: ${found}, llama.cpp ${wanted}`);
 
-Deno.test({
-  name: "perplexity and divergence are those of llama.cpp on the same files, to 0.1 %",
-  ignore: noLlamaCpp !== undefined,
-  fn: async () => {
-    const base = await pack(source, { format: "f16" });
-    const quantized = await pack({ ...source, quantization: { quantizer: "hestia", groupSize: 64 } }, { format: "q2_0" });
-    await inFiles([base, quantized], async (paths) => {
-      const reference = paths.map(referenceRows);
-      const models = [await openPacked(base), await openPacked(quantized)];
-      for (const [index, { length }] of reference.entries()) {
-        const nats = reference[index].reduce((sum, { target, logs }) => sum - logs[target], 0) / length;
-        const found = await textPerplexity(models[index], [long], { protocol: "llama.cpp", contextLength });
-        equal(found.tokens, length);
-        near(found.perplexity, Math.exp(nats), 1e-3, `perplexity of file ${index}`);
-      }
-      const { chunks } = textChunks(models[0], [long], { contextLength, stride: 1 });
-      const parts = await Array.fromAsync(baseLogits(models[0], chunks, { onNats: () => {} }));
-      const file = new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
-      const read = (start: number, bytes: number) => Promise.resolve(file.slice(start, start + bytes));
-      const header = await readHeader({ byteLength: file.length, read });
-      const found = await divergenceFromBase(models[1], { header, read });
-      const each = reference[0].map(({ logs: p }, row) => {
-        const q = reference[1][row].logs;
-        return p.reduce((sum, log, token) => sum + (log > -16 ? Math.exp(log) * (log - q[token]) : 0), 0);
+for (const [what, source] of Object.entries(sources)) {
+  Deno.test({
+    name: `perplexity and divergence of a model with ${what} are those of llama.cpp on the same files, to 0.1 %`,
+    ignore: noLlamaCpp !== undefined,
+    fn: async () => {
+      const quantized = { ...source, quantization: { quantizer: "hestia", groupSize: 64 } };
+      const base = await pack(source, { format: "f16" });
+      const files = [base, await pack(quantized, { format: "f16" }), await pack(quantized, { format: "q2_0" })];
+      await inFiles(files, async (paths) => {
+        const reference = paths.map((path) => referenceRows(path, source));
+        const models = await Promise.all(files.map((bytes) => openPacked(bytes)));
+        for (const [index, { length }] of reference.entries()) {
+          const nats = reference[index].reduce((sum, { target, logs }) => sum - logs[target], 0) / length;
+          const found = await textPerplexity(models[index], [long], { protocol: "llama.cpp", contextLength });
+          equal(found.tokens, length);
+          // with packed weights llama.cpp rounds activations to eight bits, which a model that has learned nothing feels
+          near(found.perplexity, Math.exp(nats), index === 2 ? 5e-3 : 1e-3, `perplexity of file ${index}`);
+        }
+        const { chunks } = textChunks(models[0], [long], { contextLength, stride: 1 });
+        const parts = await Array.fromAsync(baseLogits(models[0], chunks, { onNats: () => {} }));
+        const file = new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+        const read = (start: number, bytes: number) => Promise.resolve(file.slice(start, start + bytes));
+        const header = await readHeader({ byteLength: file.length, read });
+        const found = await divergenceFromBase(models[1], { header, read });
+        const each = reference[0].map(({ logs: p }, row) => {
+          const q = reference[1][row].logs;
+          return p.reduce((sum, log, token) => sum + (log > -16 ? Math.exp(log) * (log - q[token]) : 0), 0);
+        });
+        const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+        near(found.divergence.mean, mean(each), 1e-3, "mean divergence");
+        const sorted = Float64Array.from(each).sort();
+        near(
+          found.percentiles["0.5"],
+          (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2,
+          5e-3,
+          "median",
+        );
+        near(found.percentiles["1"], sorted.at(-1)!, 1e-3, "largest divergence");
+        const top = (logs: Float64Array) => logs.indexOf(Math.max(...logs));
+        equal(found.sameTop.mean, mean(reference[0].map(({ logs }, row) => Number(top(logs) === top(reference[1][row].logs)))));
+        const changes = reference[0].map(({ logs, target }, row) =>
+          Math.exp(reference[1][row].logs[target]) - Math.exp(logs[target])
+        );
+        near(found.rmsProbabilityChange, Math.sqrt(mean(changes.map((change) => change ** 2))), 2e-3, "change of probability");
+        near(
+          Math.exp(found.baseNats.mean),
+          Math.exp(mean(reference[0].map(({ logs, target }) => -logs[target]))),
+          1e-3,
+          "perplexity of the base",
+        );
       });
-      const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-      near(found.divergence.mean, mean(each), 1e-3, "mean divergence");
-      const sorted = Float64Array.from(each).sort();
-      near(
-        found.percentiles["0.5"],
-        (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2,
-        5e-3,
-        "median",
-      );
-      near(found.percentiles["1"], sorted.at(-1)!, 5e-3, "largest divergence");
-      const top = (logs: Float64Array) => logs.indexOf(Math.max(...logs));
-      equal(found.sameTop.mean, mean(reference[0].map(({ logs }, row) => Number(top(logs) === top(reference[1][row].logs)))));
-      const changes = reference[0].map(({ logs, target }, row) =>
-        Math.exp(reference[1][row].logs[target]) - Math.exp(logs[target])
-      );
-      near(found.rmsProbabilityChange, Math.sqrt(mean(changes.map((change) => change ** 2))), 1e-2, "change of probability");
-      near(
-        Math.exp(found.baseNats.mean),
-        Math.exp(mean(reference[0].map(({ logs, target }) => -logs[target]))),
-        1e-3,
-        "perplexity of the base",
-      );
-    });
-  },
-});
+    },
+  });
+}

@@ -16,6 +16,7 @@ import { huggingFaceConfig } from "../../src/llama/config.ts";
 import { capitalized, lengthOf, trimmed } from "../../src/evaluation/python_text.ts";
 import { batchesOf, groupedBatches, tokensOf } from "../../src/evaluation/batches.ts";
 import { pairTokens } from "../../src/evaluation/log_likelihood.ts";
+import { scoreRows } from "../../src/evaluation/score.ts";
 import { pairedDifference } from "../../src/evaluation/statistics.ts";
 import { deepEqual, equal, ok, rejects } from "../assert.ts";
 import { float64Logits } from "../support/float64_llama.ts";
@@ -160,6 +161,14 @@ Deno.test("an empty context is the begin token, or the end token, or the continu
 Deno.test("a signal ends the work, and a row that is no item is named", async () => {
   const pairs = [{ context: "a", continuation: "b" }];
   await rejects(logLikelihood(packed, pairs, { signal: AbortSignal.abort(new Error("enough")) }), /enough/);
+  const controller = new AbortController();
+  const many = Array.from({ length: 40 }, (_, i) => ({ context: `${i} whales`, continuation: " swim." }));
+  const stopped = logLikelihood(packed, many, {
+    batchTokens: 64,
+    signal: controller.signal,
+    onProgress: () => controller.abort(new Error("in the middle")),
+  });
+  await rejects(stopped, /in the middle/);
   const cases: [TaskName, Record<string, unknown>, RegExp][] = [
     [
       "piqa",
@@ -222,6 +231,27 @@ Deno.test("what rows begin with in common, before any target, runs once", async 
   ok(seen[0] <= rows.reduce((sum, { inputs }) => sum + inputs.length, 0) - 2 * 16);
   pairs.forEach(({ context, continuation }, index) => {
     ok(Math.abs(found[index].logLikelihood - byTheRules(packed, context, continuation).nats) < 1e-4);
+  });
+});
+
+Deno.test("a large vocabulary is scored in pieces, with the same result", async () => {
+  const large = tinyModel({
+    layers: 1,
+    vocabularySize: 65537,
+    hiddenSize: 16,
+    heads: 2,
+    keyValueHeads: 1,
+    headDim: 8,
+    intermediateSize: 16,
+  });
+  const rows = Array.from({ length: 5 }, (_, row) => {
+    const ids = Array.from({ length: 61 }, (_, at) => (row * 9973 + at * 7919) % 65537);
+    return { inputs: ids.slice(0, -1), positions: ids.slice(1).map((_, at) => at), targets: ids.slice(1) };
+  });
+  const [together, apart] = [await scoreRows(large, rows), await scoreRows(large, rows, { batchTokens: 1 })]; // 300 rows of logits, or 60
+  together.forEach(({ logProbabilities, greedy }, row) => {
+    logProbabilities.forEach((value, at) => ok(Math.abs(value - apart[row].logProbabilities[at]) < 1e-5));
+    deepEqual(greedy, apart[row].greedy);
   });
 });
 
