@@ -14,6 +14,7 @@ import type { Mean } from "../evaluation/statistics.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
 import { byteLengthOf, readFileAt } from "../io/files.ts";
 import type { LanguageModel } from "../llama/checkpoint.ts";
+import { splitTokens } from "../train/data.ts";
 import type { Option } from "./args.ts";
 import { loadCorpus, PACKAGED_CORPUS } from "./corpus.ts";
 import { UsageError } from "./errors.ts";
@@ -70,7 +71,7 @@ export async function runPerplexity(flags: PerplexityFlags, context: Context): P
   if (klBase !== undefined && !isThere) await makeWritableFolder(klBase.replace(/[^/\\]*$/, "") || ".");
   const { model } = await openModel(flags.model, flags);
   if (isThere) return await compared(model, klBase, { ...flags, ...context });
-  const documents = await documentsOf(flags);
+  const documents = await documentsOf(flags, model);
   const settings = await refusing(() => protocolOptions(model, { contextLength: flags.context, stride: flags.stride }));
   using shown = reportedProgress({ title: "perplexity", unit: "tokens" });
   const running = { signal: context.signal, onProgress: shown.update };
@@ -87,11 +88,13 @@ export async function runPerplexity(flags: PerplexityFlags, context: Context): P
 }
 
 /** Texts of the files that were typed: a file of text is one, a table has one a row. Of the novel the end alone. */
-async function documentsOf({ data, heldOutFraction, field = "text" }: PerplexityFlags): Promise<string[]> {
+async function documentsOf(
+  { data, heldOutFraction, field = "text" }: PerplexityFlags,
+  { tokenizer }: LanguageModel,
+): Promise<string[]> {
   if (data === PACKAGED_CORPUS) {
-    const text = await loadCorpus(data);
-    const start = text.indexOf("\n", Math.floor(text.length * (1 - heldOutFraction)) - 1) + 1;
-    return [text.slice(heldOutFraction === 1 ? 0 : start)];
+    const { heldOut } = splitTokens(tokenizer.encode(await loadCorpus(data)), heldOutFraction);
+    return [tokenizer.decode(heldOut)]; // what training with these tokens leaves out, to the token
   }
   return await refusing(async () => {
     const documents: string[] = [];

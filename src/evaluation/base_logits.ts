@@ -105,11 +105,13 @@ export function encodedRows(logits: Float32Array, vocabularySize: number): Bytes
 
 /** log p of a row, in nats, from what the file holds of a chunk. */
 export function decodedRow(bytes: Uint8Array, row: number, vocabularySize: number): Float32Array {
-  const words = wordsOfRow(vocabularySize);
-  const start = bytes.byteOffset + 2 * row * words;
-  const view = new DataView(bytes.buffer, start);
-  const [step, least] = [view.getFloat32(0, true), view.getFloat32(4, true)];
-  return Float32Array.from({ length: vocabularySize }, (_, token) => step * view.getUint16(8 + 2 * token, true) + least);
+  const size = 2 * wordsOfRow(vocabularySize);
+  const own = bytes.slice(row * size, (row + 1) * size).buffer; // aligned
+  const [step, least] = new Float32Array(own, 0, 2);
+  const counts = new Uint16Array(own, 8, vocabularySize);
+  const logs = new Float32Array(vocabularySize);
+  for (let token = 0; token < vocabularySize; token++) logs[token] = step * counts[token] + least;
+  return logs;
 }
 
 /** The largest and the least logit of a row, and the logarithm of the sum of all by the largest. */
