@@ -7,7 +7,7 @@
 
 import { VERSION } from "../core/version.ts";
 import { writeFileAtomic } from "../io/atomic.ts";
-import { readJsonFile } from "../io/files.ts";
+import { readJsonFile, syncFolder } from "../io/files.ts";
 import { type Lock, lockFile, moveAside } from "../io/lock.ts";
 import type { RunConfig } from "./config.ts";
 import { UsageError } from "./errors.ts";
@@ -88,6 +88,7 @@ export async function openRunFolder(folder: string, run: RunDescription): Promis
     await contentOf(folder);
     await Deno.mkdir(folder, { recursive: true });
     const path = (await Deno.realPath(folder)).replaceAll("\\", "/"); // of links, the target is moved
+    await syncFolder(path.replace(/[^/]*$/, ""));
     const found = await lockFolder(path);
     const earlier = await contentOf(path);
     const named = { ...run, name: folder, path };

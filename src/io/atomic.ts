@@ -4,7 +4,7 @@
  * @module
  */
 
-import { needFiles } from "./files.ts";
+import { needFiles, syncFolder } from "./files.ts";
 
 /** What a file can be written from: text, bytes, or chunks of bytes made one at a time. */
 export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -25,17 +25,6 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
     await Deno.remove(temporary).catch(() => {}); // it may never have been made
     if (cause instanceof RangeError) throw cause;
     throw new Error(`Cannot write "${path}": ${reasonOf(cause)}`, { cause });
-  }
-}
-
-/** Makes sure that what was renamed in a folder stays so when the power fails. */
-export async function syncFolder(path: string): Promise<void> {
-  if (Deno.build.os === "windows") return; // folders cannot be opened there
-  const folder = await Deno.open(path);
-  try {
-    await folder.sync();
-  } finally {
-    folder.close();
   }
 }
 

@@ -88,12 +88,40 @@ export async function byteLengthOf(path: string): Promise<number> {
   })).size;
 }
 
-/** Makes a folder, and those above it, unless it is there. Throws an error that names the path. */
+/** Makes a folder, and those above it, unless it is there; it outlives a loss of power. Throws an error that names the path. */
 export async function makeFolder(path: string): Promise<void> {
   needFiles(`Cannot make the folder "${path}"`);
-  await Deno.mkdir(path, { recursive: true }).catch((cause) => {
+  try {
+    const missing = await missingFolders(path);
+    await Deno.mkdir(path, { recursive: true });
+    for (const each of missing) await syncFolder(parentOf(each));
+  } catch (cause) {
     throw new Error(`Cannot make the folder "${path}": ${reasonOf(cause)}`, { cause });
-  });
+  }
+}
+
+/** A folder and those above it that are not there. */
+async function missingFolders(path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (let at = path.replace(/[/\\]+$/, ""); at !== "" && await isFolder(at) === undefined; at = parentOf(at)) {
+    missing.push(at);
+    if (parentOf(at) === at) break;
+  }
+  return missing;
+}
+
+const parentOf = (path: string): string => path.replace(/[/\\]*[^/\\]*$/, "") || (/^[/\\]/.test(path) ? "/" : ".");
+
+/** Makes sure that what was made or renamed in a folder stays so when the power fails, where the system can do that. */
+export async function syncFolder(path: string): Promise<void> {
+  if (Deno.build.os === "windows") return; // folders cannot be opened there
+  try {
+    using folder = await Deno.open(path);
+    await folder.sync();
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    if (!["EACCES", "EINVAL", "ENOTSUP", "EBADF"].includes(code ?? "")) throw error; // may be written but not read, or is no disk
+  }
 }
 
 /** The reason of a failed file operation in a few words. */

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { type FileContent, syncFolder, writeFileAtomic } from "./atomic.ts";
+import { type FileContent, writeFileAtomic } from "./atomic.ts";
 import { byteStream } from "./byte_stream.ts";
-import { makeFolder, readJsonFile } from "./files.ts";
+import { makeFolder, readJsonFile, syncFolder } from "./files.ts";
 import { sha256 } from "./fingerprint.ts";
 import { isJsonObject, type JsonObject } from "./json.ts";
 

@@ -96,14 +96,25 @@ Deno.test("a run that is killed at any write, again and again, ends as one that 
     ok(deep || done < kills.length / 2, `${done} runs came to their end`);
   }));
 
-Deno.test("a run whose device is lost goes on with another, and ends as one that was left alone", () =>
+Deno.test("a run whose device is lost, or whose disk is full, ends in the end as one that was left alone", () =>
   inFolder(async (folder) => {
     const alone = await train(folder, { output: "alone/run" });
     equal(alone.code, 0, alone.stderr);
     const lost = await train(folder, { preload: "losing.ts", env: { LOSE_AT: "17,60" } }); // in either phase of training
     equal(lost.code, 0, lost.stderr);
     equal(lost.stderr.match(/run goes on (behind step \d of \w+|from its beginning)\n/g)?.length, 2, lost.stderr);
-    deepEqual(await outcome(`${folder}/run`), await outcome(`${folder}/alone/run`));
+    const wanted = await outcome(`${folder}/alone/run`);
+    deepEqual(await outcome(`${folder}/run`), wanted);
+    const full = await train(folder, { preload: "dying.ts", env: { FULL_AT: "40" }, output: "full/run" });
+    equal(full.code, 1, full.stderr);
+    ok(/no checkpoint of step \d, training goes on: Cannot write "[^"]*": the disk is full\n/.test(full.stderr), full.stderr);
+    ok(
+      /\nerror: Cannot write "[^"]*": the disk is full; [^\n]*run keeps what was done, [^\n]*\n$/.test(full.stderr),
+      full.stderr,
+    );
+    const emptied = await train(folder, { output: "full/run" });
+    equal(emptied.code, 0, emptied.stderr);
+    deepEqual(await outcome(`${folder}/full/run`), wanted);
   }));
 
 Deno.test("a device that is lost again and again, or short of memory, ends a run in one line; it keeps what it has", () =>
