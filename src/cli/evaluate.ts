@@ -54,6 +54,12 @@ function refuseUnused(flags: Readonly<Record<string, unknown>>): void {
       `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} ${reason}; see deno task evaluate --help`,
     );
   };
+  if (isTyped("tasks")) {
+    for (const name of ["protocol", "klBase", "context", "stride", "heldOut", "sequenceLength", "maxBatches"]) {
+      if (isTyped(name)) refuse(name, "does not go with --tasks");
+    }
+    return;
+  }
   for (const name of ["compare", "details", "limit", "taskData"]) if (isTyped(name)) refuse(name, "goes with --tasks");
   if (!isTyped("protocol") && !isTyped("klBase")) {
     for (const name of ["context", "stride"]) if (isTyped(name)) refuse(name, "goes with --protocol");
@@ -69,11 +75,11 @@ function refuseUnused(flags: Readonly<Record<string, unknown>>): void {
 if (import.meta.main) {
   await main(command, async (flags, context) => {
     const { signal, print } = context;
+    refuseUnused(flags);
     if (flags.tasks !== undefined) {
       const model = required(flags.model, "--model", command.name);
       return { summary: await runTasks({ ...flags, model, tasks: flags.tasks }, context) };
     }
-    refuseUnused(flags);
     const heldOutFraction = flags.heldOut ?? (flags.data === PACKAGED_CORPUS ? 0.1 : 1);
     if (flags.protocol !== undefined || flags.klBase !== undefined) {
       const model = required(flags.model, "--model", command.name);

@@ -5,7 +5,7 @@
  */
 
 import { readRows } from "../data/rows.ts";
-import { evaluateTask, type ItemResult, type TaskResult } from "../evaluation/evaluate_task.ts";
+import { evaluateTask, type ItemResult, taskItems, type TaskResult } from "../evaluation/evaluate_task.ts";
 import { type Mean, meanOfMeans, pairedDifference } from "../evaluation/statistics.ts";
 import { type TaskName, tasks } from "../evaluation/tasks.ts";
 import type { Task, TaskRow } from "../evaluation/tasks/task.ts";
@@ -16,7 +16,7 @@ import { didYouMean, UsageError } from "./errors.ts";
 import { makeWritableFolder } from "./files.ts";
 import { localSources } from "./hub.ts";
 import type { Context } from "./main.ts";
-import { openModel, refusing } from "./models.ts";
+import { openModel, refusing, statOf } from "./models.ts";
 import { reportedProgress } from "./progress.ts";
 import { table } from "./table.ts";
 
@@ -61,12 +61,14 @@ interface Loaded {
 /** Evaluates one model or two, and prints tables. @returns What `--json` prints. */
 export async function runTasks(flags: TaskFlags, { signal, print }: Context): Promise<unknown> {
   const names = taskNames(flags.tasks);
+  const models = flags.compare === undefined ? [flags.model] : [flags.model, flags.compare];
+  for (const path of models) await statOf(path);
   if (flags.details !== undefined) await makeWritableFolder(flags.details.replace(/[^/\\]*$/, "") || ".");
   const loaded: Loaded[] = [];
   for (const name of names) loaded.push({ task: tasks[name] as Task, rows: await rowsOf(name, flags) });
   const lines: string[] = [];
   const results: TaskResult[][] = [];
-  for (const path of flags.compare === undefined ? [flags.model] : [flags.model, flags.compare]) {
+  for (const path of models) {
     const { model } = await openModel(path, flags);
     results.push(
       await evaluated(model, loaded, {
@@ -98,6 +100,7 @@ function taskNames(typed: string): TaskName[] {
 /** The rows of a task, from the folder that was typed or from the Hub. */
 async function rowsOf(name: TaskName, { taskData, limit }: TaskFlags): Promise<TaskRow[]> {
   const rows = await refusing(async () => readRows(await placeOf(name, taskData), { limit }));
+  await refusing(() => taskItems<unknown>(tasks[name], rows)); // before any work is spent
   if (rows.length === 0) throw new UsageError(`there is no item of ${name}: its file is empty`);
   return rows;
 }

@@ -60,7 +60,7 @@ export async function evaluateTask<Item>(
   { task, rows }: { readonly task: Task<Item>; readonly rows: readonly TaskRow[] },
   options: LogLikelihoodOptions = {},
 ): Promise<TaskResult> {
-  const items = rows.map((row, index) => inRow(task, index, () => task.item(row)));
+  const items = taskItems(task, rows);
   const pairs = items.map((item) => task.pairs(item));
   const scores = await logLikelihood(model, pairs.flat(), options);
   let start = 0;
@@ -71,12 +71,15 @@ export async function evaluateTask<Item>(
   return { task: task.name, items: results, acc: accuracy("predicted"), accNorm: accuracy("predictedNorm") };
 }
 
-function inRow<T>({ name }: Pick<Task, "name">, index: number, work: () => T): T {
-  try {
-    return work();
-  } catch (cause) {
-    throw new RangeError(`Cannot evaluate ${name}: in row ${index + 1} ${(cause as Error).message}`, { cause });
-  }
+/** The items of rows. Throws a RangeError that names the row which is none. */
+export function taskItems<Item>({ name, item }: Pick<Task<Item>, "name" | "item">, rows: readonly TaskRow[]): Item[] {
+  return rows.map((row, index) => {
+    try {
+      return item(row);
+    } catch (cause) {
+      throw new RangeError(`Cannot evaluate ${name}: in row ${index + 1} ${(cause as Error).message}`, { cause });
+    }
+  });
 }
 
 function itemResult<Item>(

@@ -71,6 +71,11 @@ Deno.test("deno task evaluate --tasks reads Parquet files, and the first items a
         ["--tasks", "piqa", "--task-data", folder],
         /^error: cannot evaluate piqa: in row 2 the field "sol1" is missing, wanted text\n$/,
       ],
+      [
+        ["--tasks", "piqa", "--task-data", files, "--compare", "/nowhere"],
+        /^error: cannot open the model \/nowhere: no such file/,
+      ],
+      [["--tasks", "piqa", "--stride", "3"], /^error: --stride does not go with --tasks/],
       [["--limit", "3"], /^error: --limit goes with --tasks/],
     ];
     for (const [more, message] of cases) {
