@@ -75,7 +75,7 @@ export function textSettingsOf(
     ...reading,
   });
   const tokenizerConfig = companionJson(files, "tokenizer_config.json", source);
-  const begin = beginToken(config.bos_token_id ?? generation.bos_token_id, { tokenizer, tokenizerConfig });
+  const begin = beginToken(config.bos_token_id ?? generation.bos_token_id, { source, tokenizer, tokenizerConfig });
   const ends = [...new Set([config.eos_token_id, generation.eos_token_id].flat().filter(isId))];
   const isForeign = (id: number | undefined) => id !== undefined && id >= Number(config.vocab_size);
   for (const id of [begin, ...ends].filter(isForeign)) {
@@ -97,10 +97,18 @@ const isId = (id: unknown): id is number => typeof id === "number" && Number.isI
  */
 function beginToken(
   named: unknown,
-  { tokenizer, tokenizerConfig }: { readonly tokenizer: TokenizerJson; readonly tokenizerConfig: JsonObject | undefined },
+  { source, tokenizer, tokenizerConfig }: {
+    readonly source: string;
+    readonly tokenizer: TokenizerJson;
+    readonly tokenizerConfig: JsonObject | undefined;
+  },
 ): number | undefined {
   const steps = stepsOf(tokenizer.post_processor).filter(({ type }) => type !== "ByteLevel");
-  if (steps.length > 0) return surroundingsOf(tokenizer.post_processor).before[0];
+  if (steps.length > 0) {
+    const { before } = surroundingsOf(tokenizer.post_processor);
+    if (before.length < 2) return before[0];
+    throw new RangeError(`Cannot load ${source}: its tokenizer puts the tokens ${before} before a text, wanted one at most`);
+  }
   return tokenizerConfig === undefined && isId(named) ? named : undefined;
 }
 

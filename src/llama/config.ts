@@ -174,6 +174,15 @@ export function huggingFaceConfig(config: LlamaConfig): HuggingFaceConfig & Reco
   const { family: name = "llama", biases = [] } = config;
   const family = familyOf(config);
   const says = (field: string) => Object.hasOwn(family.fields, field);
+  const flags = { attention_bias: biases.includes("self_attn.q_proj"), mlp_bias: biases.includes("mlp.up_proj") };
+  const said = family.biases(flags);
+  if (biases.length !== said.length || biases.some((each) => !said.includes(each))) {
+    throw new RangeError(
+      `Cannot write config.json: it has no field for biases of ${biases.join(", ") || "no map"} alone, wanted ${
+        said.join(", ") || "none"
+      }`,
+    );
+  }
   return {
     architectures: [family.architecture],
     model_type: name,
@@ -190,8 +199,8 @@ export function huggingFaceConfig(config: LlamaConfig): HuggingFaceConfig & Reco
     max_position_embeddings: config.maxPositions,
     hidden_act: "silu",
     ...(name === "mistral" ? { sliding_window: null } : {}),
-    ...(says("attention_bias") ? { attention_bias: biases.includes("self_attn.q_proj") } : {}),
-    ...(says("mlp_bias") ? { mlp_bias: biases.includes("mlp.up_proj") } : {}),
+    ...(says("attention_bias") ? { attention_bias: flags.attention_bias } : {}),
+    ...(says("mlp_bias") ? { mlp_bias: flags.mlp_bias } : {}),
     torch_dtype: "float32",
   };
 }

@@ -93,8 +93,8 @@ export function alreadyTernary(weights: ArrayLike<number>, shape: Grouping): Ter
   const length = groupLength(shape);
   const codes = new Int8Array(weights.length);
   for (let i = 0; i < weights.length; i++) {
-    if (weights[i] === 0) continue;
-    const [magnitude, group] = [Math.abs(weights[i]), Math.floor(i / length)];
+    if (Math.fround(weights[i]) === 0) continue;
+    const [magnitude, group] = [Math.abs(Math.fround(weights[i])), Math.floor(i / length)]; // they may come in float64
     if (scales[group] === 0) scales[group] = magnitude;
     if (scales[group] !== magnitude) return undefined;
     codes[i] = Math.sign(weights[i]);

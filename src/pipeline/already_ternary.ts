@@ -25,6 +25,24 @@ export async function asTernary(weight: Tensor, groupSize: number): Promise<Tern
 }
 
 /**
+ * Throws a RangeError where a matrix that is not ternary in groups of one size is so in smaller ones: rounded anew, it would be another.
+ */
+export async function refuseFinerGroups(weight: Tensor, groupSize: number, action: string): Promise<void> {
+  const columns = weight.shape[1];
+  const length = groupSize > 0 ? groupSize : columns;
+  const finer = likelyGroups.filter((size) =>
+    size < length && columns % Math.abs(size) === 0 && (size > 0 || size === -1 && groupSize === 0)
+  );
+  for (const size of finer) {
+    if (!await asTernary(weight, size)) continue;
+    throw new RangeError(
+      `${action}: its weights are ternary already, in groups of ${size}, and rounding them once more in groups of ${groupSize} would ` +
+        `change them; wanted groupSize ${size}`,
+    );
+  }
+}
+
+/**
  * The coarsest of the usual group sizes in which all weights of the layers' linear maps are ternary; undefined where some are not.
  *
  * @example

@@ -18,7 +18,7 @@ import { mergeScales } from "../pack/groups.ts";
 import { quantizerNamed } from "../quant/registry.ts";
 import { rulesOf } from "../recipes.ts";
 import type { Tensor } from "../tensor.ts";
-import { asTernary } from "./already_ternary.ts";
+import { asTernary, refuseFinerGroups } from "./already_ternary.ts";
 
 /** How weights become what a format holds. */
 export interface Fitting {
@@ -70,6 +70,7 @@ export async function ternaryMatrix(
   const quantization = packedQuantization(model, given);
   const weight = model.parameters[name];
   const kept = await asTernary(weight, quantization.groupSize);
+  if (!kept) await refuseFinerGroups(weight, quantization.groupSize, `Cannot pack "${name}"`);
   const own = { ...quantization, parameters: partsOf(quantization.parameters ?? {}, name) };
   const matrix = kept ?? await quantized(weight, own, name);
   const fits = format.holdsExactly(matrix.groupSize) || !allowLoss;

@@ -86,6 +86,10 @@ function byteLevelMetadata(json: TokenizerJson): GgufMetadata {
   if (normalizer !== "" && normalizer !== expected) {
     throw new RangeError(`it has the normalizer ${normalizer}, which GGUF cannot say`);
   }
+  const decoders = stepsOf(json.decoder).map(({ type }) => String(type)).filter((type) => type !== "Fuse");
+  if (decoders.join() !== "ByteLevel") {
+    throw new RangeError(`its decoder is ${decoders.join(" and ") || "none"}, and GGUF can only say ByteLevel`);
+  }
   return {
     "tokenizer.ggml.model": { type: "string", value: "gpt2" },
     "tokenizer.ggml.pre": { type: "string", value: name },

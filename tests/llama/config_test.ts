@@ -180,6 +180,14 @@ Deno.test("what is written for a config is read as that config", () => {
   }
 });
 
+Deno.test("biases that config.json cannot say are not written", () => {
+  const plain = read(llama);
+  for (const biases of [["self_attn.q_proj"], ["self_attn.v_proj"], ["mlp.up_proj"]] as const) {
+    throws(() => huggingFaceConfig({ ...plain, biases }), /Cannot write config\.json: it has no field for biases of .* alone/);
+  }
+  throws(() => huggingFaceConfig({ ...read(qwen2), biases: [] }), /biases of no map alone, wanted self_attn\.q_proj/);
+});
+
 Deno.test("a new model of a family has its biases and norms", () => {
   const sizes = { vocabularySize: 8, hiddenSize: 4, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 4 };
   const namesOf = (family: FamilyName) => Object.keys(initialModel({ ...sizes, family }, { seed: 1 }).parameters);
@@ -213,6 +221,8 @@ Deno.test("the begin token is what the tokenizer adds", () => {
   equal(text({ "tokenizer.json": { post_processor: template } }).beginToken, 4);
   const steps = { type: "Sequence", processors: [{ type: "ByteLevel" }, template] };
   equal(text({ "tokenizer_config.json": {}, "tokenizer.json": { post_processor: steps } }).beginToken, 4);
+  const two = { ...template, single: [template.single[0], ...template.single] };
+  throws(() => text({ "tokenizer.json": { post_processor: two } }), /puts the tokens 4,4 before a text, wanted one at most/);
   const none = { ...template, single: template.single.slice(1) };
   equal(text({ "tokenizer.json": { post_processor: none } }).beginToken, undefined);
 });

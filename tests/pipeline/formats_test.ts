@@ -14,6 +14,7 @@ import { openPacked } from "../../src/pipeline/open_packed.ts";
 import { pack, type PackOptions } from "../../src/pipeline/pack.ts";
 import { openBitnet, packBitnet } from "../../src/pipeline/pack_bitnet.ts";
 import { roundedModel } from "../../src/pipeline/rounded.ts";
+import { useBackend } from "../../src/runtime.ts";
 import { deepEqual, equal, match, ok, rejects } from "../assert.ts";
 import { tinyModel } from "../support/models.ts";
 import { close } from "../support/numbers.ts";
@@ -145,9 +146,21 @@ Deno.test("weights that are ternary already are packed as they are", () =>
       const bytes = await pack(again, { format, quantization: { quantizer: "ternary", groupSize: 64 } });
       await sameWeights(await openPacked(bytes), { ...packed });
     }
-    // in other groups they are rounded anew
-    const rounded = await openPacked(await pack(again, { quantization: { quantizer: "ternary", groupSize: 256 } }));
-    await rejects(sameWeights(rounded, { ...packed }), /proj/);
+    for (const groupSize of [0, -1, 256]) { // in larger groups they would be rounded anew
+      await rejects(
+        pack(again, { quantization: { quantizer: "ternary", groupSize } }),
+        /Cannot pack "model\.layers\.0\..*": its weights are ternary already, in groups of 64, .* wanted groupSize 64/,
+      );
+    }
+    await useBackend("reference"); // which computes in float64
+    const model = tinyModel({ hiddenSize: 64, layers: 1 });
+    for (const groupSize of [0, -1, 64]) {
+      const rounded = roundedModel({ ...model, quantization: { quantizer: "ternary", groupSize } });
+      const bytes = await pack(rounded, { quantization: { quantizer: "hestia", groupSize: 64 } });
+      const name = "model.layers.0.self_attn.q_proj.weight";
+      close(await (await openPacked(bytes)).parameters[name].data(), await rounded.parameters[name].data(), { relative: 1e-3 });
+    }
+    await useBackend("webgpu");
   }));
 
 Deno.test("a GGUF file is opened tensor by tensor, whatever the size of its header", () =>

@@ -161,6 +161,11 @@ const refused: [name: string, json: TokenizerJson, wanted: RegExp][] = [
     /added token "<x>" has lstrip, which GGUF cannot say/,
   ],
   ["added token that stands alone", { ...llama3, ...token({ single_word: true }) }, /has single_word/],
+  ["decoder", { ...llama3, decoder: null }, /its decoder is none, and GGUF can only say ByteLevel/],
+  ["decoder that strips", {
+    ...llama3,
+    decoder: { type: "Sequence", decoders: [{ type: "ByteLevel" }, { type: "Strip", content: " ", start: 1, stop: 0 }] },
+  }, /its decoder is ByteLevel and Strip/],
   ["suffix", { ...llama3, model: { ...llama3.model, end_of_word_suffix: "b" } }, /end_of_word_suffix/],
   [
     "metaspace",
