@@ -7,9 +7,9 @@
 import { writeFileAtomic } from "../io/atomic.ts";
 import { runPage } from "../report/run_page.ts";
 import type { Command } from "./args.ts";
-import { UsageError } from "./errors.ts";
-import { nameOf, reasonOf } from "./files.ts";
+import { nameOf } from "./files.ts";
 import { main } from "./main.ts";
+import { refusing } from "./models.ts";
 import { pageAssets } from "./page_assets.ts";
 import { readRun } from "./run_view.ts";
 import { closing } from "./summary.ts";
@@ -33,9 +33,7 @@ export async function writeReport(folders: readonly string[], output: string): P
   const names = distinct(folders);
   const runs = await Promise.all(folders.map((folder, at) => readRun(folder, names[at])));
   const html = runPage(runs, await pageAssets());
-  await writeFileAtomic(output, html).catch((error) => {
-    throw new UsageError(`cannot write ${output}: ${reasonOf(error)}`);
-  });
+  await refusing(() => writeFileAtomic(output, html));
 }
 
 /** Last parts of paths where they differ, whole paths else. */

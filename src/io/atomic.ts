@@ -4,7 +4,7 @@
  * @module
  */
 
-import { needFiles, syncFolder } from "./files.ts";
+import { needFiles, reasonOf, syncFolder } from "./files.ts";
 
 /** What a file can be written from: text, bytes, or chunks of bytes made one at a time. */
 export type FileContent = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -24,7 +24,7 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
   } catch (cause) {
     await Deno.remove(temporary).catch(() => {}); // it may never have been made
     if (cause instanceof RangeError) throw cause;
-    throw new Error(`Cannot write "${path}": ${reasonOf(cause)}`, { cause });
+    throw new Error(`Cannot write "${path}": ${writingReasonOf(cause)}`, { cause });
   }
 }
 
@@ -45,15 +45,12 @@ async function writeChunks(path: string, chunks: Iterable<Uint8Array> | AsyncIte
   }
 }
 
-function reasonOf(cause: unknown): string {
-  const code = (cause as { code?: string } | null)?.code;
-  if (code === "ENOSPC" || code === "EDQUOT") return "the disk is full";
-  if (code === "EROFS") return "the file system is read-only";
+function writingReasonOf(cause: unknown): string {
   if (cause instanceof Deno.errors.NotFound) return "its folder does not exist";
   if (cause instanceof Deno.errors.NotADirectory) return "its folder is a file";
   if (cause instanceof Deno.errors.IsADirectory) return "a folder of that name exists";
   if (cause instanceof Deno.errors.PermissionDenied || cause instanceof Deno.errors.NotCapable) {
     return "its folder is not writable";
   }
-  return cause instanceof Error ? cause.message : String(cause);
+  return reasonOf(cause);
 }

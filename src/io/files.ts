@@ -126,6 +126,9 @@ export async function syncFolder(path: string): Promise<void> {
 
 /** The reason of a failed file operation in a few words. */
 export function reasonOf(cause: unknown): string {
+  const code = (cause as { code?: string } | null)?.code;
+  if (code === "ENOSPC" || code === "EDQUOT") return "the disk is full";
+  if (code === "EROFS") return "the file system is read-only";
   if (cause instanceof Deno.errors.NotFound) return "no such file or folder";
   if (cause instanceof Deno.errors.IsADirectory) return "it is a folder";
   if (cause instanceof Deno.errors.NotADirectory || cause instanceof Deno.errors.AlreadyExists) return "a file is in the way";
