@@ -132,6 +132,11 @@ async function ternaryPlan(model: LanguageModel, found: number, { groupSize, qua
 function isExact({ groupSize }: Quantization, shapes: readonly Shape[], { format, allowLoss }: Options): boolean {
   const reason = misfit(format, shapes);
   const holding = whatFits(shapes, groupSize);
+  if (reason && holding === "") {
+    throw new UsageError(
+      `${format} ${reason}, and no format holds ${groupsText(groupSize)} of this model: choose another --group-size`,
+    );
+  }
   if (reason) {
     throw new UsageError(`${format} ${reason}: choose --format ${holding}, which hold ${groupsText(groupSize)} of this model`);
   }

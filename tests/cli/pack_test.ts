@@ -1,6 +1,6 @@
 import { openPackedModel } from "../../src/cli/models.ts";
 import type { PackingLoss } from "../../src/cli/packing_loss.ts";
-import { loadCheckpoint } from "../../src/llama/checkpoint.ts";
+import { loadCheckpoint, saveCheckpoint } from "../../src/llama/checkpoint.ts";
 import { byteTokenizer } from "../../src/tokenizer/bytes.ts";
 import { heldOutLoss } from "../../src/pipeline/evaluate.ts";
 import { initialModel } from "../../src/llama/parameters.ts";
@@ -120,6 +120,18 @@ Deno.test("deno task pack says which formats hold a model whose rows no block di
       2,
       "error: q2_0 takes rows that are multiples of 64, and some have 172: choose --format bitnet, dense, f16, which hold one scale a tensor of this model\n",
     ]);
+    await saveCheckpoint(`${folder}/plain`, odd, { tokenizer: byteTokenizer });
+    const grouped = await runCommand("pack", [
+      "--model",
+      `${folder}/plain`,
+      "--output",
+      `${folder}/p`,
+      "--quantizer",
+      "ternary",
+      "--group-size",
+      "64",
+    ]);
+    match(grouped.stderr, /some have 172, and no format holds groups of 64 of this model: choose another --group-size\n$/);
     equal((await runCommand("pack", [...args, "--format", "dense"])).code, 0);
   });
 });
