@@ -4,8 +4,10 @@
  * @module
  */
 
+import { isJsonObject } from "../io/json.ts";
 import type { StepStatistics } from "../pipeline/tensor_statistics.ts";
 import type { HeldOutMetrics, StepMetrics } from "../train/log.ts";
+import { UsageError } from "./errors.ts";
 import { reasonOf } from "./files.ts";
 
 /** A line of `tensors.jsonl`. */
@@ -28,6 +30,26 @@ export interface RunListener {
 
 /** Files of records in the folder of a run. */
 export const recordFiles = ["metrics.jsonl", "tensors.jsonl"] as const;
+
+/**
+ * The records of a file; none where there is no file. A line that is being written is left out.
+ *
+ * @throws {UsageError} Where it cannot be read, or another line is no record.
+ */
+export async function recordsOf(path: string): Promise<RunRecord[]> {
+  const text = await Deno.readTextFile(path).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw new UsageError(`cannot read ${path}: ${reasonOf(error)}`);
+  });
+  const lines = text.split("\n");
+  return lines.slice(0, -1).flatMap((line, at) => {
+    try {
+      const record = JSON.parse(line);
+      if (isJsonObject(record) && typeof record.step === "number" && typeof record.phase === "string") return [record as never];
+    } catch { /* said below */ }
+    throw new UsageError(`cannot read ${path}: line ${at + 1} is no record of a step; wanted JSON with step and phase`);
+  });
+}
 
 /** Listeners as one; `await using` closes them. */
 export interface RunListeners extends AsyncDisposable {

@@ -4,13 +4,12 @@
  * @module
  */
 
-import { isJsonObject } from "../io/json.ts";
 import type { RunView } from "../report/run_page.ts";
 import { columnsOf, tensorColumnsOf, thinned } from "../report/thinned.ts";
 import { UsageError } from "./errors.ts";
 import { nameOf, reasonOf } from "./files.ts";
 import { leaves, type Manifest, readManifest } from "./run_folder.ts";
-import { recordFiles, type RunRecord } from "./run_records.ts";
+import { recordFiles, recordsOf, type RunRecord } from "./run_records.ts";
 import type { RunSummary } from "./summary.ts";
 
 /** Steps and statistics of a phase that a page draws at most. */
@@ -55,22 +54,6 @@ export async function readRun(folder: string, name = nameOf(folder)): Promise<Ru
 
 /** A page is shown to others; the token of a tracker is not. */
 const withoutToken = (value: string) => value.replace(/\bwrite_token=[^&"]*/g, "write_token=…");
-
-/** What is whole of a file of JSON lines; nothing where there is no file. A line that is being written is left out. */
-async function recordsOf(path: string): Promise<RunRecord[]> {
-  const text = await Deno.readTextFile(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return "";
-    throw new UsageError(`cannot read ${path}: ${reasonOf(error)}`);
-  });
-  const lines = text.split("\n");
-  return lines.slice(0, -1).flatMap((line, at) => {
-    try {
-      const record = JSON.parse(line);
-      if (isJsonObject(record) && typeof record.step === "number" && typeof record.phase === "string") return [record as never];
-    } catch { /* said below */ }
-    throw new UsageError(`cannot read ${path}: line ${at + 1} is no record of a step; wanted JSON with step and phase`);
-  });
-}
 
 /** A file that is written whole; undefined where it is not there yet. */
 async function jsonOf<T>(path: string): Promise<T | undefined> {

@@ -9,12 +9,11 @@ import { generate } from "../llama/generate.ts";
 import type { HeldOutBest, HeldOutPoint } from "../pipeline/held_out_points.ts";
 import type { TrainOptions } from "../pipeline/train.ts";
 import { newestState, saveState } from "../train/checkpoints.ts";
-import type { HeldOutMetrics } from "../train/log.ts";
 import type { TrainingState } from "../train/trainer.ts";
 import type { RunConfig } from "./config.ts";
 import type { RunData } from "./run_data.ts";
 import type { RunFolder } from "./run_folder.ts";
-import type { RunListeners, RunRecord } from "./run_records.ts";
+import { recordsOf, type RunListeners, type RunRecord } from "./run_records.ts";
 import type { TrainingPhase } from "./run_states.ts";
 
 /** Watches the phases of one run. */
@@ -101,19 +100,18 @@ export class RunWatch {
   }
 }
 
-/** Evaluations of a phase that a file of metrics holds. */
-async function linesIn(path: string, phase: TrainingPhase): Promise<(HeldOutMetrics & { readonly phase: string })[]> {
-  const text = await Deno.readTextFile(path).catch(() => "");
-  const lines = text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
-  return lines.filter((line) => line.phase === phase);
+/** Records of a phase that a file of metrics holds. */
+async function phaseIn(path: string, phase: TrainingPhase): Promise<RunRecord[]> {
+  return (await recordsOf(path)).filter((record) => record.phase === phase);
 }
 
 async function bestIn(path: string, phase: TrainingPhase): Promise<HeldOutBest | undefined> {
-  const points = (await linesIn(path, phase)).filter(({ heldOutLossNats }) => heldOutLossNats !== undefined);
-  const [first, ...rest] = points.map(({ step, heldOutLossNats: lossNats }) => ({ step, lossNats }));
+  const [first, ...rest] = (await phaseIn(path, phase)).flatMap((record) =>
+    "heldOutLossNats" in record ? [{ step: record.step, lossNats: record.heldOutLossNats }] : []
+  );
   return rest.reduce((best, point) => best && best.lossNats <= point.lossNats ? best : point, first);
 }
 
 async function lastStepIn(path: string, phase: TrainingPhase): Promise<number> {
-  return (await linesIn(path, phase)).reduce((last, { step }) => Math.max(last, step), 0);
+  return (await phaseIn(path, phase)).reduce((last, { step }) => Math.max(last, step), 0);
 }

@@ -63,7 +63,8 @@ export function summaryTable(
     ]),
   );
   const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
-  const times = Object.entries({ ...seconds, total }).map(([phase, value]) => `${phase} ${formatSeconds(value)}`).join(" · ");
+  const phases = Object.entries({ ...seconds, total }).filter(([, value]) => value >= 0.05); // others had nothing to do
+  const times = phases.map(([phase, value]) => `${phase} ${formatSeconds(value)}`).join(" · ");
   const calibrationShare = seconds.calibrate / (seconds.pretrain + seconds.quantize);
   return [
     "",
