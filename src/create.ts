@@ -80,6 +80,7 @@ export function tensor(data: NestedNumbers | ArrayLike<number>, options: TensorO
       throw new TypeError(`Cannot make a tensor of ${dtype}: wanted one of ${Object.keys(bytesPerElement)}`);
     }
     if (typeof data !== "number" && (typeof data !== "object" || data?.length === undefined)) refuse(data);
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array) refuse(data[0] ?? 0n);
     const nested = typeof data === "number" || Array.isArray(data);
     const own = nested ? nestedShape(data as NestedNumbers) : [(data as ArrayLike<number>).length];
     let flat = data as ArrayLike<number>;

@@ -125,6 +125,7 @@ const mistakes: readonly (readonly [() => unknown, RegExp])[] = [
   ],
   [() => tensor(["1", "2"] as unknown as number[]), /^Cannot make a tensor of a string: wanted a number, nested arrays/],
   [() => tensor([[1], ["2"]] as unknown as number[]), /^Cannot make a tensor of a string: wanted a number, nested arrays/],
+  [() => tensor(BigInt64Array.of(1n) as unknown as number[]), /^Cannot make a tensor of a bigint: wanted a number, nested/],
   [() => tensor(new Array(2)), /^Cannot make a tensor of undefined, as in an array with holes: wanted a number, nested arrays/],
   // deno-lint-ignore no-sparse-arrays
   [() => tensor([1, , 2] as number[]), /^Cannot make a tensor of undefined, as in an array with holes: wanted/],

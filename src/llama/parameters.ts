@@ -5,6 +5,7 @@
  */
 
 import { atCaller } from "../core/errors.ts";
+import { checkOptions, notNegative, positive, seed as anySeed, whole } from "../core/options.ts";
 import type { Shape } from "../core/shape.ts";
 import { ones, randomNormal, zeros } from "../create.ts";
 import type { Tensor } from "../tensor.ts";
@@ -136,6 +137,7 @@ export function initialModel(config: NewLlamaConfig, options: { seed: number; de
     ...config,
   };
   checkSizes(full);
+  checkOptions("Cannot make a model with the", options, { seed: anySeed, deviation: notNegative });
   return { config: full, parameters: initialParameters(full, options) };
 }
 
@@ -152,6 +154,7 @@ function checkSizes(config: LlamaConfig): void {
     const size = config[name];
     if (!(Number.isInteger(size) && size > 0)) throw refuse(`${name} must be a positive integer, got ${size}`);
   }
+  checkOptions("Cannot make a model with the", config, { normEpsilon: positive, ropeTheta: positive, maxPositions: whole(1) });
   const { heads, keyValueHeads, headDim } = config;
   if (!(headDim > 0 && headDim % 2 === 0)) throw refuse(`headDim (hiddenSize / heads by default) must be even, got ${headDim}`);
   if (heads % keyValueHeads !== 0) throw refuse(`heads (${heads}) must be a multiple of keyValueHeads (${keyValueHeads})`);

@@ -8,6 +8,7 @@ import { tensor } from "../create.ts";
 import type { LlamaModel } from "../llama/model.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
+import { requireIds } from "../train/data.ts";
 import { packWholeDocuments, type TokenDocument, type WholePackingOptions } from "../train/documents.ts";
 import { languageModelLoss } from "./data.ts";
 
@@ -58,6 +59,7 @@ export async function documentPerplexity(
   { limit = Infinity, ...packing }: DocumentPerplexityOptions,
 ): Promise<DocumentPerplexity> {
   const sequences = packWholeDocuments(documents, packing).slice(0, limit);
+  for (const sequence of sequences) requireIds(sequence, { vocabularySize: config.vocabularySize }, "Cannot evaluate documents");
   const length = sequences.reduce((longest, sequence) => Math.max(longest, sequence.length - 1), 0);
   const lossOf = compile(
     (inputs: { parameters: LlamaModel["parameters"]; batch: Record<string, Tensor> }) =>

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Batch } from "./data.ts";
+import { type Batch, requireIds } from "./data.ts";
 
 /** Token ids of a document; null for an empty text, which is passed over. A text without tokens is `[]`. */
 export type TokenDocument = ArrayLike<number> | null;
@@ -78,6 +78,7 @@ export function packWholeDocuments(
 ): number[][] {
   checkLength(sequenceLength);
   const empty = beginToken === undefined ? [] : [beginToken];
+  requireIds(empty, {}, "Cannot pack documents");
   const sequences: number[][] = [];
   let open = [...empty];
   for (const tokens of withEnds(documents, endToken)) {
@@ -127,7 +128,10 @@ export function batchOf(sequences: readonly (readonly number[])[]): Batch {
 
 function* withEnds(documents: Iterable<TokenDocument>, endToken: number | undefined): Generator<number[]> {
   for (const document of documents) {
-    if (document !== null) yield [...Array.from(document), ...(endToken === undefined ? [] : [endToken])];
+    if (document === null) continue;
+    const tokens = [...Array.from(document), ...(endToken === undefined ? [] : [endToken])];
+    requireIds(tokens, {}, "Cannot pack documents");
+    yield tokens;
   }
 }
 

@@ -98,7 +98,8 @@ Deno.test("samples follow the distribution, and leave out what topK and topP lea
   near(await shares({ topP: 0.79 }), [0.625, 0.375, 0, 0]);
   near(await shares({ topP: 0.81 }), [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0]);
   near(await shares({ topK: 1 }), [1, 0, 0, 0]);
-  for (const temperature of [1e-30, 1e-38, 1e-45]) near(await shares({ temperature }), [1, 0, 0, 0]);
+  // a driver may take what is subnormal for zero
+  for (const temperature of [1e-30, 1e-38, 1e-45, 0]) near(await shares({ temperature }), [1, 0, 0, 0]);
   near(await shares({ temperature: 0.5 }), [0.25, 0.09, 0.0225, 0.0025].map((square) => square / 0.365));
 });
 

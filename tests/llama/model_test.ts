@@ -1,7 +1,7 @@
 import { compile, type Tensor, tensor } from "../../mod.ts";
 import { emptyCache, type KeyValueCache } from "../../src/llama/cache.ts";
 import { head, llama, llamaCached } from "../../src/llama/model.ts";
-import { initialParameters, isNorm, parameterShapes, quantizedNames } from "../../src/llama/parameters.ts";
+import { initialModel, initialParameters, isNorm, parameterShapes, quantizedNames } from "../../src/llama/parameters.ts";
 import { rotaryTable } from "../../src/nn/rotary.ts";
 import { deepEqual, equal, throws } from "../assert.ts";
 import { close } from "../support/numbers.ts";
@@ -58,6 +58,18 @@ Deno.test("fresh parameters have the shapes of the names, and depend on the seed
   deepEqual(first, second);
   deepEqual(new Set(await a["model.norm.weight"].data()), new Set([1]));
   equal(Object.keys(a).filter(isNorm).length, 5);
+});
+
+Deno.test("sizes, numbers and seeds of a new model are what they may be", () => {
+  const sizes = { vocabularySize: 8, hiddenSize: 4, layers: 1, heads: 2, keyValueHeads: 1, intermediateSize: 4 };
+  for (const [name, value] of [["normEpsilon", NaN], ["normEpsilon", 0], ["ropeTheta", -1], ["maxPositions", 0.5]] as const) {
+    const says = new RegExp(`Cannot make a model with the ${name} ${value}: wanted`);
+    throws(() => initialModel({ ...sizes, [name]: value }, { seed: 1 }), says);
+  }
+  for (const seed of [-1, NaN, 2 ** 32]) {
+    throws(() => initialModel(sizes, { seed }), /model with the seed .*: wanted an integer from 0/);
+  }
+  throws(() => initialModel(sizes, { seed: 1, deviation: NaN }), /deviation NaN/);
 });
 
 Deno.test("ids that do not fit are refused where the model is called", () => {

@@ -5,6 +5,7 @@ import {
   batchAt,
   batches,
   calibrate,
+  documentPerplexity,
   generate,
   heldOutLoss,
   ignoredTarget,
@@ -12,7 +13,9 @@ import {
   llama,
   pack,
   packBitnet,
+  packDocuments,
   packFile,
+  packWholeDocuments,
   quantizers,
   realize,
   roundedModel,
@@ -153,6 +156,20 @@ Deno.test("ids of another vocabulary are refused where they come in", async () =
     /Cannot train \(targets\): the token id 300 at 3, wanted integers from 0 to 255, or 4294967196/,
   );
   await rejects(calibrate(model, [wrong], { probes: 1 }), /Cannot calibrate \(targets\): the token id 300 at 3/);
+});
+
+Deno.test("documents of another vocabulary are refused, and so are ids that are none", async () => {
+  await useBackend("reference");
+  const packing = { sequenceLength: 8, endToken: 1 };
+  await rejects(
+    documentPerplexity(small(), [[1, 2, 300], [4]], packing),
+    /Cannot evaluate documents: the token id 300 at 2, wanted integers from 0 to 255/,
+  );
+  for (const pack of [packDocuments, packWholeDocuments]) {
+    throws(() => pack([[1, 2], [3, NaN]], packing), /Cannot pack documents: the token id NaN at 1/);
+    throws(() => pack([[1, 2]], { ...packing, endToken: -1 }), /the token id -1 at 2/);
+  }
+  throws(() => packWholeDocuments([[1]], { ...packing, beginToken: 0.5 }), /the token id 0\.5 at 0/);
 });
 
 Deno.test("masked targets are left out of training and calibration", async () => {
