@@ -37,13 +37,13 @@ const phase = (
     readonly minimumSteps?: number;
     readonly steps: number;
     readonly learningRate: number;
-    readonly warmupSteps: number;
   },
 ) => ({
   steps: v.optional(count(defaults.minimumSteps), defaults.steps),
   /** Peak learning rate. */
   learningRate: v.optional(positive(), defaults.learningRate),
-  warmupSteps: v.optional(count(0), defaults.warmupSteps),
+  /** A twentieth of the steps where it is left out. */
+  warmupSteps: v.optional(count(0)),
   /** Share of the steps, the last ones, over which `wsd` decays. */
   decayRatio: v.optional(between(0, 1), 0.1),
   /** Learning rate at the end, as a share of the peak. */
@@ -122,8 +122,8 @@ const runSchema = section({
   sequenceLength: v.optional(count(), 128),
   /** Layers whose inner results are computed again in the backward pass: every so-manieth, 1 for all, 0 for none. */
   recomputeEvery: v.optional(count(0), 0),
-  /** Full-precision training; 0 steps (and warmupSteps 0) for none, so that quantized training is from scratch. */
-  pretrain: v.optional(section(phase({ minimumSteps: 0, steps: 600, learningRate: 3e-3, warmupSteps: 30 })), {}),
+  /** Full-precision training; 0 steps for none, so that quantized training is from scratch. */
+  pretrain: v.optional(section(phase({ minimumSteps: 0, steps: 600, learningRate: 3e-3 })), {}),
   calibration: v.optional(
     section({
       /** What is traced: the Gauss-Newton part of the Hessian, by gradients, or the Hessian, by Hessian-vector products. */
@@ -153,7 +153,7 @@ const runSchema = section({
   ),
   quantize: v.optional(
     section({
-      ...phase({ steps: 400, learningRate: 1e-3, warmupSteps: 20 }),
+      ...phase({ steps: 400, learningRate: 1e-3 }),
       quantizer: v.optional(oneOf(quantizerNames), "hestia"),
       /** Weights that share a scale. */
       groupSize: v.optional(groupSize(), 128),
@@ -237,7 +237,16 @@ const runSchema = section({
   ),
 });
 
-type Parsed = v.InferOutput<typeof runSchema>;
+type Parsed = ReturnType<typeof withWarmUps>;
+
+/** Fills in the lengths of the warm-ups. */
+function withWarmUps(config: v.InferOutput<typeof runSchema>) {
+  const filled = <Phase extends typeof config.pretrain>(phase: Phase) => ({
+    ...phase,
+    warmupSteps: phase.warmupSteps ?? Math.floor(phase.steps / 20),
+  });
+  return { ...config, pretrain: filled(config.pretrain), quantize: filled(config.quantize) };
+}
 
 /** A configuration with every default filled in, and with all that its recipe says. */
 export type RunConfig = ReturnType<typeof withRecipe>;
@@ -299,7 +308,7 @@ export function resolveConfig(value: unknown, source = "configuration", given?: 
     const [issue] = result.issues;
     throw new UsageError(`${source}: ${v.getDotPath(issue) ?? "a configuration"} ${issue.message}`);
   }
-  const parsed = result.output;
+  const parsed = withWarmUps(result.output);
   const conflict = conflicts(parsed).find(([holds]) => !holds);
   if (conflict !== undefined) throw new UsageError(`${source}: ${conflict[1]}`);
   const { sequenceLength } = parsed;

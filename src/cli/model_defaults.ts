@@ -24,7 +24,7 @@ export function withModelDefaults(value: unknown, given: LlamaConfig | undefined
   return {
     ...(given ? { sequenceLength: Math.min(longestSequence, given.maxPositions) } : {}),
     ...value,
-    pretrain: "steps" in begun ? begun : { ...begun, steps: 0, warmupSteps: 0 },
+    pretrain: "steps" in begun ? begun : { ...begun, steps: 0 },
     quantize: given && (quantize === undefined || isJsonObject(quantize))
       ? { learningRate: rateFor(given), groupSize: "auto", ...quantize }
       : quantize,

@@ -109,7 +109,7 @@ const refused: readonly [value: unknown, message: RegExp][] = [
   [{ model: { heads: 2, headDim: 33 } }, /^c\.json: model\.headDim must be even/],
   [{ model: { heads: 2, headDim: 96 } }, /^c\.json: quantize\.groupSize 128 does not fit q2_0 and rows of 128, 192, 384; /],
   [{ model: { vocabularySize: 100 } }, /^c\.json: model\.vocabularySize must be an integer of at least 256, got 100$/],
-  [{ pretrain: { steps: 3 } }, /^c\.json: pretrain\.warmupSteps must be at most pretrain\.steps, got 30 and 3$/],
+  [{ pretrain: { steps: 3, warmupSteps: 30 } }, /^c\.json: pretrain\.warmupSteps must be at most pretrain\.steps, got 30 and 3$/],
   [
     { evaluation: { patience: 3 } },
     /^c\.json: evaluation\.patience counts evaluations while training: evaluation\.everySteps .* must say when, got none$/,
@@ -189,3 +189,9 @@ function valueAt(config: unknown, name: string): string {
   const value = name.split(".").reduce((at, part) => (at as Record<string, unknown>)?.[part], config);
   return value === undefined ? "–" : `\`${JSON.stringify(value)}\``;
 }
+
+Deno.test("a warm-up takes a twentieth of the steps where nobody says how many", () => {
+  const { pretrain, quantize } = resolveConfig({ pretrain: { steps: 7 }, quantize: { steps: 119, warmupSteps: 6 } });
+  deepEqual([pretrain.warmupSteps, quantize.warmupSteps], [0, 6]);
+  equal(resolveConfig({ quantize: { steps: 119 } }).quantize.warmupSteps, 5);
+});

@@ -133,7 +133,12 @@ Deno.test("an unfinished run goes on with the same configuration; what must not 
     }
     deepEqual(tree(parent), before);
     const { manifest } = await opened({ quantize: { steps: 200, hardSteps: 10 }, evaluation: { batches: 3 } });
-    deepEqual(manifest.resumed!.at(-1)!.changed, ["quantize.steps", "quantize.hardSteps", "evaluation.batches"]);
+    deepEqual(manifest.resumed!.at(-1)!.changed, [
+      "quantize.steps",
+      "quantize.hardSteps",
+      "quantize.warmupSteps",
+      "evaluation.batches",
+    ]);
     equal(manifest.config.quantize.steps, 200);
     equal((await opened({ seed: 8 }, { data: "x" }, true)).movedTo, `${await Deno.realPath(parent)}/mine.1`);
   }));
