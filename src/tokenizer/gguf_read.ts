@@ -139,15 +139,16 @@ function roleOf(metadata: GgufMetadata, key: string, { texts }: TokenTable): num
   throw new RangeError(`${action}: ${key} is ${id}, and there are ${texts.length} tokens`);
 }
 
-/** Our own list of end tokens, or those that llama.cpp would find: by their keys, and by how they are spelt. */
+/** Our own list of end tokens and those that have keys, or those that llama.cpp would find: by their keys, and by how they are spelt. */
 function endTokensOf(metadata: GgufMetadata, table: TokenTable): number[] {
   const listed = list(metadata, ownKeys.endTokens);
   const foreign = listed?.find((id) => !(Number(id) < table.texts.length));
   if (foreign !== undefined) {
     throw new RangeError(`${action}: ${ownKeys.endTokens} has ${foreign}, and there are ${table.texts.length} tokens`);
   }
-  if (listed) return listed.map(Number);
-  const named = endKeys.map((key) => roleOf(metadata, key, table)).filter((id) => id !== undefined);
+  const keys = listed?.length === 0 ? endKeys.slice(1) : endKeys; // where there are none, the first one names what is written least
+  const named = keys.map((key) => roleOf(metadata, key, table)).filter((id) => id !== undefined);
+  if (listed) return [...new Set([...listed.map(Number), ...named])];
   const spelled = table.texts.flatMap((text, id) =>
     table.types[id] === tokenType.control && knownEnds.includes(text) ? [id] : []
   );

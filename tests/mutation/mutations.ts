@@ -156,7 +156,7 @@ const readers: readonly Mutation[] = [
     ["attention_bias ? attention : []), ...(mlp_bias", "attention_bias ? qkv : []), ...(mlp_bias"],
   ]),
   ...inFile("src/llama/companions.ts", config, [
-    ["surroundingsOf(tokenizer.post_processor).before[0]", "undefined"],
+    ["if (before.length < 2) return before[0];", "if (before.length < 2) return undefined;"],
     ["return tokenizerConfig === undefined && isId(named) ? named : undefined;", "return isId(named) ? named : undefined;"],
     ["id >= Number(config.vocab_size)", "id > Number(config.vocab_size)"],
     ["[config.eos_token_id, generation.eos_token_id]", "[generation.eos_token_id ?? config.eos_token_id]"],
@@ -176,12 +176,17 @@ const readers: readonly Mutation[] = [
   ]),
   ...inFile("src/tokenizer/gguf_read.ts", tokenizers, [
     ['if (typeof said === "boolean") return said;', ""],
-    ["if (listed) return listed.map(Number);", ""],
+    ["if (listed) return [...new Set([...listed.map(Number), ...named])];", ""],
     ["addsEnd ? ends.slice(0, 1) : []", "[]"],
   ]),
   ...inFile("src/tokenizer/gguf_write.ts", tokenizers, [
     ['normalizer !== "" && normalizer !== expected', "false"],
     ['const flag = lstrip ? "lstrip" : rstrip', "const flag = rstrip"],
+  ]),
+  ...inFile("src/pack/groups.ts", ["pipeline/formats_test.ts"], [["Math.abs(Math.fround(weights[i]))", "Math.abs(weights[i])"]]),
+  ...inFile("src/core/options.ts", ["optim/schedule_test.ts", "train/data_test.ts"], [
+    ["if (value === undefined || rule.holds(value)) continue;", "if (value !== null) continue;"],
+    ["Number.isSafeInteger(value) && (value as number) >= minimum", "(value as number) >= minimum"],
   ]),
   ...inFile("src/tokenizer/config.ts", tokenizers, [["begins === templates.length > 0", "true"]]),
 ];

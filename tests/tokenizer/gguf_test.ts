@@ -246,6 +246,7 @@ Deno.test("keys and values that are not known are refused by name", () => {
   );
   const ends = ggufTokenizer({ ...foreign, "tokenizer.ggml.eot_token_id": id(1) }).endTokens;
   deepEqual(ends, [6, 1]); // a token like any other, as llama.cpp takes it
+  deepEqual(changed({ "tokenizer.ggml.eot_token_id": id(1) }).endTokens, [6, 1]); // besides our own list
   throws(
     () => changed({ "hestia.end_token_ids": { type: "array", itemType: "uint32", value: [6, 8] } }),
     /hestia\.end_token_ids has 8, and there are 7 tokens/,
