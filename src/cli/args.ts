@@ -234,7 +234,7 @@ function helpText(command: Command): string {
   return [
     `Usage: deno task ${[command.name, ...usage, "[options]"].join(" ")}`,
     "",
-    command.summary,
+    ...command.summary.split("\n").flatMap((line) => wrapped(line, helpColumns)),
     "",
     ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${wrapped(right, helpColumns - width - 4).join(indent)}`),
   ].join("\n");

@@ -124,3 +124,26 @@ Deno.test("an option that may stand alone takes a number that follows, and nothi
   deepEqual(read("--serve", "0", "a"), [0, false, "a"]);
   deepEqual(read("--serve=9", "a"), [9, false, "a"]);
 });
+
+Deno.test("no line of a help text is longer than 80 columns, and no word of it is lost", () => {
+  const words = Array.from({ length: 60 }, (_, index) => `word${index}`).join(" ");
+  const long = { name: "demo", summary: words, options: { steps: { type: "integer", description: words, also: "s" } } } as const;
+  throws(() => parse(long, ["--help"]), (error) => {
+    const { message } = error as Error;
+    deepEqual(message.split("\n").filter((line) => line.length > 80), []);
+    equal(message.match(/word\d+/g)?.length, 120);
+    return true;
+  });
+});
+
+Deno.test("an option with two names is known by both", () => {
+  const command = {
+    name: "demo",
+    summary: "",
+    options: { batchSize: { type: "integer", description: "", also: "batch" } },
+  } as const;
+  for (const typed of [["--batch", "3"], ["--batch=3"], ["--batch-size", "3"], ["--batch-size=3"]]) {
+    equal(parse(command, typed).batchSize, 3);
+  }
+  throws(() => parse(command, ["--batches", "3"]), { message: /^unknown option --batches/ });
+});
