@@ -8,7 +8,7 @@ import { bytesPerElement, type DType, isFloat, type TensorData } from "./core/dt
 import { atCaller } from "./core/errors.ts";
 import { requireLengths, type Shape, sizeOf } from "./core/shape.ts";
 import { primitives } from "./ops/primitives.ts";
-import { leafNode } from "./runtime.ts";
+import { leafNode } from "./core/graph.ts";
 import { apply, constant, isTensor, Tensor } from "./tensor.ts";
 
 /** Numbers, nested to the depth of the tensor's rank. */

@@ -14,7 +14,7 @@ import { programBytes } from "./compile/memory.ts";
 import { variantNames } from "./compile/variants.ts";
 import type { TensorData } from "./core/dtype.ts";
 import { type Doubt, doubtsOf, joined, keepUploads, refusalOf, relied } from "./core/doubt.ts";
-import { leaf, Node, type TensorType, type Value } from "./core/graph.ts";
+import { type Node, type TensorType, type Value, valueOf } from "./core/graph.ts";
 import type { Graph, Program, ProgramBytes } from "./core/program.ts";
 import { Recent } from "./core/recent.ts";
 import { sizeOf } from "./core/shape.ts";
@@ -105,10 +105,22 @@ export async function useBackend(name?: BackendName, options: BackendOptions = {
 
 /** Has a new device opened in place of the one in use. */
 function change(name: BackendName | undefined, tune: Tuning | undefined): void {
-  opening = replace(backend, name, tune);
-  backend = undefined;
+  opening = replace(left(), name, tune);
+}
+
+/** The device, which is used no more. */
+function left(): Backend | undefined {
+  const old = backend;
+  backend = opening = undefined;
   queue.close();
   programs.clear();
+  return old;
+}
+
+/** Waits for what the device was given, and closes it; where none is open, nothing happens. */
+export async function closeBackend(): Promise<void> {
+  if (!backend && opening) await ready().catch(() => {});
+  await left()?.close();
 }
 
 async function replace(old: Backend | undefined, name: BackendName | undefined, tune: Tuning | undefined): Promise<Opened> {
@@ -271,13 +283,6 @@ function hasFailed(value: Value): boolean {
   return value.state === "failed";
 }
 
-/** A node that holds a value. */
-export function leafNode(type: TensorType, value: Value | undefined): Node {
-  const node = new Node(leaf, [], type.shape, type.dtype);
-  node.value = value;
-  return node;
-}
-
 /** Computes nodes together, in one submission, and remembers their values. */
 export function realizeNodes(nodes: readonly Node[]): void {
   if (!nodes.some(isMissing)) return;
@@ -291,14 +296,6 @@ export function realizeNodes(nodes: readonly Node[]): void {
 /** What failed may have done so for another that was computed with it. */
 function isMissing({ value, op }: Node): boolean {
   return !value || hasFailed(value) && op.kind !== "leaf";
-}
-
-/** Value of a leaf; an error for a placeholder of a traced function. */
-export function valueOf(node: Node): Value {
-  if (!node.value) {
-    throw new Error(`Cannot read ${node.dtype}[${node.shape}]: it is an argument of a function being traced by compile`);
-  }
-  return node.value;
 }
 
 interface Read {

@@ -5,12 +5,12 @@
  */
 
 import { atCaller } from "./core/errors.ts";
-import { type Node, nodesMade, type TensorType, type Value } from "./core/graph.ts";
+import { leafNode, type Node, nodesMade, type TensorType, type Value, valueOf } from "./core/graph.ts";
 import { Recent } from "./core/recent.ts";
 import { sameShape } from "./core/shape.ts";
 import { flatten, follows, type Pattern, patternOf, unflatten } from "./core/tree.ts";
 import type { ProgramBytes } from "./core/program.ts";
-import { flushReads, leafNode, prepare, type Prepared, preparedBytes, realizeNodes, submit, valueOf } from "./runtime.ts";
+import { flushReads, prepare, type Prepared, preparedBytes, realizeNodes, submit } from "./runtime.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 
 /**

@@ -7,6 +7,7 @@
 import { type Command, HelpRequested, type Option, parse, type Positional, type Values } from "./args.ts";
 import { exitCodes, FailedWork, UsageError } from "./errors.ts";
 import { faultOf, visible } from "./output.ts";
+import { closeBackend } from "../runtime.ts";
 import { endProgress, keepMessagesAbove, standardError } from "./progress.ts";
 
 /** What a command is given besides its options. */
@@ -50,11 +51,20 @@ export async function main<const O extends Named<Option>, const P extends Named<
     const outcome = await run(options as Values<O, P> & { readonly json: boolean }, { signal: interruption, print });
     endProgress();
     if (options.json && outcome?.summary !== undefined) console.log(JSON.stringify(outcome.summary));
-    Deno.exit(interruption.aborted ? interrupted() : outcome?.exitCode ?? exitCodes.success);
+    return await exit(interruption.aborted ? interrupted() : outcome?.exitCode ?? exitCodes.success);
   } catch (error) {
     endProgress();
-    Deno.exit(interruption.aborted && isAbort(error) ? interrupted() : report(error));
+    return await exit(interruption.aborted && isAbort(error) ? interrupted() : report(error));
   }
+}
+
+/** Longest wait for the device at the end, in milliseconds. */
+const longestWait = 5000;
+
+/** Ends the process. A software driver that is compiling then may crash, so that its device is waited for. */
+async function exit(code: number): Promise<never> {
+  await Promise.race([closeBackend().catch(() => {}), new Promise((resolve) => setTimeout(resolve, longestWait))]);
+  Deno.exit(code);
 }
 
 /** Show an error the way its kind deserves. @returns The exit code. */

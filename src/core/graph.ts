@@ -250,3 +250,18 @@ export class Node implements TensorType {
 export function describe(type: TensorType): string {
   return `${type.dtype}[${type.shape}]`;
 }
+
+/** A node that holds a value. */
+export function leafNode(type: TensorType, value: Value | undefined): Node {
+  const node = new Node(leaf, [], type.shape, type.dtype);
+  node.value = value;
+  return node;
+}
+
+/** Value of a leaf; an error for a placeholder of a traced function. */
+export function valueOf(node: Node): Value {
+  if (!node.value) {
+    throw new Error(`Cannot read ${node.dtype}[${node.shape}]: it is an argument of a function being traced by compile`);
+  }
+  return node.value;
+}
