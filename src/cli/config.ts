@@ -6,6 +6,7 @@
 
 import * as v from "valibot";
 import type { LlamaConfig } from "../llama/config.ts";
+import { mostLayers } from "../llama/parameters.ts";
 import { scheduleStyles } from "../optim/schedule.ts";
 import { curvatureOf, curvatures, estimators } from "../pipeline/calibrate.ts";
 import { annealingStyles } from "../quant/annealing.ts";
@@ -73,7 +74,7 @@ export const weightFields = {
 /** A model that is made of random numbers, with a byte-level tokenizer. */
 const newModel = section({
   hiddenSize: v.optional(count(), 128),
-  layers: v.optional(count(), 5),
+  layers: v.optional(v.pipe(count(), v.maxValue(mostLayers, must(`at most ${mostLayers} layers`))), 5),
   heads: v.optional(count(), 4),
   keyValueHeads: v.optional(count(), 2),
   headDim: v.optional(count(2), 32),

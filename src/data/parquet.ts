@@ -6,6 +6,7 @@
 
 import { decodeUtf8 } from "../io/encoding.ts";
 import { byteLengthOf, readFileAt } from "../io/files.ts";
+import type { RowGroup } from "hyparquet";
 import type { Row } from "./document.ts";
 
 /** Settings of {@linkcode parquetRows}. */
@@ -40,15 +41,15 @@ export async function* parquetRows(path: string, { field, allColumns = false, on
     import("hyparquet-compressors"),
   ]);
   const byteLength = await byteLengthOf(path);
-  const file = {
-    byteLength,
-    slice: async (start: number, end = byteLength) => (await readFileAt(path, start, end - start)).buffer,
-  };
   const damaged = (cause: unknown) => new Error(`Cannot read "${path}" as Parquet: ${(cause as Error).message}`, { cause });
-  const metadata = await parquetMetadataAsync(file).catch((cause) => {
+  const file = { byteLength, slice: (start: number, end = byteLength) => sliceOf(path, start, { end, byteLength }) };
+  const [metadata, present] = await parquetMetadataAsync(file).then((metadata) => {
+    const schema = parquetSchema(metadata);
+    metadata.row_groups.forEach((group) => checkGroup(group, schema, byteLength));
+    return [metadata, schema.children.map(({ element }) => element.name)] as const;
+  }).catch((cause) => {
     throw damaged(cause);
   });
-  const present = parquetSchema(metadata).children.map(({ element }) => element.name);
   const wanted = allColumns ? present : field === undefined ? ["text", "messages", "conversations"] : [field];
   const columns = wanted.filter((name) => present.includes(name));
   if (columns.length === 0) {
@@ -65,5 +66,39 @@ export async function* parquetRows(path: string, { field, allColumns = false, on
     onRead?.(byteLength / metadata.row_groups.length);
     for (const [at, row] of rows.entries()) yield { number: start + at + 1, read: () => row };
     start = end;
+  }
+}
+
+/** Bytes of a file that its metadata tell of. Some are asked for ahead and never waited for: their errors must not end the process. */
+function sliceOf(path: string, start: number, { end, byteLength }: { end: number; byteLength: number }): Promise<ArrayBuffer> {
+  const isThere = start >= 0 && start <= end && end <= byteLength;
+  const bytes = isThere
+    ? readFileAt(path, start, end - start).then(({ buffer }) => buffer)
+    : Promise.reject(new RangeError(`bytes ${start} to ${end} of ${byteLength}`));
+  bytes.catch(() => {});
+  return bytes;
+}
+
+/** Rows that a byte may stand for, where many are equal. */
+const mostRowsPerByte = 1000;
+
+/** A column of a table, or a part of one. */
+interface SchemaPart {
+  readonly children: readonly SchemaPart[];
+  readonly element: { readonly name: string };
+}
+
+/**
+ * Throws where a group of rows says what cannot be: more rows than a file of that size holds, for which memory is taken before they are read,
+ * or a column that there is not, of which the package hears when it reads others already.
+ */
+function checkGroup({ num_rows: rows, columns }: RowGroup, schema: SchemaPart, byteLength: number): void {
+  if (!(rows >= 0n && rows <= BigInt(mostRowsPerByte * byteLength))) {
+    throw new RangeError(`a group of ${rows} rows in ${byteLength} bytes`);
+  }
+  for (const { meta_data: column } of columns) {
+    let part: SchemaPart | undefined = schema;
+    for (const name of column?.path_in_schema ?? []) part = part?.children.find(({ element }) => element.name === name);
+    if (!part || part.children.length > 0) throw new RangeError(`no column "${column?.path_in_schema.join(".")}" in its schema`);
   }
 }

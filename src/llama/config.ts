@@ -8,7 +8,7 @@ import { checkFields, type ReadingOptions } from "../io/fields.ts";
 import type { RopeScaling } from "../nn/rotary.ts";
 import { configFields } from "./config_fields.ts";
 import { families, type FamilyName, familyNames, familyOf } from "./families.ts";
-import type { LayerLinear } from "./parameters.ts";
+import { type LayerLinear, mostLayers } from "./parameters.ts";
 import { ropeJson, ropeOf } from "./rope_config.ts";
 
 /** Sizes of a model, and what tells its family from others. */
@@ -142,7 +142,7 @@ export function llamaConfig(
     ...(biases.length > 0 ? { biases } : {}),
     ...(family.queryKeyNorms ? { queryKeyNorms: true } : {}),
   };
-  checkHeads(config, action);
+  checkSizes(config, action);
   return config;
 }
 
@@ -157,7 +157,8 @@ function withoutNulls(json: HuggingFaceConfig): HuggingFaceConfig {
   return Object.fromEntries(said) as unknown as HuggingFaceConfig;
 }
 
-function checkHeads({ heads, keyValueHeads, headDim, hiddenSize }: LlamaConfig, action: string): void {
+function checkSizes({ heads, keyValueHeads, headDim, hiddenSize, layers }: LlamaConfig, action: string): void {
+  if (layers > mostLayers) throw new TypeError(`${action}: num_hidden_layers is ${layers}, wanted at most ${mostLayers}`);
   if (heads % keyValueHeads !== 0) {
     throw new TypeError(
       `${action}: num_attention_heads (${heads}) must be a multiple of num_key_value_heads (${keyValueHeads})`,

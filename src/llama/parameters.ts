@@ -56,8 +56,17 @@ function layerShapes(config: LlamaConfig): Record<string, Shape> {
   return queryKeyNorms ? { ...shapes, "self_attn.q_norm.weight": [headDim], "self_attn.k_norm.weight": [headDim] } : shapes;
 }
 
-/** Shape of each parameter by name, in the order of the layers. Linear maps are `[out, in]`. */
+/** Layers that a model has at most: what a file says is believed up to here, before anything is made for each. */
+export const mostLayers = 10_000;
+
+/**
+ * Shape of each parameter by name, in the order of the layers. Linear maps are `[out, in]`. Throws a `RangeError` where there are more than
+ * 10 000 layers.
+ */
 export function parameterShapes(config: LlamaConfig): Record<string, Shape> {
+  if (config.layers > mostLayers) {
+    throw new RangeError(`Cannot list the parameters of a model of ${config.layers} layers: wanted at most ${mostLayers}`);
+  }
   const shapes: Record<string, Shape> = { "model.embed_tokens.weight": [config.vocabularySize, config.hiddenSize] };
   for (let layer = 0; layer < config.layers; layer++) {
     for (const [name, shape] of Object.entries(layerShapes(config))) shapes[`model.layers.${layer}.${name}`] = shape;

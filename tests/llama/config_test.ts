@@ -274,7 +274,8 @@ Deno.test("a header that promises more than the file holds is refused before any
   try {
     for (
       const [field, value, message] of [
-        ["num_hidden_layers", 1_000_000_000, /1000000000 layers, but only \d+ tensors/],
+        ["num_hidden_layers", 1_000_000_000, /num_hidden_layers is 1000000000, wanted at most 10000/],
+        ["num_hidden_layers", 9999, /9999 layers, but only \d+ tensors/],
         ["vocab_size", 2 ** 31, /wanted a float tensor "model\.embed_tokens\.weight" of \[2147483648,64\], got \[256,64\]/],
       ] as const
     ) {
