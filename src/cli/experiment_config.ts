@@ -93,6 +93,12 @@ export async function loadExperimentConfig(path: string): Promise<ExperimentConf
   const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
   const { experiment = {}, ...run } = (isObject ? value : {}) as Record<string, unknown>;
   const config = resolveConfig(isObject ? run : value, path);
+  const foreign = config.data.sources ? "data.sources" : "path" in config.model ? "model.path" : undefined;
+  if (foreign !== undefined) {
+    throw new UsageError(
+      `${path}: ${foreign} is for deno task train; an experiment trains bases of its own on data.corpus, the path of a text file`,
+    );
+  }
   const result = v.safeParse(experimentSchema, experiment, { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;

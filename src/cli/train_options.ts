@@ -155,8 +155,10 @@ export async function modelConfigOf({ model, sequenceLength, sample }: RunConfig
 function withFlags(value: unknown, flags: Partial<TrainFlags>): unknown {
   if (!isJsonObject(value)) return value; // refused when it is resolved
   const config: JsonObject = { ...value, ...(flags.model === undefined ? {} : { model: { path: flags.model } }) };
-  if (flags.data === PACKAGED_CORPUS) setField(config, ["data", "corpus"], flags.data);
-  else if (flags.data !== undefined) setField(config, ["data", "sources"], [flags.data]);
+  if (flags.data !== undefined && (config.data === undefined || isJsonObject(config.data))) {
+    const { corpus: _, sources: __, ...data } = config.data ?? {}; // one takes the place of the other
+    config.data = { ...data, ...(flags.data === PACKAGED_CORPUS ? { corpus: flags.data } : { sources: [flags.data] }) };
+  }
   for (const [flag, field] of Object.entries(fields)) {
     const typed = flags[flag as keyof typeof fields];
     if (typed === undefined || typed === false) continue;

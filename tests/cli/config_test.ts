@@ -1,4 +1,5 @@
 import { loadConfig, overrideConfig, resolveConfig } from "../../src/cli/config.ts";
+import { runConfig } from "../../src/cli/train_options.ts";
 import type { LlamaConfig } from "../../src/llama/config.ts";
 import { deepEqual, equal, ok, rejects, throws } from "../assert.ts";
 
@@ -194,4 +195,15 @@ Deno.test("a warm-up takes a twentieth of the steps where nobody says how many",
   const { pretrain, quantize } = resolveConfig({ pretrain: { steps: 7 }, quantize: { steps: 119, warmupSteps: 6 } });
   deepEqual([pretrain.warmupSteps, quantize.warmupSteps], [0, 6]);
   equal(resolveConfig({ quantize: { steps: 119 } }).quantize.warmupSteps, 5);
+});
+
+Deno.test("--data takes the place of the text of a configuration, whichever kind each is", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".json" });
+  for (const given of [{ sources: ["a"] }, { corpus: "a.txt" }, {}]) {
+    await Deno.writeTextFile(file, JSON.stringify({ data: { ...given, heldOutFraction: 0.2 } }));
+    const dataOf = async (data: string) => (await runConfig({ config: file, data })).config.data;
+    const [novel, files] = [await dataOf("moby-dick"), await dataOf("b.txt")];
+    deepEqual([novel.corpus, novel.sources, files.sources, novel.heldOutFraction], ["moby-dick", undefined, ["b.txt"], 0.2]);
+  }
+  await Deno.remove(file);
 });

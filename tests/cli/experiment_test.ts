@@ -189,6 +189,14 @@ Deno.test("variants and lists of arms that cannot be are refused", async () => {
   }
 });
 
+Deno.test("text and models that an experiment would not use are refused", async () => {
+  for (const [field, value] of Object.entries({ data: { sources: ["a.jsonl"] }, model: { path: "a" } })) {
+    await withFolder(async (folder) => {
+      await rejects(() => loadExperimentConfig(`${folder}/tiny.json`), /: (data\.sources|model\.path) is for deno task train; /);
+    }, { ...tiny, [field]: value });
+  }
+});
+
 Deno.test("a rate for an arm that there is not is refused", () =>
   withFolder(async (folder) => {
     const { code, stderr } = await runCommand("experiment", ["--config", `${folder}/tiny.json`, "--output", `${folder}/run`]);
