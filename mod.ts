@@ -174,7 +174,16 @@ export { type CheckpointOptions, type LoadedState, newestState, saveState } from
 export type { OptimizerOptions, Tensors, TrainingState } from "./src/train/trainer.ts";
 export { ternaryGroupSize } from "./src/pipeline/already_ternary.ts";
 export { loadTensors, saveTensors } from "./src/io/tensors.ts";
-export { type Batch, batchAt, batches, type BatchSize, ignoredTarget, splitTokens, windows } from "./src/train/data.ts";
+export {
+  type Batch,
+  batchAt,
+  batches,
+  type BatchSize,
+  type GivenBatch,
+  ignoredTarget,
+  splitTokens,
+  windows,
+} from "./src/train/data.ts";
 export { type DataOptions, type DataProgress, openData } from "./src/data/open.ts";
 export type { BatchOptions, Dataset, HeldOut, SourceReport } from "./src/data/dataset.ts";
 export { type DataSpec, parseDataSpecs } from "./src/data/source.ts";

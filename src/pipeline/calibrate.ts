@@ -17,7 +17,7 @@ import { tensor } from "../create.ts";
 import { requireFinite } from "../finite.ts";
 import { constant, type Tensor } from "../tensor.ts";
 import { realize } from "../trace.ts";
-import { type Batch, ignoredTarget, requireTokens } from "../train/data.ts";
+import { type Batch, checkedBatch, type GivenBatch, ignoredTarget, requireTarget } from "../train/data.ts";
 import { disposeAll } from "../train/trainer.ts";
 import { languageModelLoss, logitsInPieces, type TokenTensors, tokenTensors } from "./data.ts";
 
@@ -182,7 +182,7 @@ function scaleErrors(groups: readonly TensorTrace[], options: GuidanceOptions): 
  */
 export async function calibrate(
   model: LlamaModel,
-  batches: readonly Batch[],
+  batches: readonly GivenBatch[],
   options: CalibrationOptions = {},
 ): Promise<Calibration> {
   const { probes = 256, tolerance = 0.01, granularity = "tensor", onProgress, seed, resume, signal } = options;
@@ -201,11 +201,12 @@ export async function calibrate(
   for (const name of names) (groups[groupOf(name, granularity)] ??= []).push(name);
   const largestError = (progress: TraceProgress) => Math.max(...Object.values(scaleErrors(progress.groups, options)));
   const enough = (progress: TraceProgress) => largestError(progress) < tolerance;
-  for (const batch of batches) requireTokens(batch, model.config.vocabularySize, "Cannot calibrate");
+  const checked = batches.map((batch) => checkedBatch(batch, model.config.vocabularySize, "Cannot calibrate"));
+  for (const batch of checked) requireTarget(batch, "Cannot calibrate");
   realize(Object.values(model.parameters));
   await requireFinite(model.parameters, "calibrate");
-  const isMasked = batches.some(({ targets }) => targets.includes(ignoredTarget));
-  const data = batches.map((batch) => ({ ...tokenTensors(batch), ...isMasked && { counts: countedTargets(batch) } }));
+  const isMasked = checked.some(({ targets }) => targets.includes(ignoredTarget));
+  const data = checked.map((batch) => ({ ...tokenTensors(batch), ...isMasked && { counts: countedTargets(batch) } }));
   let found: TraceProgress | undefined;
   try {
     if (options.estimator === "hutch++") return await calibrateAlone(model, data, { names, groups, granularity }, options);

@@ -12,7 +12,7 @@ import { crossEntropySum } from "../nn/loss.ts";
 import { constant, type Tensor } from "../tensor.ts";
 import { compile } from "../trace.ts";
 import { requireFinite } from "../finite.ts";
-import { type Batch, type BatchSize, ignoredTarget, requireIds, requireTokens } from "../train/data.ts";
+import { type Batch, type BatchSize, checkedBatch, type GivenBatch, ignoredTarget, requireIds } from "../train/data.ts";
 import { logitsInPieces } from "./data.ts";
 
 /** Settings of {@linkcode heldOutLoss}. */
@@ -40,7 +40,7 @@ export interface Evaluation {
 }
 
 /** Text to measure on: ids in a row, or batches of which the targets count that are not ignored. */
-export type EvaluatedText = ArrayLike<number> | Iterable<Batch> | AsyncIterable<Batch>;
+export type EvaluatedText = ArrayLike<number> | Iterable<GivenBatch> | AsyncIterable<GivenBatch>;
 
 /** Target that does not count. */
 const ignored = -100;
@@ -91,14 +91,14 @@ export async function heldOutLoss(
   return await measured(model, batches, { ...options, maxBatches: Infinity, total });
 }
 
-function areBatches(text: EvaluatedText): text is Iterable<Batch> | AsyncIterable<Batch> {
+function areBatches(text: EvaluatedText): text is Iterable<GivenBatch> | AsyncIterable<GivenBatch> {
   return !("length" in text) || typeof text[0] === "object";
 }
 
 /** The mean over the targets of batches, of which some are on their way at a time. */
 async function measured(
   model: LlamaModel,
-  batches: Iterable<Batch> | AsyncIterable<Batch>,
+  batches: Iterable<GivenBatch> | AsyncIterable<GivenBatch>,
   { maxBatches, total, project, onProgress, signal }: EvaluationOptions & { readonly maxBatches: number; readonly total: number },
 ): Promise<Evaluation> {
   const batchLoss = compileLoss(model, project);
@@ -114,12 +114,12 @@ async function measured(
     waiting = [];
     onProgress?.(tokens, total);
   };
-  for await (const batch of batches) {
+  for await (const given of batches) {
     if (taken++ >= maxBatches) break;
     signal?.throwIfAborted();
+    const batch = checkedBatch(given, model.config.vocabularySize, "Cannot evaluate");
     const count = batch.targets.reduce((all, target) => all + Number(target !== ignoredTarget), 0);
     if (count === 0) continue; // it has no loss
-    requireTokens(batch, model.config.vocabularySize, "Cannot evaluate");
     waiting.push({ loss: batchLoss(signedTensors(batch)), count });
     if (waiting.length === batchesPerRead) await read();
   }

@@ -13,7 +13,7 @@ import { annealing } from "../quant/annealing.ts";
 import { temperatureScaleOf } from "../quant/guidance.ts";
 import type { Quantizer } from "../quant/quantizer.ts";
 import { givenRules, isDecayed, recipeNamed, type RuleOptions, rulesOf, type WeightRules } from "../recipes.ts";
-import { type Batch, type BatchReader, requireTokens } from "../train/data.ts";
+import { type BatchReader, checkedBatch, type GivenBatch, requireTarget } from "../train/data.ts";
 import type { Prepare, StepInputs, TrainerOptions } from "../train/trainer.ts";
 import { microBatches } from "./data.ts";
 import { teacherConstants, trainingLoss } from "./distillation.ts";
@@ -39,13 +39,14 @@ export function phasePlan(model: LlamaModel, quantizer: Quantizer, options: Trai
     begun: number,
   ): Pick<TrainerOptions, "loss" | "prepare" | "inputs" | "constants" | "optimizer"> => {
     let done = begun;
-    const inputsOf = (next: IteratorResult<Batch, unknown>): StepInputs | undefined => {
+    const inputsOf = (next: IteratorResult<GivenBatch, unknown>): StepInputs | undefined => {
       if (next.done) return undefined;
-      requireTokens(next.value, model.config.vocabularySize, "Cannot train");
+      const whole = checkedBatch(next.value, model.config.vocabularySize, "Cannot train");
+      requireTarget(whole, "Cannot train");
       const { temperature, pressure } = anneal.at(done);
       const step = done++;
       const annealed = { pressure, temperature, meanTemperature: temperature * meanScale };
-      const pieces = microBatches(next.value, options.microBatches);
+      const pieces = microBatches(whole, options.microBatches);
       const { batch, lossShare } = weighedPieces(pieces, { recipe, ...options.objective });
       return {
         batch,

@@ -20,7 +20,7 @@ import { type QuantizerName, quantizerNamed } from "../quant/registry.ts";
 import { differingRules, type RuleOptions, type WeightRules } from "../recipes.ts";
 import type { Tensor } from "../tensor.ts";
 import { compile, realize } from "../trace.ts";
-import { type Batch, type BatchReader, readBatches } from "../train/data.ts";
+import { type Batch, type BatchReader, type GivenBatch, readBatches } from "../train/data.ts";
 import {
   disposeAll,
   initialState,
@@ -162,7 +162,7 @@ const copy = compile(({ parameters }: { parameters: LlamaModel["parameters"] }) 
  */
 export async function* train(
   model: LlamaModel,
-  data: Iterable<Batch> | AsyncIterable<Batch>,
+  data: Iterable<GivenBatch> | AsyncIterable<GivenBatch>,
   options: TrainOptions,
 ): AsyncGenerator<TrainEvent> {
   const { steps, quantizer: name = "none", groupSize = 128, onMemory } = options;

@@ -33,6 +33,12 @@ export interface Batch {
   readonly shape: readonly [batchSize: number, sequenceLength: number];
 }
 
+/** A batch as it is given: targets that do not count may also be -100, in an `Int32Array`. */
+export interface GivenBatch extends Omit<Batch, "targets"> {
+  /** What follows each of the inputs, in the same shape. */
+  readonly targets: Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+}
+
 /** Size of a batch. */
 export interface BatchSize {
   /** Sequences in a batch, at least 1. */
@@ -151,7 +157,7 @@ export function* windows(
 
 /** Batches one after another: at once where they are there, promised where they come from a file or a network. */
 export interface BatchReader {
-  next(): IteratorResult<Batch, unknown> | Promise<IteratorResult<Batch, unknown>>;
+  next(): IteratorResult<GivenBatch, unknown> | Promise<IteratorResult<GivenBatch, unknown>>;
   /** Tells the source that no more are wanted. */
   close(): Promise<void>;
 }
@@ -159,7 +165,7 @@ export interface BatchReader {
 /**
  * Takes at most `count` batches. One that is promised is asked for while the one before is at work, so that nobody waits for it.
  */
-export function readBatches(data: Iterable<Batch> | AsyncIterable<Batch>, count: number): BatchReader {
+export function readBatches(data: Iterable<GivenBatch> | AsyncIterable<GivenBatch>, count: number): BatchReader {
   if (!(Symbol.asyncIterator in data)) {
     const iterator = data[Symbol.iterator]();
     return { next: () => iterator.next(), close: async () => void await iterator.return?.() };
@@ -222,13 +228,32 @@ export function requireIds(
   }
 }
 
-/** Throws a RangeError unless a batch is of tokens of a vocabulary; targets may be {@linkcode ignoredTarget}, but for one at least. */
-export function requireTokens({ inputs, targets }: Batch, vocabularySize: number, action: string): void {
-  requireIds(inputs, { vocabularySize }, action);
-  requireIds(targets, { vocabularySize, ignored: ignoredTarget }, `${action} (targets)`);
-  if (targets.length > 0 && targets.every((target) => target === ignoredTarget)) {
-    throw new RangeError(`${action}: no target of the batch counts, so that it has no loss; leave it out`);
+/** A batch as everything behind it takes it: of tokens of a vocabulary, in the lengths of its shape, all in arrays of uint32. */
+export function checkedBatch({ inputs, targets, documents, shape }: GivenBatch, vocabularySize: number, action: string): Batch {
+  const count = shape.length === 2 && shape.every((length) => length >= 1) ? shape[0] * shape[1] : NaN;
+  for (const [what, { length }] of Object.entries({ inputs, targets, documents: documents ?? inputs })) {
+    if (length === count) continue;
+    throw new RangeError(
+      `${action}: a batch of [${shape}] has ${length} ${what}, wanted [batchSize, sequenceLength] and as many of each`,
+    );
   }
+  const isSigned = !(targets instanceof Uint32Array);
+  requireIds(inputs, { vocabularySize }, action);
+  requireIds(targets, { vocabularySize, ignored: isSigned ? -100 : ignoredTarget }, `${action} (targets)`);
+  if (documents && !(documents instanceof Uint32Array)) requireIds(documents, {}, `${action} (documents)`);
+  const unsigned = (ids: GivenBatch["targets"]) => ids instanceof Uint32Array ? ids : Uint32Array.from(ids as ArrayLike<number>);
+  return {
+    inputs: unsigned(inputs),
+    targets: unsigned(targets),
+    ...documents ? { documents: unsigned(documents) } : {},
+    shape,
+  };
+}
+
+/** Throws a RangeError where no target of a batch counts. */
+export function requireTarget({ targets }: Batch, action: string): void {
+  if (targets.some((target) => target !== ignoredTarget)) return;
+  throw new RangeError(`${action}: no target of the batch counts, so that it has no loss; leave it out`);
 }
 
 /** A number in [0, 1) that looks random and depends on the three counters alone. */

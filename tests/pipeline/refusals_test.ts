@@ -7,6 +7,7 @@ import {
   calibrate,
   documentPerplexity,
   generate,
+  type GivenBatch,
   heldOutLoss,
   ignoredTarget,
   type LanguageModel,
@@ -42,7 +43,7 @@ async function broken(name: string, index: number, value: number): Promise<Langu
   return { ...model, parameters: { ...model.parameters, [name]: tensor(data, { shape: old.shape }) } };
 }
 
-async function firstLoss(model: LanguageModel, data: Iterable<Batch>, options: Partial<TrainOptions> = {}): Promise<number> {
+async function firstLoss(model: LanguageModel, data: Iterable<GivenBatch>, options: Partial<TrainOptions> = {}): Promise<number> {
   for await (const event of train(model, data, { steps: 1, groupSize: 16, ...options })) {
     if (event.type === "step") return event.lossNats;
   }
@@ -170,6 +171,31 @@ Deno.test("documents of another vocabulary are refused, and so are ids that are 
     throws(() => pack([[1, 2]], { ...packing, endToken: -1 }), /the token id -1 at 2/);
   }
   throws(() => packWholeDocuments([[1]], { ...packing, beginToken: 0.5 }), /the token id 0\.5 at 0/);
+});
+
+Deno.test("targets that do not count may be -100 in an Int32Array; batches have the lengths that they say", async () => {
+  await useBackend("reference");
+  const model = small();
+  const batch = batchAt(text, { ...size, step: 0 });
+  const masked = batch.targets.map((id, at) => at % 3 === 0 ? ignoredTarget : id);
+  const unsigned = { ...batch, targets: masked };
+  const signed = { ...batch, targets: Int32Array.from(masked, (id) => id === ignoredTarget ? -100 : id) };
+  equal(await firstLoss(model, [signed]), await firstLoss(model, [unsigned]));
+  const [own, other] = [(await heldOutLoss(model, [signed])).lossNats, (await heldOutLoss(model, [unsigned])).lossNats];
+  equal(own, other);
+  const traces = async (each: GivenBatch) => (await calibrate(model, [each], { probes: 1, curvature: "hessian" })).traces;
+  deepEqual(await traces(signed), await traces(unsigned));
+  const wrong: [GivenBatch, RegExp][] = [
+    [{ ...signed, targets: signed.targets.with(0, -101) }, /the token id -101 at 0, wanted .* or -100 for a target/],
+    [{ ...batch, shape: [2, 6] }, /a batch of \[2,6\] has 14 inputs, wanted \[batchSize, sequenceLength\] and as many of each/],
+    [{ ...batch, targets: batch.targets.slice(1) }, /has 13 targets/],
+    [{ ...batch, documents: new Uint32Array(3) }, /has 3 documents/],
+  ];
+  for (const [each, says] of wrong) {
+    await rejects(firstLoss(model, [each]), says);
+    await rejects(heldOutLoss(model, [each]), says);
+    await rejects(calibrate(model, [each], { probes: 1 }), says);
+  }
 });
 
 Deno.test("masked targets are left out of training and calibration", async () => {
