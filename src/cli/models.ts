@@ -79,7 +79,7 @@ export async function loadModelFolder(path: string, reading: ReadingOptions = {}
   if (!(await statOf(path)).isDirectory) {
     throw new UsageError(`cannot open the model ${path}: wanted a folder, it is a file; deno task unpack makes a folder of it`);
   }
-  const folder = await modelFolder(path);
+  const folder = await checkpointFolder(path);
   if (await holdsBitnet(folder)) {
     throw new UsageError(`cannot open the model ${path}: it is packed; deno task unpack makes a checkpoint of it`);
   }
@@ -95,7 +95,8 @@ export async function modelConfig(path: string): Promise<LlamaConfig> {
   const { isDirectory } = await statOf(path);
   return await refusing(async () => {
     if (isDirectory) {
-      return llamaConfig(await readJsonFile(`${await modelFolder(path)}/config.json`) as unknown as HuggingFaceConfig);
+      const file = `${await checkpointFolder(path)}/config.json`;
+      return llamaConfig(await readJsonFile(file) as unknown as HuggingFaceConfig, { action: `Cannot use "${file}"` });
     }
     if (!await isGguf(path)) throw new UsageError(`cannot train the model ${path}: wanted a folder, or a GGUF file`);
     using file = await openGgufFile(path);
@@ -187,6 +188,15 @@ export async function modelFolder(path: string): Promise<string> {
     throw new UsageError(`cannot open the model ${path}: the run has not come to it yet; its command, given again, goes on`);
   }
   return local;
+}
+
+/** The same, of a folder that must hold a checkpoint. */
+async function checkpointFolder(path: string): Promise<string> {
+  const folder = await modelFolder(path);
+  if (await isFile(`${folder}/config.json`)) return folder;
+  throw new UsageError(
+    `cannot open the model ${path}: the folder has no config.json; wanted one in Hugging Face's layout, or that of a run`,
+  );
 }
 
 /** Whether a folder holds a checkpoint in the layout of transformers' bitnet. */
