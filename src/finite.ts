@@ -33,8 +33,8 @@ export interface NotFinite {
 export async function firstNotFinite(tensors: Readonly<Record<string, Tensor>>): Promise<NotFinite | undefined> {
   const floats = Object.entries(tensors).filter(([, { dtype }]) => isFloat(dtype));
   const counts = await Promise.all(floats.map(async ([, x]) => {
-    using count = countNotFinite(x);
-    return await count.item();
+    const count = countNotFinite(x);
+    return await count.item().finally(() => count.dispose());
   }));
   const found = floats.find((_, at) => counts[at] !== 0);
   if (!found) return undefined;

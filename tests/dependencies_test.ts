@@ -80,7 +80,7 @@ Deno.test("the locks hold what the configurations ask for, and nothing else", ()
   }
 });
 
-Deno.test("the library loads no package before somebody needs it", async () => {
+Deno.test("the library loads no package before somebody needs it, and says nothing that older browsers do not know", async () => {
   interface Module {
     readonly specifier: string;
     readonly dependencies?: readonly { readonly code?: { readonly specifier: string }; readonly isDynamic?: boolean }[];
@@ -96,4 +96,6 @@ Deno.test("the library loads no package before somebody needs it", async () => {
   }
   ok(reached.size > 100, `${reached.size} modules`);
   deepEqual([...reached].filter((specifier) => !specifier.startsWith("file:")), []);
+  const declares = (specifier: string) => /^\s*(await )?using \w+ =/m.test(Deno.readTextFileSync(new URL(specifier)));
+  deepEqual([...reached].filter(declares), [], "older browsers do not know such declarations");
 });

@@ -80,9 +80,13 @@ export async function buildUnit(unit: Unit, options: BuildOptions): Promise<Unit
   const before = await complete();
   if (before?.complete) return before;
   await makeFolder(unit.folder);
-  using _lock = await waitForLock(`${unit.folder}/lock`, options.signal);
-  const known = await complete(); // somebody else may have been at it
-  return known?.complete ? known : await buildRest(unit, known, options);
+  const lock = await waitForLock(`${unit.folder}/lock`, options.signal);
+  try {
+    const known = await complete(); // somebody else may have been at it
+    return known?.complete ? known : await buildRest(unit, known, options);
+  } finally {
+    lock[Symbol.dispose]();
+  }
 }
 
 /** The lock of a folder, as soon as nobody else holds it. */

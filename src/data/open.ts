@@ -159,7 +159,7 @@ async function buildAll(
   const totalBytes = units.flat().reduce((sum, unit) => sum + bytesOf(unit), 0);
   const workers = options.workers ?? (totalBytes < pooledBytes ? 0 : navigator.hardwareConcurrency);
   let [bytes, tokens] = [0, 0];
-  using encoder = pieceEncoder(options, { workers });
+  const encoder = pieceEncoder(options, { workers });
   const settings = {
     encoder,
     isCut: cutBy(tokenizer),
@@ -174,12 +174,16 @@ async function buildAll(
     },
   } as const;
   const indices: UnitIndex[][] = [];
-  for (const some of units) {
-    const own: UnitIndex[] = [];
-    for (const unit of some) own.push(await buildUnit(unit, settings));
-    indices.push(own);
+  try {
+    for (const some of units) {
+      const own: UnitIndex[] = [];
+      for (const unit of some) own.push(await buildUnit(unit, settings));
+      indices.push(own);
+    }
+    return indices;
+  } finally {
+    encoder[Symbol.dispose]();
   }
-  return indices;
 }
 
 /** A source as rows of ids. Where hashes hold out all documents or none, as of a single book, its end is held out instead. */

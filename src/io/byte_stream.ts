@@ -54,22 +54,26 @@ async function* prepended(first: Uint8Array, rest: AsyncIterable<Uint8Array>): A
 async function* filePieces(path: string, onRead?: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   needFiles(`Cannot read "${path}"`);
   const fail = (cause: unknown) => new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
-  using file = await Deno.open(path).catch((cause) => {
+  const file = await Deno.open(path).catch((cause) => {
     throw fail(cause);
   });
   let buffer = spare ?? new Uint8Array(pieceBytes);
   spare = undefined;
-  for (;;) {
-    const count = await file.read(buffer).catch((cause) => {
-      throw fail(cause);
-    });
-    if (count === null) break;
-    onRead?.(count);
-    const isFull = count > pieceBytes / 2;
-    yield isFull ? buffer.subarray(0, count) : buffer.slice(0, count);
-    if (isFull) buffer = new Uint8Array(pieceBytes);
+  try {
+    for (;;) {
+      const count = await file.read(buffer).catch((cause) => {
+        throw fail(cause);
+      });
+      if (count === null) break;
+      onRead?.(count);
+      const isFull = count > pieceBytes / 2;
+      yield isFull ? buffer.subarray(0, count) : buffer.slice(0, count);
+      if (isFull) buffer = new Uint8Array(pieceBytes);
+    }
+    spare = buffer;
+  } finally {
+    file.close();
   }
-  spare = buffer;
 }
 
 /** A buffer that nobody reads into: many small files need no new one each. */

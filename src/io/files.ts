@@ -54,19 +54,23 @@ export function readAt(file: Deno.FsFile, position: number, length: number): Byt
  */
 export async function readFileAt(path: string, position: number, length: number): Promise<Bytes> {
   needFiles(`Cannot read "${path}"`);
-  using file = await Deno.open(path).catch((cause) => {
+  const file = await Deno.open(path).catch((cause) => {
     throw new Error(`Cannot read "${path}": ${reasonOf(cause)}`, { cause });
   });
-  await file.seek(position, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  for (let filled = 0; filled < length;) {
-    const count = await file.read(bytes.subarray(filled));
-    if (count === null) {
-      throw new Error(`Cannot read "${path}": it ends at byte ${position + filled}, wanted ${position + length}`);
+  try {
+    await file.seek(position, Deno.SeekMode.Start);
+    const bytes = new Uint8Array(length);
+    for (let filled = 0; filled < length;) {
+      const count = await file.read(bytes.subarray(filled));
+      if (count === null) {
+        throw new Error(`Cannot read "${path}": it ends at byte ${position + filled}, wanted ${position + length}`);
+      }
+      filled += count;
     }
-    filled += count;
+    return bytes;
+  } finally {
+    file.close();
   }
-  return bytes;
 }
 
 /** Whether there is a folder at a path: false for a file, undefined where there is nothing. Throws where nobody may look. */
@@ -116,8 +120,8 @@ const parentOf = (path: string): string => path.replace(/[/\\]*[^/\\]*$/, "") ||
 export async function syncFolder(path: string): Promise<void> {
   if (Deno.build.os === "windows") return; // folders cannot be opened there
   try {
-    using folder = await Deno.open(path);
-    await folder.sync();
+    const folder = await Deno.open(path);
+    await folder.sync().finally(() => folder.close());
   } catch (error) {
     const { code } = error as { readonly code?: string };
     if (!["EACCES", "EINVAL", "ENOTSUP", "EBADF"].includes(code ?? "")) throw error; // may be written but not read, or is no disk
