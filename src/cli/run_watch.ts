@@ -41,7 +41,8 @@ export class RunWatch {
   async options(phase: TrainingPhase): Promise<Pick<TrainOptions, "heldOut" | "onEvaluation" | "statistics">> {
     const { evaluation: { everySteps, patience, batches: maxBatches }, statistics, batchSize, sequenceLength } = this.#config;
     const size = { batchSize, sequenceLength, maxBatches };
-    this.#best = await bestIn(`${this.run.path}/metrics.jsonl`, phase);
+    const earlier = await pointsIn(`${this.run.path}/metrics.jsonl`, phase);
+    this.#best = bestOf(earlier);
     this.#lastStep = 0;
     return {
       ...statistics.everySteps === 0 ? {} : {
@@ -51,7 +52,14 @@ export class RunWatch {
         },
       },
       ...everySteps === undefined ? {} : {
-        heldOut: { everySteps, patience, best: this.#best, ...size, text: async () => (await this.data.heldOut(size)).text },
+        heldOut: {
+          everySteps,
+          patience,
+          best: this.#best,
+          measured: earlier.at(-1)?.step ?? 0,
+          ...size,
+          text: async () => (await this.data.heldOut(size)).text,
+        },
         onEvaluation: (point) => this.#measured(phase, point),
       },
     };
@@ -105,10 +113,13 @@ async function phaseIn(path: string, phase: TrainingPhase): Promise<RunRecord[]>
   return (await recordsOf(path)).filter((record) => record.phase === phase);
 }
 
-async function bestIn(path: string, phase: TrainingPhase): Promise<HeldOutBest | undefined> {
-  const [first, ...rest] = (await phaseIn(path, phase)).flatMap((record) =>
+async function pointsIn(path: string, phase: TrainingPhase): Promise<HeldOutBest[]> {
+  return (await phaseIn(path, phase)).flatMap((record) =>
     "heldOutLossNats" in record ? [{ step: record.step, lossNats: record.heldOutLossNats }] : []
   );
+}
+
+function bestOf([first, ...rest]: readonly HeldOutBest[]): HeldOutBest | undefined {
   return rest.reduce((best, point) => best && best.lossNats <= point.lossNats ? best : point, first);
 }
 

@@ -23,6 +23,11 @@ export interface HeldOutPlan extends Pick<EvaluationOptions, "batchSize" | "sequ
   readonly patience?: number;
   /** The best one so far, for a training that goes on. */
   readonly best?: HeldOutBest;
+  /**
+   * The step of the last one, for a training that goes on; that which it goes on behind by default. An earlier one where it was ended before
+   * it was measured: then that comes first.
+   */
+  readonly measured?: number;
 }
 
 /** The step whose model was best on held-out text. */
@@ -49,6 +54,8 @@ export interface HeldOutPoint extends HeldOutBest {
 export interface HeldOutPoints {
   /** Does nothing after a step that is not due. `model` is that of the latent weights. */
   after(state: TrainingState, model: TrainedModel): Promise<void>;
+  /** Measures a model that a training goes on from, where that is still to be done. */
+  before(state: TrainingState, model: TrainedModel): Promise<void>;
   /** Whether the plan's patience is at its end after a step. */
   isExhausted(step: number): boolean;
 }
@@ -73,7 +80,10 @@ export function heldOutPoints(
     const now = typeof text === "function" ? await text() : text;
     return (await heldOutLoss(model, now, { ...size, signal })).lossNats;
   };
-  return {
+  const points: HeldOutPoints = {
+    async before(state, latent) {
+      if (state.step > (plan.measured ?? state.step)) await points.after(state, latent);
+    },
     isExhausted: (step) => best !== undefined && step - best.step >= patience * everySteps,
     async after(state, latent) {
       const { step } = state;
@@ -91,4 +101,5 @@ export function heldOutPoints(
       }
     },
   };
+  return points;
 }

@@ -175,10 +175,10 @@ export async function* train(
   const reader = readBatches(data, steps - state.step);
   const trainedModel = ({ parameters }: TrainingState) => latentModel(model, parameters, options);
   const checkpoint = checkpoints(options);
-  const { signal, observe } = watching(model, quantizer, options, { modelOf: trainedModel, begun: state.step });
+  const { signal, observe, begin } = watching(model, quantizer, options, trainedModel);
   try {
-    await requireFinite(state.parameters, "train");
-    for (const moments of options.state ? Object.values(state.moments) : []) await requireFinite(moments, "go on (moments)");
+    await requireSound(state, options);
+    await begin?.(state);
     for (const { hard, end } of [{ hard: false, end: steps - hardSteps }, { hard: true, end: steps }]) {
       const count = end - state.step;
       if (count <= 0 || signal?.aborted) continue;
@@ -209,6 +209,12 @@ export async function* train(
   } finally {
     await reader.close();
   }
+}
+
+/** Throws a RangeError that names the first number of a state that is not finite. */
+async function requireSound({ parameters, moments }: TrainingState, options: TrainOptions): Promise<void> {
+  await requireFinite(parameters, "train");
+  for (const each of options.state ? Object.values(moments) : []) await requireFinite(each, "go on (moments)");
 }
 
 function check(options: TrainOptions, { name, roundsScales }: Quantizer): void {

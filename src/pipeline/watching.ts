@@ -17,10 +17,12 @@ export interface Watching {
   readonly signal?: AbortSignal;
   /** Sees the state after each step; absent where nobody looks. */
   readonly observe?: (state: TrainingState) => Promise<void>;
+  /** Sees the state before the first step. */
+  readonly begin?: (state: TrainingState) => Promise<void>;
 }
 
 /**
- * Observers of a training that goes on behind step `begun`. `modelOf` gives the latent model of a state.
+ * Observers of a training. `modelOf` gives the latent model of a state.
  *
  * @throws RangeError where a plan cannot be followed
  */
@@ -28,7 +30,7 @@ export function watching(
   model: LlamaModel,
   quantizer: Quantizer,
   options: TrainOptions,
-  { modelOf, begun }: { readonly modelOf: (state: TrainingState) => TrainedModel; readonly begun: number },
+  modelOf: (state: TrainingState) => TrainedModel,
 ): Watching {
   const { observe, heldOut, statistics, signal } = options;
   const points = heldOut && heldOutPoints(heldOut, options);
@@ -36,8 +38,11 @@ export function watching(
   if (!observe && !points && !statisticsAfter) return { signal };
   const ending = new AbortController();
   const endIfExhausted = (step: number) => points?.isExhausted(step) && ending.abort();
-  endIfExhausted(begun);
   return {
+    async begin(state) {
+      await points?.before(state, modelOf(state));
+      endIfExhausted(state.step);
+    },
     signal: heldOut?.patience === undefined ? signal : AbortSignal.any([ending.signal, ...signal ? [signal] : []]),
     async observe(state) {
       await observe?.({ step: state.step, model: modelOf(state) });

@@ -6,6 +6,7 @@ import { roundedModel } from "../../src/pipeline/rounded.ts";
 import type { StepStatistics } from "../../src/pipeline/tensor_statistics.ts";
 import { train, type TrainOptions } from "../../src/pipeline/train.ts";
 import { type QuantizerName, quantizers } from "../../src/quant/registry.ts";
+import { newestState, saveState } from "../../src/train/checkpoints.ts";
 import { batches } from "../../src/train/data.ts";
 import type { TrainingState } from "../../src/train/trainer.ts";
 import { sampleText } from "../support/models.ts";
@@ -53,6 +54,26 @@ Deno.test("a model is measured as it would ship, and training does not change by
   deepEqual(points.map(({ step }) => step), [3, 6, 7]);
   ok(points.every(({ lossNats, latentLossNats }) => Math.abs(lossNats - latentLossNats!) > 1e-4), "they are two models");
   deepEqual(watched, await losses({}));
+});
+
+Deno.test("what a training that was ended left unmeasured is measured where it goes on", async () => {
+  const heldOut = { everySteps: 3, text: heldOutText, batchSize: 2, sequenceLength: 7 };
+  const alone: number[][] = [];
+  await losses({ heldOut, onEvaluation: ({ step, lossNats }) => void alone.push([step, lossNats]) });
+  const ending = new AbortController();
+  const points: number[][] = [];
+  const onEvaluation = ({ step, lossNats }: HeldOutPoint) => void points.push([step, lossNats]);
+  const folder = await Deno.makeTempDir();
+  await losses({
+    ...{ heldOut, onEvaluation, signal: ending.signal },
+    observe: ({ step }) => step === 6 ? ending.abort() : undefined, // before step 6 is measured
+    onCheckpoint: async (state) => await saveState(folder, state).written,
+  });
+  deepEqual(points.map(([step]) => step), [3]);
+  const { state } = (await newestState(folder))!;
+  await losses({ heldOut: { ...heldOut, measured: 3 }, onEvaluation, state }, 6);
+  deepEqual(points, alone);
+  await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("patience ends a training behind its best step, and at once where it goes on", async () => {
