@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ProgramBytes } from "../core/program.ts";
+import { heldBytes, type ProgramBytes } from "../core/program.ts";
 import { gradients } from "../autodiff/gradients.ts";
 import { isFinite } from "../finite.ts";
 import { adamw, globalNorm, type Moments } from "../optim/adamw.ts";
@@ -170,7 +170,7 @@ async function accumulatedBytes(
   const summed = Object.entries({ ...parameters, ...prepared }).map(([name, { shape }]) => [name, constant(0, shape)] as const);
   const sums = { lossNats: constant(0), slopes: Object.fromEntries(summed) };
   const beside = [moments.first, moments.second].flatMap((each) => Object.values(each)).reduce(
-    (sum, { size }) => sum + 4 * size,
+    (sum, { size }) => sum + heldBytes(4 * size),
     0,
   );
   const pieces = await piece.bytes({ ...shared, prepared, batch, sums });
